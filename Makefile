@@ -1,0 +1,68 @@
+# Every target sets up what it needs: the first call makes .venv from the lock files, with uv where it is installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+STACK ?= dev
+OUT ?=
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+SOURCES := catalog components planning preview settings tests benchmarks __main__.py
+
+.PHONY: help preview test lint typecheck check format generate benchmark lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# What a preview needs; the stamp holds the lock's place in time.
+$(VENV)/.runtime: requirements.txt
+	@echo "Setting up $(VENV) ($(if $(UV),uv,venv and pip)) ..." >&2
+	@if [ ! -x $(BIN)/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV)); fi
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<)
+	@touch $@
+
+# What working on the project needs besides.
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	@echo "Adding the tools for development ..." >&2
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<)
+	@touch $@
+
+preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files
+	@$(BIN)/python -m preview --stack $(STACK) $(if $(OUT),--out $(OUT))
+
+test: $(VENV)/.development ## Run every test that needs no cloud
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.development ## Check style and formatting
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+
+typecheck: $(VENV)/.development ## Check types, strictly
+	@$(BIN)/mypy
+
+check: lint typecheck test ## Everything that must hold
+
+format: $(VENV)/.development ## Format the code
+	@$(BIN)/ruff check --quiet --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+generate: $(VENV)/.development ## Write the JSON schema and the config reference anew
+	@$(BIN)/python -m settings schema > schemas/stack.schema.json
+	@$(BIN)/python -m settings reference > docs/configuration.md
+
+benchmark: $(VENV)/.runtime ## Time and weigh previews of small and large stacks
+	@$(BIN)/python -m benchmarks.preview
+
+lock: ## Write the lock files anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml --group dev --constraint requirements.txt \
+	  --output-file requirements-dev.txt
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,269 @@
+"""The shapes of the catalogue's files: facts about GPUs, machines, models and servers, each with source and date."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GIB = 2**30
+"""Bytes in one GiB."""
+
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes of one weight by the checkpoint's dtype."""
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+ProvisioningName = Literal["onDemand", "spot", "flexStart", "reservation"]
+ServerKind = Literal["vllm", "tgi"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Facts(BaseModel):
+    """Base of every catalogue entry: immutable, closed, camelCase in YAML."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Quota(Facts):
+    """Names of the regional Compute Engine quotas that one GPU counts against."""
+
+    on_demand: str
+    spot: str
+
+
+class PodBounds(Facts):
+    """An upper or lower bound that GKE Autopilot sets to the requests of one pod."""
+
+    cpu: Positive
+    """vCPU."""
+    memory_gib: Positive
+    """GiB."""
+    ephemeral_storage_gib: Positive | None = None
+    """GiB; None where GKE states no bound."""
+
+
+class Accelerator(Facts):
+    """A GPU model as GKE names it."""
+
+    memory_gib: Positive
+    """Marketing size of the memory, in GiB per GPU."""
+    compute_capability: str
+    """CUDA compute capability, such as 8.9."""
+    quota: Quota
+    zones: dict[str, tuple[str, ...]]
+    """Zone letters that have the GPU, by region."""
+    autopilot_maxima: dict[int, PodBounds]
+    """The largest requests that Autopilot admits, by GPUs of the pod."""
+
+    def zones_in(self, region: str) -> tuple[str, ...]:
+        """Full names of the zones in `region` that have the GPU, sorted; empty if there is none."""
+        return tuple(f"{region}-{letter}" for letter in sorted(self.zones.get(region, ())))
+
+
+class UsdPerHour(Facts):
+    """List price of a whole machine, GPUs included, in USD per hour."""
+
+    on_demand: float
+    spot: float
+
+
+class MachineType(Facts):
+    """A Compute Engine machine type with GPUs."""
+
+    accelerator: str
+    gpus: Positive
+    vcpus: Positive
+    memory_gib: Positive
+    """Memory of the machine in GiB, before GKE's reservations."""
+    local_ssds: int = Field(ge=0)
+    """How many 375 GB local SSDs the machine may have."""
+    fixed_local_ssds: bool = False
+    """Whether the machine always brings its local SSDs along."""
+    provisioning: tuple[ProvisioningName, ...] = ("onDemand", "spot", "flexStart", "reservation")
+    """The ways in which Google sells the machine."""
+    usd_per_hour: UsdPerHour | None = None
+
+
+class MemorySlice(Facts):
+    """A slice of a node's memory of which kube-reserved takes a share."""
+
+    up_to_mib: Positive | None = None
+    share: float
+
+
+class CpuSlice(Facts):
+    """A slice of a node's CPU of which kube-reserved takes a share."""
+
+    up_to_millicores: Positive | None = None
+    share: float
+
+
+class KernelMemory(Facts):
+    """Memory that the kernel takes before the kubelet counts: total / divisor + memory_mib + swiotlb_mib."""
+
+    memory_divisor: Positive
+    memory_mib: Positive
+    swiotlb_mib: Positive
+
+
+class SystemPods(Facts):
+    """What GKE's own DaemonSets request on a GPU node."""
+
+    cpu_millicores: Positive
+    memory_mib: Positive
+
+
+class NameLimits(Facts):
+    """Longest names that Google's APIs take, in characters."""
+
+    cluster: Positive
+    node_pool: Positive
+    service_account_id: Positive
+    network: Positive
+
+
+class GkeFacts(Facts):
+    """What GKE takes from a node and how far its objects may go."""
+
+    source: str
+    date: str
+    system_pods: SystemPods
+    kernel: KernelMemory
+    eviction_mib: Positive
+    kube_reserved_memory: tuple[MemorySlice, ...]
+    kube_reserved_cpu: tuple[CpuSlice, ...]
+    autopilot_floors: dict[str, dict[int, PodBounds]]
+    boot_disk_cache_gib: Positive
+    cache_storage_class: str
+    """Storage class of a cache's own disk."""
+    name_limits: NameLimits
+    shared_clients_per_gpu: Positive
+
+
+class SlidingWindow(Facts):
+    """Layers that attend to a window of tokens only."""
+
+    size: Positive
+    """Tokens in the window."""
+    layers: Positive
+    """Number of layers with the window; the others attend to all tokens."""
+
+
+class Experts(Facts):
+    """Mixture of experts: how many there are and how many a token visits."""
+
+    count: Positive
+    """Experts of a layer."""
+    per_token: Positive
+    """Experts that one token visits."""
+
+
+class ModelArchitecture(Facts):
+    """What decides the size of a model: the numbers of its config.json, and its parameter count."""
+
+    parameters: Positive
+    """Every weight of the checkpoint, embeddings included."""
+    dtype: Dtype = "bfloat16"
+    """Type of the checkpoint's weights."""
+    layers: Positive
+    """Transformer layers (num_hidden_layers)."""
+    hidden_size: Positive
+    """Width of the residual stream (hidden_size)."""
+    intermediate_size: Positive
+    """Width of one feed-forward block (intermediate_size)."""
+    attention_heads: Positive
+    """Query heads (num_attention_heads)."""
+    kv_heads: Positive
+    """Key and value heads (num_key_value_heads)."""
+    head_dim: Positive
+    """Width of one head (head_dim)."""
+    vocab_size: Positive
+    """Entries of the embedding table (vocab_size)."""
+    max_positions: Positive
+    """Longest context that the model was made for, in tokens."""
+    tied_embeddings: bool = False
+    """Whether the output layer shares the embedding's weights."""
+    sliding_window: SlidingWindow | None = None
+    """Where some layers attend to a window of tokens only."""
+    experts: Experts | None = None
+    """Where a mixture of experts takes the place of the feed-forward block."""
+
+    @property
+    def weights_gib(self) -> float:
+        """Size of the checkpoint at its own dtype, in GiB."""
+        return self.parameters * DTYPE_BYTES[self.dtype] / GIB
+
+
+class Model(ModelArchitecture):
+    """A model of the catalogue."""
+
+    family: str
+    gated: bool
+    """Whether Hugging Face asks for a token of an account that accepted the licence."""
+
+
+class ContainerUser(Facts):
+    """The user and group that a container runs as."""
+
+    uid: Positive
+    gid: int = Field(ge=0)
+
+
+class CudaSince(Facts):
+    """CUDA version of the images from a server version on."""
+
+    since: str
+    version: str
+
+
+class InferenceServerFacts(Facts):
+    """An inference server: its image, how it starts and where it listens."""
+
+    source: str
+    date: str
+    title: str
+    repository: str
+    """Image without tag."""
+    tag_prefix: str
+    """What stands before the version in an image tag."""
+    default_version: str
+    known_versions: tuple[str, ...]
+    """Versions whose behaviour is known, oldest first."""
+    cuda: tuple[CudaSince, ...]
+    """CUDA of the images, oldest first; decides which NVIDIA driver the node needs."""
+    command: tuple[str, ...]
+    """Replaces the image's entry point; empty keeps it."""
+    port: Positive
+    health_path: str
+    home: str
+    """Directory on the cache volume that holds the model and every other cache."""
+    user: ContainerUser | None
+    """The user to run as; None where the image needs root."""
+    read_only_root_filesystem: bool
+    environment: dict[str, str]
+    maintenance: str | None = None
+    """Set where the project takes no new features: what its makers say."""
+    alternative: str | None = None
+    """What to configure instead of a server in maintenance."""
+
+    def image(self, version: str) -> str:
+        """Image reference of `version`."""
+        return f"{self.repository}:{self.tag_prefix}{version}"
+
+
+class Catalog(Facts):
+    """All facts that a plan rests on."""
+
+    accelerators: dict[str, Accelerator]
+    machine_types: dict[str, MachineType]
+    price_region: str
+    price_date: str
+    models: dict[str, Model]
+    servers: dict[ServerKind, InferenceServerFacts]
+    gke: GkeFacts

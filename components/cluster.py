@@ -1,0 +1,290 @@
+"""A GKE cluster for inference: Autopilot, Standard, or one that exists already."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as kubernetes
+
+from components.kubeconfig import kubeconfig_of
+from components.network import Network, NetworkArgs
+from components.node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity
+from planning import ClusterPlan
+from settings import AutopilotCluster, CreatedNetwork, ExistingCluster, Maintenance, StandardCluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class GkeClusterArgs:
+    """What a cluster needs.
+
+    Attributes:
+        plan: the cluster, decided and checked.
+
+    """
+
+    plan: ClusterPlan
+
+
+class GkeCluster(pulumi.ComponentResource):
+    """A GKE cluster and a Kubernetes provider for it."""
+
+    TYPE = "gke-llm-inference:index:GkeCluster"
+
+    cluster_name: pulumi.Output[str]
+    """Name in Google Cloud, or the kubeconfig's context."""
+    location: str | None
+    """Region or zone; None for a kubeconfig context."""
+    kubeconfig: pulumi.Output[str] | None
+    """Kubeconfig without credentials; None for a kubeconfig context."""
+    provider: kubernetes.Provider
+    """Kubernetes provider; pass it to the components that run on the cluster."""
+    node_service_account: pulumi.Output[str] | None
+    """Email that nodes run as; None for an existing cluster."""
+    before_gpu_pools: list[pulumi.Resource]
+    """What must exist before a GPU node pool: GKE taints GPU nodes only where a CPU pool exists already."""
+
+    def __init__(self, name: str, args: GkeClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, None, opts)
+        self._prefix = name
+        plan = args.plan
+        self.location = plan.location
+        self.kubeconfig = None
+        self.node_service_account = None
+        self.before_gpu_pools = []
+        match plan.settings:
+            case ExistingCluster(kubeconfig_context=str() as context):
+                self.cluster_name = pulumi.Output.from_input(context)
+                self.provider = self._kubernetes_provider(context=context, cluster_identifier=context)
+            case ExistingCluster():
+                found = gcp.container.Cluster.get(
+                    f"{name}-cluster",
+                    f"projects/{plan.project}/locations/{plan.location}/clusters/{plan.name}",
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+                self._use(found, plan)
+            case AutopilotCluster() | StandardCluster() as settings:
+                self._create(settings, plan)
+        self.register_outputs(
+            {
+                "clusterName": self.cluster_name,
+                "kubeconfig": self.kubeconfig,
+                "nodeServiceAccount": self.node_service_account,
+            }
+        )
+
+    def _create(self, settings: AutopilotCluster | StandardCluster, plan: ClusterPlan) -> None:
+        project, region = _required(plan.project), _required(plan.region)
+        identity = NodeIdentity(
+            f"{self._prefix}-nodes",
+            plan.service_account_id,
+            project,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.node_service_account = identity.email
+        network: dict[str, Any]
+        needs: list[pulumi.Resource] = [*identity.bindings]
+        if isinstance(settings.network, CreatedNetwork):
+            created = Network(
+                f"{self._prefix}-network",
+                NetworkArgs(settings=settings.network, project=project, region=region),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            needs.append(created.nat)
+            network = {"network": created.network, "subnetwork": created.subnetwork}
+            pods_range, services_range = created.pods_range, created.services_range
+        else:
+            network = {"network": settings.network.network, "subnetwork": settings.network.subnetwork}
+            pods_range, services_range = settings.network.pods_range, settings.network.services_range
+        shape = (
+            _autopilot_inputs(identity.email)
+            if isinstance(settings, AutopilotCluster)
+            else _standard_inputs(identity.email)
+        )
+        cluster = gcp.container.Cluster(
+            f"{self._prefix}-cluster",
+            name=plan.name,
+            project=project,
+            location=plan.location,
+            **network,
+            **_common_inputs(settings, project, pods_range, services_range),
+            **shape,
+            # The default pool of a Standard cluster is gone as soon as the cluster is made; its shape must never
+            # count as a change of the cluster, which would replace it.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=needs,
+                ignore_changes=["initialNodeCount", "nodeConfig"] if isinstance(settings, StandardCluster) else None,
+            ),
+        )
+        self._use(cluster, plan)
+        if isinstance(settings, StandardCluster):
+            self.before_gpu_pools = [self._system_pool(settings, cluster, plan, identity.email)]
+
+    def _use(self, cluster: gcp.container.Cluster, plan: ClusterPlan) -> None:
+        self.cluster_name = cluster.name
+        self.kubeconfig = kubeconfig_of(cluster)
+        self.provider = self._kubernetes_provider(
+            kubeconfig=self.kubeconfig,
+            # Without an identity of its own, the provider takes a rotated certificate for another cluster and
+            # replaces everything on it.
+            cluster_identifier=f"{plan.project}/{plan.location}/{plan.name}",
+        )
+
+    def _kubernetes_provider(self, **inputs: Any) -> kubernetes.Provider:
+        return kubernetes.Provider(f"{self._prefix}-kubernetes", **inputs, opts=pulumi.ResourceOptions(parent=self))
+
+    def _system_pool(
+        self,
+        settings: StandardCluster,
+        cluster: gcp.container.Cluster,
+        plan: ClusterPlan,
+        service_account: pulumi.Output[str],
+    ) -> gcp.container.NodePool:
+        pool = settings.system_pool
+        return gcp.container.NodePool(
+            f"{self._prefix}-system",
+            project=plan.project,
+            location=plan.location,
+            cluster=cluster.name,
+            node_locations=sorted(set(settings.zones)) or None,
+            initial_node_count=1,
+            autoscaling=gcp.container.NodePoolAutoscalingArgs(
+                total_min_node_count=pool.min_nodes,
+                total_max_node_count=pool.max_nodes,
+                location_policy="BALANCED",
+            ),
+            management=gcp.container.NodePoolManagementArgs(auto_repair=True, auto_upgrade=True),
+            upgrade_settings=gcp.container.NodePoolUpgradeSettingsArgs(max_surge=1, max_unavailable=0),
+            node_config=gcp.container.NodePoolNodeConfigArgs(
+                machine_type=pool.machine_type,
+                disk_size_gb=pool.disk_size_gb,
+                disk_type="pd-balanced",
+                resource_labels=settings.labels or None,
+                **secure_node_inputs(service_account),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["initialNodeCount"]),
+        )
+
+
+def secure_node_inputs(service_account: pulumi.Input[str]) -> dict[str, Any]:
+    """Node settings that every pool shares: own identity, Workload Identity, shielded boot, image streaming."""
+    return {
+        "service_account": service_account,
+        "oauth_scopes": [CLOUD_PLATFORM_SCOPE],
+        "image_type": "COS_CONTAINERD",
+        "gcfs_config": gcp.container.NodePoolNodeConfigGcfsConfigArgs(enabled=True),
+        "gvnic": gcp.container.NodePoolNodeConfigGvnicArgs(enabled=True),
+        "metadata": {"disable-legacy-endpoints": "true"},
+        "shielded_instance_config": gcp.container.NodePoolNodeConfigShieldedInstanceConfigArgs(
+            enable_integrity_monitoring=True, enable_secure_boot=True
+        ),
+        "workload_metadata_config": gcp.container.NodePoolNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
+    }
+
+
+def _common_inputs(
+    settings: AutopilotCluster | StandardCluster, project: str, pods_range: str, services_range: str
+) -> dict[str, Any]:
+    container = gcp.container
+    return {
+        "addons_config": container.ClusterAddonsConfigArgs(
+            gce_persistent_disk_csi_driver_config=container.ClusterAddonsConfigGcePersistentDiskCsiDriverConfigArgs(
+                enabled=True
+            ),
+            gcs_fuse_csi_driver_config=container.ClusterAddonsConfigGcsFuseCsiDriverConfigArgs(enabled=True),
+        ),
+        "control_plane_endpoints_config": container.ClusterControlPlaneEndpointsConfigArgs(
+            dns_endpoint_config=container.ClusterControlPlaneEndpointsConfigDnsEndpointConfigArgs(
+                allow_external_traffic=True
+            ),
+            ip_endpoints_config=container.ClusterControlPlaneEndpointsConfigIpEndpointsConfigArgs(
+                enabled=bool(settings.authorized_networks)
+            ),
+        ),
+        "cost_management_config": container.ClusterCostManagementConfigArgs(enabled=True),
+        "datapath_provider": "ADVANCED_DATAPATH",
+        "deletion_protection": settings.deletion_protection,
+        "gateway_api_config": container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),
+        "ip_allocation_policy": container.ClusterIpAllocationPolicyArgs(
+            cluster_secondary_range_name=pods_range, services_secondary_range_name=services_range
+        ),
+        "maintenance_policy": container.ClusterMaintenancePolicyArgs(
+            recurring_window=_recurring_window(settings.maintenance)
+        ),
+        "master_authorized_networks_config": container.ClusterMasterAuthorizedNetworksConfigArgs(
+            cidr_blocks=[
+                container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs(
+                    cidr_block=entry.cidr, display_name=entry.name or None
+                )
+                for entry in sorted(settings.authorized_networks, key=lambda entry: entry.cidr)
+            ]
+        )
+        if settings.authorized_networks
+        else None,
+        "monitoring_config": container.ClusterMonitoringConfigArgs(
+            enable_components=["SYSTEM_COMPONENTS"],
+            managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(enabled=True),
+        ),
+        "networking_mode": "VPC_NATIVE",
+        "private_cluster_config": container.ClusterPrivateClusterConfigArgs(enable_private_nodes=True),
+        "rbac_binding_config": container.ClusterRbacBindingConfigArgs(
+            enable_insecure_binding_system_authenticated=False,
+            enable_insecure_binding_system_unauthenticated=False,
+        ),
+        "release_channel": container.ClusterReleaseChannelArgs(channel=settings.release_channel),
+        "resource_labels": settings.labels or None,
+        "secret_manager_config": container.ClusterSecretManagerConfigArgs(enabled=True),
+        "secret_sync_config": container.ClusterSecretSyncConfigArgs(enabled=True),
+        "workload_identity_config": container.ClusterWorkloadIdentityConfigArgs(workload_pool=f"{project}.svc.id.goog"),
+    }
+
+
+def _autopilot_inputs(service_account: pulumi.Output[str]) -> dict[str, Any]:
+    # No node_config and no initial_node_count: either makes every update plan to replace the cluster.
+    # The nodes' identity goes into the defaults of auto-provisioning instead.
+    return {
+        "enable_autopilot": True,
+        "cluster_autoscaling": gcp.container.ClusterClusterAutoscalingArgs(
+            auto_provisioning_defaults=gcp.container.ClusterClusterAutoscalingAutoProvisioningDefaultsArgs(
+                service_account=service_account, oauth_scopes=[CLOUD_PLATFORM_SCOPE]
+            )
+        ),
+    }
+
+
+def _standard_inputs(service_account: pulumi.Output[str]) -> dict[str, Any]:
+    # enable_autopilot stays unset: the provider takes even `false` for a conflict with what stands here.
+    return {
+        "remove_default_node_pool": True,
+        "initial_node_count": 1,
+        # The default pool lives for minutes only, but must not run as the project's default service account.
+        "node_config": gcp.container.ClusterNodeConfigArgs(
+            service_account=service_account, oauth_scopes=[CLOUD_PLATFORM_SCOPE]
+        ),
+        "node_pool_defaults": gcp.container.ClusterNodePoolDefaultsArgs(
+            node_config_defaults=gcp.container.ClusterNodePoolDefaultsNodeConfigDefaultsArgs(
+                gcfs_config=gcp.container.ClusterNodePoolDefaultsNodeConfigDefaultsGcfsConfigArgs(enabled=True)
+            )
+        ),
+    }
+
+
+def _recurring_window(maintenance: Maintenance) -> gcp.container.ClusterMaintenancePolicyRecurringWindowArgs:
+    # The date only anchors the recurrence; it never changes, so that the window is not a difference.
+    hours, minutes = (int(part) for part in maintenance.start_time.split(":"))
+    end_hours = hours + maintenance.duration_hours
+    end_day = 1 + end_hours // 24
+    order = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+    days = sorted(set(maintenance.days), key=order.index)
+    return gcp.container.ClusterMaintenancePolicyRecurringWindowArgs(
+        start_time=f"2026-01-01T{hours:02d}:{minutes:02d}:00Z",
+        end_time=f"2026-01-{end_day:02d}T{end_hours % 24:02d}:{minutes:02d}:00Z",
+        recurrence=f"FREQ=WEEKLY;BYDAY={','.join(days)}",
+    )
+
+
+def _required(value: str | None) -> str:
+    if value is None:
+        raise ValueError("a cluster in Google Cloud needs a project and a location; plan_stack checks both")
+    return value

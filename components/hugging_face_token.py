@@ -1,0 +1,137 @@
+"""The Hugging Face token as a Kubernetes Secret, from Pulumi's encrypted config or from Google Secret Manager."""
+
+import json
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as kubernetes
+
+from planning import TokenPlan
+from settings import ConfigToken, SecretManagerToken
+
+_LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "gke-llm-inference"}
+_MOUNTED_NAME = "token"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceTokenArgs:
+    """What the token's way into the cluster needs.
+
+    Attributes:
+        plan: where the token comes from, and the Secret's name and key.
+        token: the token itself, where it comes from Pulumi's config. It is made a Pulumi secret in any case.
+        after: what must exist before, such as the namespace.
+
+    """
+
+    plan: TokenPlan
+    token: pulumi.Input[str] | None = None
+    after: list[pulumi.Resource] = field(default_factory=list)
+
+
+class HuggingFaceToken(pulumi.ComponentResource):
+    """A Kubernetes Secret with the Hugging Face token; nothing where it exists already or no model needs one."""
+
+    TYPE = "gke-llm-inference:index:HuggingFaceToken"
+
+    resources: list[pulumi.Resource]
+    """What must exist before a pod can read the token."""
+
+    def __init__(self, name: str, args: HuggingFaceTokenArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, None, opts)
+        self._prefix = name
+        self._plan = args.plan
+        self._after = args.after
+        settings = args.plan.settings
+        self.resources = []
+        match settings:
+            case ConfigToken():
+                if args.token is None:
+                    raise pulumi.InputPropertiesError(
+                        "the token's source is the config, but no token was given",
+                        [{"property_path": "token", "reason": "pass the config's secret"}],
+                    )
+                self.resources.append(self._secret(settings, args.token))
+            case SecretManagerToken():
+                self.resources.append(self._synchronised_secret(settings))
+            case _:
+                pass
+        self.register_outputs({"source": settings.token_source})
+
+    def _secret(self, settings: ConfigToken, token: pulumi.Input[str]) -> kubernetes.core.v1.Secret:
+        return kubernetes.core.v1.Secret(
+            f"{self._prefix}-secret",
+            metadata=self._metadata(settings.secret_name),
+            type="Opaque",
+            string_data={settings.secret_key: pulumi.Output.secret(token)},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+        )
+
+    def _synchronised_secret(self, settings: SecretManagerToken) -> pulumi.Resource:
+        project, secret = self._secret_manager_id(settings)
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{self._prefix}-reader",
+            metadata=self._metadata(f"{settings.secret_name}-reader"),
+            automount_service_account_token=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+        )
+        binding = gcp.secretmanager.SecretIamMember(
+            f"{self._prefix}-access",
+            project=project,
+            secret_id=secret,
+            role="roles/secretmanager.secretAccessor",
+            member=(
+                f"principal://iam.googleapis.com/projects/{settings.project_number}/locations/global/"
+                f"workloadIdentityPools/{self._plan.project}.svc.id.goog/subject/"
+                f"ns/{self._plan.namespace}/sa/{settings.secret_name}-reader"
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        provider_class = kubernetes.apiextensions.CustomResource(
+            f"{self._prefix}-provider-class",
+            api_version="secrets-store.csi.x-k8s.io/v1",
+            kind="SecretProviderClass",
+            metadata=self._metadata(settings.secret_name),
+            spec={
+                "provider": "gke",
+                # The add-on takes a list as text; JSON is YAML too.
+                "parameters": {
+                    "secrets": json.dumps(
+                        [
+                            {
+                                "path": _MOUNTED_NAME,
+                                "resourceName": f"projects/{project}/secrets/{secret}/versions/{settings.version}",
+                            }
+                        ]
+                    )
+                },
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+        )
+        return kubernetes.apiextensions.CustomResource(
+            f"{self._prefix}-sync",
+            api_version="secret-sync.gke.io/v1",
+            kind="SecretSync",
+            # The Secret that it makes has its name.
+            metadata=self._metadata(settings.secret_name),
+            spec={
+                "serviceAccountName": f"{settings.secret_name}-reader",
+                "secretProviderClassName": settings.secret_name,
+                "secretObject": {
+                    "type": "Opaque",
+                    "data": [{"sourcePath": _MOUNTED_NAME, "targetKey": settings.secret_key}],
+                },
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[account, binding, provider_class]),
+        )
+
+    def _secret_manager_id(self, settings: SecretManagerToken) -> tuple[str | None, str]:
+        """Project and short id of the secret."""
+        if settings.secret.startswith("projects/"):
+            _, project, _, secret = settings.secret.split("/")
+            return project, secret
+        return self._plan.project, settings.secret
+
+    def _metadata(self, name: str) -> kubernetes.meta.v1.ObjectMetaArgs:
+        return kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=self._plan.namespace, labels=_LABELS)

@@ -1,0 +1,253 @@
+"""An inference server on Kubernetes: Deployment, Service, ServiceAccount and disruption budget."""
+
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes import apps, core, meta, policy
+
+from planning import ServerPlan
+
+_GPU_RESOURCE = "nvidia.com/gpu"
+_PORT_NAME = "http"
+_SHARED_MEMORY = "shared-memory"
+_CACHE = "cache"
+# The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceServerArgs:
+    """What an inference server needs.
+
+    Attributes:
+        plan: the server, decided and checked.
+        after: what must exist before pods can run: namespace, token, node pool.
+
+    """
+
+    plan: ServerPlan
+    after: list[pulumi.Resource] = field(default_factory=list)
+
+
+class InferenceServer(pulumi.ComponentResource):
+    """A vLLM or TGI server; pass the cluster's Kubernetes provider in the options."""
+
+    TYPE = "gke-llm-inference:index:InferenceServer"
+
+    url: str
+    """Address of the server inside the cluster."""
+    deployment: apps.v1.Deployment
+    service: core.v1.Service
+
+    def __init__(self, name: str, args: InferenceServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, None, opts)
+        plan = args.plan
+        account = core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=_metadata(plan),
+            # The server never speaks to the Kubernetes API.
+            automount_service_account_token=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+        )
+        timeout = f"{plan.rollout.progress_deadline_seconds + 60}s"
+        self.deployment = apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=_metadata(plan),
+            spec=_deployment_spec(plan),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[account, *args.after],
+                # Pulumi would give up after ten minutes, before a large model is loaded.
+                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+            ),
+        )
+        self.service = core.v1.Service(
+            f"{name}-service",
+            # The Deployment's rollout is waited for already; a Service without replicas would never be ready.
+            metadata=_metadata(plan, annotations={"pulumi.com/skipAwait": "true"}),
+            spec=core.v1.ServiceSpecArgs(
+                type="ClusterIP",
+                selector=plan.selector,
+                ports=[
+                    core.v1.ServicePortArgs(
+                        name=_PORT_NAME, port=plan.service_port, protocol="TCP", target_port=_PORT_NAME
+                    )
+                ],
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+        )
+        if plan.rollout.disruption_budget:
+            policy.v1.PodDisruptionBudget(
+                f"{name}-disruption-budget",
+                metadata=_metadata(plan),
+                spec=policy.v1.PodDisruptionBudgetSpecArgs(
+                    max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector)
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+            )
+        self.url = f"http://{plan.name}.{plan.namespace}.svc.cluster.local:{plan.service_port}"
+        self.register_outputs(
+            {
+                "server": plan.kind,
+                "version": plan.version,
+                "model": plan.model,
+                "image": plan.image,
+                "args": list(plan.arguments),
+                "gpuType": plan.gpu_type,
+                "gpuCount": plan.gpu_count,
+                "machineType": plan.machine_type,
+                "replicas": plan.replicas,
+                "url": self.url,
+            }
+        )
+
+
+def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
+    return meta.v1.ObjectMetaArgs(name=plan.name, namespace=plan.namespace, labels=plan.labels, annotations=annotations)
+
+
+def _deployment_spec(plan: ServerPlan) -> apps.v1.DeploymentSpecArgs:
+    rollout = plan.rollout
+    return apps.v1.DeploymentSpecArgs(
+        replicas=plan.replicas,
+        progress_deadline_seconds=rollout.progress_deadline_seconds,
+        revision_history_limit=3,
+        selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector),
+        strategy=apps.v1.DeploymentStrategyArgs(
+            type=rollout.strategy,
+            rolling_update=apps.v1.RollingUpdateDeploymentArgs(
+                max_surge=rollout.max_surge, max_unavailable=rollout.max_unavailable
+            )
+            if rollout.strategy == "RollingUpdate"
+            else None,
+        ),
+        template=core.v1.PodTemplateSpecArgs(metadata=meta.v1.ObjectMetaArgs(labels=plan.labels), spec=_pod_spec(plan)),
+    )
+
+
+def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
+    user = plan.user
+    return core.v1.PodSpecArgs(
+        service_account_name=plan.name,
+        automount_service_account_token=False,
+        # A Service's variables read like the server's own: VLLM_PORT=tcp://... stops vLLM.
+        enable_service_links=False,
+        termination_grace_period_seconds=plan.shutdown.grace_seconds,
+        node_selector=plan.node_selector,
+        tolerations=[
+            core.v1.TolerationArgs(
+                key=toleration.key, operator="Equal", value=toleration.value, effect=toleration.effect
+            )
+            if toleration.value
+            else core.v1.TolerationArgs(key=toleration.key, operator="Exists", effect=toleration.effect)
+            for toleration in plan.tolerations
+        ],
+        security_context=core.v1.PodSecurityContextArgs(
+            run_as_non_root=True if user else None,
+            run_as_user=user[0] if user else None,
+            run_as_group=user[1] if user else None,
+            fs_group=user[1] if user else None,
+            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        containers=[_container(plan)],
+        volumes=[_cache_volume(plan), _shared_memory_volume(plan)],
+    )
+
+
+def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
+    resources = plan.resources
+    cpu = _cpu(resources.cpu_millicores)
+    limits = {
+        "ephemeral-storage": f"{resources.ephemeral_storage_gib}Gi",
+        "memory": f"{resources.memory_gib}Gi",
+        _GPU_RESOURCE: str(plan.gpu_count),
+    }
+    if plan.profile == "autopilot":
+        limits["cpu"] = cpu
+    return core.v1.ContainerArgs(
+        name="inference-server",
+        image=plan.image,
+        image_pull_policy="IfNotPresent",
+        command=list(plan.command) or None,
+        args=list(plan.arguments),
+        # The image's own directory belongs to root.
+        working_dir=plan.home if plan.user else None,
+        env=_environment(plan),
+        ports=[core.v1.ContainerPortArgs(name=_PORT_NAME, container_port=plan.port, protocol="TCP")],
+        resources=core.v1.ResourceRequirementsArgs(
+            requests=dict(sorted({**limits, "cpu": cpu}.items())), limits=dict(sorted(limits.items()))
+        ),
+        startup_probe=_probe(plan, plan.probes.startup_period_seconds, plan.probes.startup_failures),
+        readiness_probe=_probe(plan, plan.probes.readiness_period_seconds, plan.probes.readiness_failures),
+        liveness_probe=_probe(plan, plan.probes.liveness_period_seconds, plan.probes.liveness_failures),
+        lifecycle=core.v1.LifecycleArgs(
+            # The kubelet sleeps itself; the image needs no shell for it.
+            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=plan.shutdown.drain_seconds))
+        ),
+        security_context=core.v1.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
+            privileged=False,
+            read_only_root_filesystem=plan.read_only_root_filesystem,
+        ),
+        volume_mounts=[
+            core.v1.VolumeMountArgs(name=_CACHE, mount_path=plan.home),
+            core.v1.VolumeMountArgs(name=_SHARED_MEMORY, mount_path="/dev/shm"),  # noqa: S108 the kernel's own path
+        ],
+    )
+
+
+def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
+    plain = {name: core.v1.EnvVarArgs(name=name, value=value) for name, value in plan.environment}
+    if plan.uses_token:
+        plain |= {
+            name: core.v1.EnvVarArgs(
+                name=name,
+                value_from=core.v1.EnvVarSourceArgs(
+                    secret_key_ref=core.v1.SecretKeySelectorArgs(name=plan.secret_name, key=plan.secret_key)
+                ),
+            )
+            for name in _TOKEN_VARIABLES
+        }
+    return [variable for _, variable in sorted(plain.items())]
+
+
+def _probe(plan: ServerPlan, period: int, failures: int) -> core.v1.ProbeArgs:
+    return core.v1.ProbeArgs(
+        http_get=core.v1.HTTPGetActionArgs(path=plan.probes.path, port=_PORT_NAME),
+        period_seconds=period,
+        failure_threshold=failures,
+        timeout_seconds=plan.probes.timeout_seconds,
+    )
+
+
+def _cache_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
+    resources = plan.resources
+    if not resources.cache_on_disk:
+        return core.v1.VolumeArgs(
+            name=_CACHE, empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{resources.cache_gib}Gi")
+        )
+    return core.v1.VolumeArgs(
+        name=_CACHE,
+        ephemeral=core.v1.EphemeralVolumeSourceArgs(
+            volume_claim_template=core.v1.PersistentVolumeClaimTemplateArgs(
+                metadata=meta.v1.ObjectMetaArgs(labels=plan.labels),
+                spec=core.v1.PersistentVolumeClaimSpecArgs(
+                    access_modes=["ReadWriteOnce"],
+                    storage_class_name=resources.cache_storage_class,
+                    resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": f"{resources.cache_gib}Gi"}),
+                ),
+            )
+        ),
+    )
+
+
+def _shared_memory_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
+    return core.v1.VolumeArgs(
+        name=_SHARED_MEMORY,
+        empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{plan.resources.shared_memory_gib}Gi"),
+    )
+
+
+def _cpu(millicores: int) -> str:
+    return str(millicores // 1000) if millicores % 1000 == 0 else f"{millicores}m"

@@ -1,0 +1,42 @@
+"""The service account that nodes run as, with the roles that a GKE node needs and no more."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+# Logs, metrics and node registration; images from Artifact Registry.
+NODE_ROLES = ("roles/artifactregistry.reader", "roles/container.defaultNodeServiceAccount")
+CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+"""The one access scope; what nodes may do is decided by IAM roles."""
+
+
+class NodeIdentity(pulumi.ComponentResource):
+    """A service account for nodes and its role bindings in the project."""
+
+    TYPE = "gke-llm-inference:index:NodeIdentity"
+
+    email: pulumi.Output[str]
+    """Email of the service account."""
+    bindings: list[gcp.projects.IAMMember]
+    """Nodes work only once these exist."""
+
+    def __init__(self, name: str, account_id: str, project: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, None, opts)
+        account = gcp.serviceaccount.Account(
+            f"{name}-account",
+            project=project,
+            account_id=account_id,
+            display_name="Nodes of a GKE cluster for LLM inference",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.email = account.email
+        self.bindings = [
+            gcp.projects.IAMMember(
+                f"{name}-{role.rpartition('/')[2].replace('.', '-').lower()}",
+                project=project,
+                role=role,
+                member=account.member,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for role in NODE_ROLES
+        ]
+        self.register_outputs({"email": self.email})

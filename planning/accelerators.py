@@ -1,0 +1,45 @@
+"""Checks of GPU requests against what Google offers."""
+
+from catalog import Catalog
+from planning.machines import gpu_counts
+from settings import AcceleratorSettings, Finding, suggestion
+
+
+def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: Catalog) -> list[Finding]:
+    """Problems of a GPU type and count: a GPU that GKE does not have, a count that no machine has."""
+    if accelerator.type not in catalog.accelerators:
+        return [
+            Finding(
+                f"{path}.type",
+                f"{accelerator.type} is not a GPU of the catalogue",
+                "a pod that asks for it would stay pending forever",
+                suggestion(accelerator.type, catalog.accelerators),
+            )
+        ]
+    counts = gpu_counts(accelerator.type, catalog)
+    if accelerator.count not in counts:
+        larger = next((count for count in counts if count > accelerator.count), counts[-1])
+        return [
+            Finding(
+                f"{path}.count",
+                f"no machine has {accelerator.count} × {accelerator.type}",
+                f"Google builds machines with {', '.join(map(str, counts))} of them",
+                f"use {larger}",
+            )
+        ]
+    return []
+
+
+def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) -> list[Finding]:
+    """A problem if the GPU is not sold in the region."""
+    facts = catalog.accelerators[accelerator]
+    if facts.zones_in(region):
+        return []
+    return [
+        Finding(
+            path,
+            f"{accelerator} is not offered in {region}",
+            "no node could be made there",
+            f"use one of: {', '.join(sorted(facts.zones))}",
+        )
+    ]

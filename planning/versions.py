@@ -1,0 +1,44 @@
+"""Versions of inference servers, and the CUDA that their images hold."""
+
+import re
+
+from catalog import InferenceServerFacts
+from settings import Finding
+
+
+def version_parts(version: str) -> tuple[int, ...]:
+    """The numbers of a version, for comparing."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def version_findings(path: str, version: str, facts: InferenceServerFacts) -> tuple[list[Finding], list[Finding]]:
+    """Problems and warnings of asking for a version that is not known."""
+    oldest, newest = facts.known_versions[0], facts.known_versions[-1]
+    if version_parts(version) < version_parts(oldest):
+        return [
+            Finding(
+                f"{path}.version",
+                f"{facts.title} {version} is older than any version that is known here",
+                f"its flags and defaults may differ from those of {oldest}",
+                f"use {oldest} or later",
+            )
+        ], []
+    if version_parts(version) > version_parts(newest):
+        return [], [
+            Finding(
+                f"{path}.version",
+                f"{facts.title} {version} is newer than any version that is known here",
+                f"the rules of {newest} are used; flags may have gone or changed since",
+                f"use {newest}, or check the release notes",
+            )
+        ]
+    return [], []
+
+
+def image_cuda(facts: InferenceServerFacts, version: str, image: str) -> str:
+    """CUDA version of a server's image: what its tag states, as in `-cu129`, else that of the server's version."""
+    tagged = re.search(r"[-.]cu(\d\d)(\d)", image)
+    if tagged:
+        return f"{tagged[1]}.{tagged[2]}"
+    known = [entry.version for entry in facts.cuda if version_parts(entry.since) <= version_parts(version)]
+    return known[-1] if known else facts.cuda[0].version

@@ -1,0 +1,162 @@
+"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from preview.errors import PreviewError, ProgramError, UsageError
+from preview.masking import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from preview.recording import Recording
+
+EXIT_FINE = 0
+EXIT_WRONG = 1
+"""The configuration or the program is wrong, or the results could not be written."""
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_DEFAULT_TIMEOUT = 120.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code. On failure stdout stays empty and nothing is written."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        _preview(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except ProgramError as error:
+        _report(error)
+        return EXIT_WRONG
+    except UsageError as error:
+        _complain(str(error))
+        return EXIT_USAGE
+    except PreviewError as error:
+        _complain(str(error))
+        return EXIT_WRONG
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_WRONG
+    return EXIT_FINE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m preview",
+        description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
+        epilog="Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")
+    parser.add_argument(
+        "--config-file",
+        metavar="PATH",
+        type=Path,
+        help="a stack's file anywhere; may be combined with --stack",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="write resources.json and manifests/ into this directory"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    parser.add_argument(
+        "--project-dir",
+        metavar="DIR",
+        type=Path,
+        help="the project (default: the nearest Pulumi.yaml from here upward)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=_DEFAULT_TIMEOUT,
+        help=f"kill the program after this time (default: {_DEFAULT_TIMEOUT:g})",
+    )
+    return parser
+
+
+def _preview(options: argparse.Namespace) -> None:
+    if options.stack is None and options.config_file is None:
+        raise UsageError("name a stack with --stack or its file with --config-file")
+    from preview.run import record
+    from preview.stack_files import find_project_directory
+
+    directory = options.project_dir
+    if directory is None:
+        directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent)
+    recording = record(directory, options.stack, options.config_file, timeout=options.timeout)
+    _deliver(recording, options)
+
+
+def _deliver(recording: Recording, options: argparse.Namespace) -> None:
+    from preview.manifests import manifests_of
+    from preview.render import Style, render_document, render_text
+    from preview.write import to_json, write_preview
+
+    manifests = manifests_of(recording)
+    files: tuple[str, ...] = ()
+    if options.out is not None:
+        written = write_preview(options.out, to_json(recording.as_dict()), manifests)
+        files = tuple(str(options.out / path) for path in written)
+    _show_output(recording, sys.stderr if options.json else sys.stdout)
+    if options.json:
+        _print(to_json(render_document(recording, files=files)))
+    else:
+        style = Style(colour=_wants_colour(), ascii_only=not _shows("├×"))
+        _print(render_text(recording, manifests=manifests, files=files, style=style))
+
+
+def _show_output(recording: Recording, stream: TextIO) -> None:
+    for text, target in ((recording.program_stdout, stream), (recording.program_stderr, sys.stderr)):
+        for line in text.splitlines():
+            print(f"program: {printable(line)}", file=target)
+    stream.flush()
+
+
+def _print(text: str) -> None:
+    # Whatever the encoding of the terminal, showing a name must not fail.
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _shows(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _wants_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _report(error: ProgramError) -> None:
+    for text in error.output:
+        for line in text.splitlines():
+            print(f"program: {printable(line)}", file=sys.stderr)
+    for warning in error.warnings:
+        print(f"warning: {printable(warning, lines=True)}", file=sys.stderr)
+    for problem in error.problems:
+        _complain(problem)
+
+
+def _complain(message: str) -> None:
+    print(f"error: {printable(message, lines=True)}", file=sys.stderr)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    raise SystemExit(128 + number)

@@ -1,0 +1,145 @@
+"""The process that runs a program: started early, told later what to run, never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHILD = Path(__file__).with_name("child.py")
+_DRAIN_SECONDS = 2.0
+
+# Nothing else of the caller's environment reaches a program: no credentials, proxies or PULUMI_* settings.
+_KEPT = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP"),
+        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "XDG_CACHE_HOME"),
+    }
+)
+_KEPT_PREFIXES = ("LC_", "PYTHON")
+
+
+def child_environment(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a program: an allow-list of the caller's, and what the SDK needs."""
+    kept = {
+        name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)
+    }
+    kept["PULUMI_ERROR_OUTPUT_STRING"] = "1"  # an Output in an f-string is an error, not a warning as text
+    kept["PYTHONUNBUFFERED"] = "1"
+    kept["GRPC_VERBOSITY"] = "NONE"
+    return kept
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: `code` is negative for a signal, `timed_out` says that it was killed for it."""
+
+    code: int
+    stdout: str
+    stderr: str
+    timed_out: bool
+
+
+class ChildProcess:
+    """A Python process that imports the SDK at once and waits for its task. Use as a context manager.
+
+    It leads a process group of its own; whatever is left of the group is killed at the end.
+    """
+
+    def __init__(self, on_secret: Callable[[str], None]) -> None:
+        read_end, write_end = os.pipe()
+        self._secrets_descriptor = write_end
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, "-P", str(_CHILD)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=child_environment(dict(os.environ)),
+                start_new_session=True,
+                pass_fds=(write_end,),
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        self._stdout: list[bytes] = []
+        self._stderr: list[bytes] = []
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._secrets_reader = _start(lambda: _read_secrets(os.fdopen(read_end, encoding="utf-8"), on_secret))
+        self._readers = [
+            self._secrets_reader,
+            _start(lambda: _read_all(self._process.stdout, self._stdout)),
+            _start(lambda: _read_all(self._process.stderr, self._stderr)),
+        ]
+
+    def __enter__(self) -> ChildProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill()
+
+    def run(self, task: dict[str, Any], timeout: float) -> Ended:
+        """Hands over the task and waits for the end, at most `timeout` seconds."""
+        process = self._process
+        assert process.stdin is not None
+        message = json.dumps({**task, "secretsDescriptor": self._secrets_descriptor}).encode()
+        with contextlib.suppress(BrokenPipeError):  # it died already; its exit code and stderr tell why
+            process.stdin.write(message)
+            process.stdin.close()
+        timed_out = False
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        self.kill()
+        for reader in self._readers:
+            reader.join(_DRAIN_SECONDS)
+        return Ended(process.returncode, _text(self._stdout), _text(self._stderr), timed_out)
+
+    def kill(self) -> None:
+        """Kills the process and everything it started, if anything is left."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+
+def _start(target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    return thread
+
+
+def _read_all(stream: IO[bytes] | None, chunks: list[bytes]) -> None:
+    assert stream is not None
+    with stream:
+        while chunk := stream.read1(65536):  # type: ignore[attr-defined]
+            chunks.append(chunk)
+
+
+def _read_secrets(stream: IO[str], on_secret: Callable[[str], None]) -> None:
+    with stream:
+        for line in stream:
+            try:
+                on_secret(json.loads(line))
+            except ValueError:
+                continue
+
+
+def _text(chunks: list[bytes]) -> str:
+    return b"".join(chunks).decode("utf-8", errors="replace")

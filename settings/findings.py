@@ -1,0 +1,40 @@
+"""How this project speaks of problems: what is wrong, why it matters, and what to change."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One problem or warning about an input.
+
+    Attributes:
+        path: where in the stack's configuration, such as `servers.gemma.maxModelLen`.
+        what: what is wrong, without echoing the value where it could be secret.
+        why: why it cannot work, or what is at risk.
+        fix: the cheapest change that works.
+
+    """
+
+    path: str
+    what: str
+    why: str
+    fix: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {self.what}"]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class Refusal(Exception):  # noqa: N818 the domain's word: a configuration is refused
+    """A configuration that cannot work; carries every problem that was found, sorted by path."""
+
+    def __init__(self, problems: Iterable[Finding]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        count = len(self.problems)
+        heading = f"the configuration has {count} problem{'s' if count != 1 else ''}"
+        super().__init__("\n".join([f"{heading}:", *(str(problem) for problem in self.problems)]))

@@ -1,0 +1,234 @@
+"""Turns raw configuration into settings, or into all of its problems at once."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from settings.findings import Finding, Refusal
+from settings.stack import StackSettings
+
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping of names to entries",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def parse_settings(raw: Mapping[str, Any]) -> StackSettings:
+    """Settings of a stack from its raw configuration.
+
+    Args:
+        raw: the values under the project's namespace, by key without namespace, as YAML or JSON would hold them.
+
+    Raises:
+        Refusal: with every problem of `raw`: its path, what is wrong, why, and how to fix it. No value is echoed.
+
+    """
+    try:
+        return StackSettings.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise Refusal(_finding(StackSettings, raw, detail) for detail in details) from None
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The entry of `valid` that `name` most likely means, ignoring case; None if nothing is close."""
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(valid)}
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
+
+
+def suggestion(name: str, valid: Iterable[str]) -> str:
+    """What to write instead of the unknown `name`: the nearest valid name, or all of them."""
+    names = sorted(valid)
+    match = nearest(name, names)
+    return f"did you mean {match}?" if match else f"use one of: {', '.join(names)}"
+
+
+def masked(text: str) -> str:
+    """`text` without anything that looks like a Hugging Face token."""
+    return _TOKEN.sub("[secret]", text)
+
+
+def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Finding:
+    location = _Location(root)
+    for element in detail["loc"]:
+        location.enter(element)
+    path = masked(location.path)
+    value = _value_at(raw, location.keys)
+    kind, context = detail["type"], detail.get("ctx", {})
+    match kind:
+        case "refused":
+            return Finding(path, context["what"], context["why"], context["fix"])
+        case "extra_forbidden":
+            valid = location.sibling_keys()
+            return Finding(
+                path,
+                "is not a known key",
+                "a misspelt key would be ignored silently",
+                suggestion(location.keys[-1], valid),
+            )
+        case "missing":
+            return Finding(path, "is missing", "it has no default", location.help("add it"))
+        case "union_tag_not_found" | "union_tag_invalid":
+            tag = location.discriminator()
+            found = value.get(tag) if isinstance(value, Mapping) else None
+            what = "is missing" if kind == "union_tag_not_found" else "is not a known choice"
+            return Finding(
+                f"{path}.{tag}",
+                what,
+                "it decides which other keys there are",
+                suggestion(str(found or ""), location.tags()),
+            )
+        case "literal_error":
+            return Finding(path, "is not a known choice", "", suggestion(str(value), location.choices()))
+        case "string_pattern_mismatch":
+            return Finding(
+                path,
+                "does not have the right form",
+                f"it must match {context['pattern']}",
+                location.help("correct it"),
+            )
+        case "invalid_key":
+            return Finding(path, "is not a name", "names of entries are text", "quote it")
+        case _ if kind in _TYPES:
+            quote = " (put it in quotes)" if kind == "string_type" and isinstance(value, int | float) else ""
+            return Finding(path, f"is not {_TYPES[kind]}", "", f"write {_TYPES[kind]}{quote}")
+        case _:
+            message = detail["msg"][0].lower() + detail["msg"][1:]
+            return Finding(path, message, "", location.help("change it"))
+
+
+def _value_at(raw: Any, keys: Sequence[Any]) -> object:
+    for key in keys:
+        if (isinstance(raw, Mapping) and key in raw) or (
+            isinstance(raw, list) and isinstance(key, int) and key < len(raw)
+        ):
+            raw = raw[key]
+        else:
+            return None
+    return raw
+
+
+class _Location:
+    """Follows an error's location through the models, leaving out the tags that pydantic adds for unions."""
+
+    def __init__(self, root: type[BaseModel]) -> None:
+        self._annotation: Any = root
+        self._parent: type[BaseModel] | None = None
+        self._field: FieldInfo | None = None
+        self.keys: list[Any] = []
+
+    @property
+    def path(self) -> str:
+        text = ""
+        for key in self.keys:
+            text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        return text or "configuration"
+
+    def enter(self, element: str | int) -> None:
+        annotation = _unwrapped(self._annotation)
+        if _is_union(annotation):
+            member = _tagged(annotation).get(str(element))
+            if member is not None:
+                self._annotation = member
+                return
+        if element == "[key]":
+            return
+        self.keys.append(element)
+        origin = get_origin(annotation)
+        self._field = None
+        self._parent = None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            self._parent = annotation
+            self._field = _fields(annotation).get(str(element))
+            self._annotation = self._field.annotation if self._field else None
+            if self._field is not None and self._field.discriminator is not None:
+                self._annotation = Annotated[self._annotation, self._field]
+        elif origin is dict:
+            self._annotation = get_args(annotation)[1]
+        elif origin is tuple:
+            self._annotation = get_args(annotation)[0]
+        else:
+            self._annotation = None
+
+    def sibling_keys(self) -> list[str]:
+        return list(_fields(self._parent)) if self._parent else []
+
+    def help(self, verb: str) -> str:
+        """What the field is for, as its documentation's first sentence says."""
+        if self._field is None or not self._field.description:
+            return verb
+        return f"{verb}: {self._field.description.splitlines()[0]}"
+
+    def discriminator(self) -> str:
+        members = list(_tagged(_unwrapped(self._annotation)).values())
+        names = [_discriminator_of(members[0], other) for other in members[1:]]
+        return names[0] if names else ""
+
+    def tags(self) -> list[str]:
+        return list(_tagged(_unwrapped(self._annotation)))
+
+    def choices(self) -> list[str]:
+        annotation = _unwrapped(self._annotation)
+        return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _unwrapped(annotation: Any) -> Any:
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif _is_union(annotation) and NoneType in get_args(annotation):
+            rest = tuple(member for member in get_args(annotation) if member is not NoneType)
+            annotation = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007 built from a tuple
+        else:
+            return annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def _tagged(annotation: Any) -> dict[str, type[BaseModel]]:
+    """Members of a discriminated union by their tag."""
+    members = [member for member in get_args(annotation) if isinstance(member, type)]
+    return {
+        str(choice): member
+        for member in members
+        if issubclass(member, BaseModel)
+        for choice in _literals(member).values()
+    }
+
+
+def _discriminator_of(one: type[BaseModel], other: type[BaseModel]) -> str:
+    common = _literals(one).keys() & _literals(other).keys()
+    return min(common)
+
+
+def _literals(model: type[BaseModel]) -> dict[str, Any]:
+    """Fields of `model` that allow one value only, which is what a discriminator is."""
+    return {
+        name: get_args(field.annotation)[0]
+        for name, field in _fields(model).items()
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+    }

@@ -1,0 +1,6 @@
+"""Names by which Pulumi knows this project's configuration."""
+
+PROJECT = "gke-llm-inference"
+"""Name of the Pulumi project, the namespace of its config keys."""
+TOKEN_KEY = "huggingFaceToken"  # noqa: S105 the key's name, not a token
+"""Config key of the Hugging Face token; always encrypted."""
