@@ -119,6 +119,23 @@ class SystemPods(Facts):
     memory_mib: Positive
 
 
+class DiskReservation(Facts):
+    """What GKE reserves of a boot disk of D GiB: min(half_share × D, base_gib + share × D, max_gib)."""
+
+    half_share: float
+    base_gib: float
+    share: float
+    max_gib: float
+
+
+class BootDisk(Facts):
+    """How much of a node's boot disk is left for pods."""
+
+    partitions_gib: float
+    eviction_share: float
+    reserved: DiskReservation
+
+
 class NameLimits(Facts):
     """Longest names that Google's APIs take, in characters."""
 
@@ -138,6 +155,7 @@ class GkeFacts(Facts):
     eviction_mib: Positive
     kube_reserved_memory: tuple[MemorySlice, ...]
     kube_reserved_cpu: tuple[CpuSlice, ...]
+    boot_disk: BootDisk
     autopilot_floors: dict[str, dict[int, PodBounds]]
     boot_disk_cache_gib: Positive
     cache_storage_class: str

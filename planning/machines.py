@@ -30,6 +30,24 @@ def node_allocatable(machine: MachineType, catalog: Catalog) -> Allocatable:
     )
 
 
+def boot_disk_room_gib(disk_size_gb: int, catalog: Catalog) -> float:
+    """Ephemeral storage in GiB that pods can request of a boot disk of `disk_size_gb`.
+
+    Formula and constants: `catalog/gke.yaml`.
+    """
+    disk, rule = catalog.gke.boot_disk, catalog.gke.boot_disk.reserved
+    reserved = min(rule.half_share * disk_size_gb, rule.base_gib + rule.share * disk_size_gb, rule.max_gib)
+    return (disk_size_gb - disk.partitions_gib) * (1 - disk.eviction_share) - reserved
+
+
+def boot_disk_for_gib(need: float, catalog: Catalog) -> int:
+    """The smallest boot disk, in steps of 10 GB, whose room holds `need` GiB."""
+    size = 50
+    while boot_disk_room_gib(size, catalog) < need:
+        size += 10
+    return size
+
+
 def room_for_pods(machine: MachineType, catalog: Catalog) -> Allocatable:
     """What is left on a node for our pods after GKE's DaemonSets."""
     allocatable = node_allocatable(machine, catalog)

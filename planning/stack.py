@@ -5,11 +5,17 @@ from dataclasses import dataclass, replace
 
 from catalog import Catalog, load_catalog
 from planning.cluster import plan_cluster
-from planning.machines import Allocatable, candidates, cheapest_machine
+from planning.machines import (
+    Allocatable,
+    boot_disk_for_gib,
+    boot_disk_room_gib,
+    candidates,
+    cheapest_machine,
+)
 from planning.names import clashes
 from planning.node_pools import describe_room, plan_pool, pool_problems, pools_allowed
 from planning.plan import ClusterPlan, NodePoolPlan, StackPlan, TokenPlan
-from planning.servers import SizedServer, newest_cuda, node_need, plan_server, size_server
+from planning.servers import SizedServer, newest_cuda, node_need, plan_server, pods_per_node, size_server
 from settings import ExistingCluster, Finding, NodePoolSettings, Refusal, StackSettings, suggestion
 
 # The servers keep to the baseline Pod Security Standard; those that run as root do not keep to the restricted one.
@@ -125,7 +131,7 @@ def _place(
             problems += [_machine_too_small(server, key, pool, catalog) for server in tenants]
             continue
         plans.append(plan)
-        problems += _capacity_problems(key, pool, tenants)
+        problems += _capacity_problems(key, pool, tenants, catalog)
     return placed, tuple(plans), problems
 
 
@@ -215,7 +221,24 @@ def _does_not_hold(server: SizedServer, machine: str, subject: str, catalog: Cat
     )
 
 
-def _capacity_problems(key: str, pool: NodePoolSettings, tenants: list[SizedServer]) -> list[Finding]:
+def _disk_problems(key: str, pool: NodePoolSettings, tenants: list[SizedServer], catalog: Catalog) -> list[Finding]:
+    if pool.local_ssds or not tenants:
+        return []
+    need = max(server.resources.ephemeral_storage_gib * pods_per_node(server, pool) for server in tenants)
+    room = boot_disk_room_gib(pool.disk_size_gb, catalog)
+    if need <= room:
+        return []
+    return [
+        Finding(
+            f"nodePools.{key}.diskSizeGb",
+            f"a disk of {pool.disk_size_gb} GB does not hold the {need} GiB of ephemeral storage of its pods",
+            f"GKE leaves {room:.0f} GiB of it to pods",
+            f"use {boot_disk_for_gib(need, catalog)} or more",
+        )
+    ]
+
+
+def _capacity_problems(key: str, pool: NodePoolSettings, tenants: list[SizedServer], catalog: Catalog) -> list[Finding]:
     clients = pool.sharing.max_clients if pool.sharing else 1
     shared = [server for server in tenants if pool.sharing and server.settings.accelerator.count > 1]
     problems = [
@@ -227,6 +250,7 @@ def _capacity_problems(key: str, pool: NodePoolSettings, tenants: list[SizedServ
         )
         for server in shared
     ]
+    problems += _disk_problems(key, pool, tenants, catalog)
     # Each node takes whole pods: the count is exact for one kind of pod and a lower bound for a mixture.
     per_node = pool.accelerator.count * clients
     nodes = math.ceil(sum(server.gpus for server in tenants) / per_node)

@@ -1,0 +1,1 @@
+"""Timings and memory; not part of the tests, as they depend on the machine."""

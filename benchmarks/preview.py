@@ -1,0 +1,126 @@
+"""Times and weighs offline previews: the dev stack, then stacks of more and more servers.
+
+`python -m benchmarks.preview [--runs N] [--servers N ...]` prints a table in Markdown. Every figure is of whole
+processes: the preview and the program that it runs, started anew for each run. Memory is the sum of both processes'
+peaks, in MiB, read from /proc; elsewhere than on Linux it is left out.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+_ROOT = Path(__file__).resolve().parent.parent
+_DEFAULT_SERVERS = (1, 10, 30, 100, 300)
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Run:
+    """One preview: wall seconds, peak memory of all its processes in MiB, and the resources that it found."""
+
+    seconds: float
+    memory_mib: float | None
+    resources: int
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Times offline previews.")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each stack; the table shows the median")
+    parser.add_argument("--servers", type=int, nargs="*", default=_DEFAULT_SERVERS, help="sizes of the stacks")
+    options = parser.parse_args()
+    sys.stdout.write("| stack | resources | seconds (median) | fastest – slowest | ms per server | peak MiB |\n")
+    sys.stdout.write("| --- | ---: | ---: | ---: | ---: | ---: |\n")
+    _report("dev", [_preview(["--stack", "dev"]) for _ in range(options.runs)], None)
+    with tempfile.TemporaryDirectory() as directory:
+        for servers in options.servers:
+            config = Path(directory, f"Pulumi.servers-{servers}.yaml")
+            config.write_text(yaml.safe_dump(_stack(servers)), "utf-8")
+            runs = [_preview(["--config-file", str(config)]) for _ in range(options.runs)]
+            _report(f"{servers} servers", runs, servers)
+
+
+def _stack(servers: int) -> dict[str, object]:
+    prefix = "gke-llm-inference:"
+    return {
+        "config": {
+            "gcp:project": "my-project",
+            f"{prefix}cluster": {"mode": "standard", "location": "us-central1"},
+            f"{prefix}nodePools": {"l4": {"maxNodes": 2 * servers}},
+            f"{prefix}huggingFace": {"tokenSource": "existingSecret"},
+            f"{prefix}servers": {
+                f"gemma-{number:03d}": {
+                    "server": "vllm",
+                    "model": "google/gemma-7b-it",
+                    "maxModelLen": 4096,
+                    "replicas": 2,
+                }
+                for number in range(servers)
+            },
+        }
+    }
+
+
+def _preview(arguments: list[str]) -> Run:
+    command = [sys.executable, "-m", "preview", "--json", *arguments]
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=_ROOT, stdout=output, stderr=subprocess.DEVNULL)
+        peaks: dict[int, float] = {}
+        while process.poll() is None:
+            _note_peaks(process.pid, peaks)
+            time.sleep(_POLL_SECONDS)
+        seconds = time.perf_counter() - started
+        output.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
+        resources = json.load(output)["resourceCount"]
+    return Run(seconds, sum(peaks.values()) or None, resources)
+
+
+def _note_peaks(root: int, peaks: dict[int, float]) -> None:
+    """Record the highest resident set so far of `root` and everything that it started."""
+    pending = [root]
+    while pending:
+        process = pending.pop()
+        try:
+            status = Path(f"/proc/{process}/status").read_text("utf-8")
+            children = [
+                int(child)
+                for task in Path(f"/proc/{process}/task").iterdir()
+                for child in (task / "children").read_text("utf-8").split()
+            ]
+        except OSError:
+            continue
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                peaks[process] = max(peaks.get(process, 0.0), int(line.split()[1]) / 1024)
+        pending += children
+
+
+def _report(name: str, runs: list[Run], servers: int | None) -> None:
+    seconds = [run.seconds for run in runs]
+    median = statistics.median(seconds)
+    memory = [run.memory_mib for run in runs if run.memory_mib is not None]
+    cells = [
+        name,
+        str(runs[0].resources),
+        f"{median:.2f}",
+        f"{min(seconds):.2f} – {max(seconds):.2f}",
+        f"{1000 * median / servers:.0f}" if servers else "",
+        f"{max(memory):.0f}" if memory else "",
+    ]
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
