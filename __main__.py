@@ -12,6 +12,7 @@ from components import (
     HuggingFaceTokenArgs,
     InferenceServer,
     InferenceServerArgs,
+    settle,
 )
 from planning import StackIdentity, plan_stack
 from settings import Refusal
@@ -84,3 +85,5 @@ pulumi.export("clusterName", cluster.cluster_name)
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("namespace", plan.namespace)
 pulumi.export("servers", {name: server.url for name, server in servers.items()})
+
+pulumi.run(settle)

@@ -5,6 +5,7 @@ from components.hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from components.inference_server import InferenceServer, InferenceServerArgs
 from components.network import Network, NetworkArgs
 from components.node_pool import GpuNodePool, GpuNodePoolArgs
+from components.settling import settle
 
 __all__ = [
     "GkeCluster",
@@ -17,4 +18,5 @@ __all__ = [
     "InferenceServerArgs",
     "Network",
     "NetworkArgs",
+    "settle",
 ]

@@ -2,10 +2,7 @@
 
 import sys
 
-from preview.bytecode import use_cache
+from preview.cli import main
 
 if __name__ == "__main__":
-    use_cache()
-    from preview.cli import main
-
     sys.exit(main())

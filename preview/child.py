@@ -8,7 +8,6 @@ says what to run. Errors are reported to the engine the way the language host do
 from __future__ import annotations
 
 import asyncio
-import builtins
 import json
 import logging
 import os
@@ -118,10 +117,10 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def describe(error: BaseException, program: str) -> str:
+def describe(error: BaseException) -> str:
     """The traceback of an error with only the frames of the program's author, and a hint where one helps."""
     summary = traceback.TracebackException.from_exception(error)
-    _trim(summary, program, set())
+    _trim(summary, set())
     text = "".join(summary.format()).rstrip()
     if isinstance(error, ModuleNotFoundError):
         text += f"\nIs the package installed for {sys.executable}?"
@@ -131,7 +130,7 @@ def describe(error: BaseException, program: str) -> str:
     return text
 
 
-def _trim(summary: traceback.TracebackException, program: str, seen: set[int]) -> None:
+def _trim(summary: traceback.TracebackException, seen: set[int]) -> None:
     if id(summary) in seen:
         return
     seen.add(id(summary))
@@ -141,7 +140,6 @@ def _trim(summary: traceback.TracebackException, program: str, seen: set[int]) -
         if (module := sys.modules.get(name)) is not None and module.__file__
     )
     own = (os.path.abspath(__file__), runpy.__file__, "<frozen runpy>", "<frozen importlib._bootstrap>")
-    directory = os.path.dirname(program) + os.sep
 
     def wanted(frame: traceback.FrameSummary) -> bool:
         name = frame.filename
@@ -150,7 +148,7 @@ def _trim(summary: traceback.TracebackException, program: str, seen: set[int]) -
         return not name.startswith(roots)
 
     frames = [frame for frame in summary.stack if wanted(frame)]
-    if frames or any(frame.filename.startswith(directory) for frame in frames):
+    if frames:
         summary.stack = traceback.StackSummary.from_list(frames)
     elif isinstance(summary.exc_type, type) and issubclass(summary.exc_type, SyntaxError):
         summary.stack = traceback.StackSummary.from_list([])
@@ -164,7 +162,7 @@ def _trim(summary: traceback.TracebackException, program: str, seen: set[int]) -
                 summary.stack = inner.stack
             setattr(summary, name, inner.__cause__ if name == "__cause__" else None)
         else:
-            _trim(inner, program, seen)
+            _trim(inner, seen)
 
 
 def run_program(task: dict[str, Any]) -> int:
@@ -204,8 +202,10 @@ def run_program(task: dict[str, Any]) -> int:
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
         return REPORTED
-    except Exception as error:
-        pulumi.log.error(f"Program failed with an unhandled exception:\n{describe(error, program)}")
+    except SystemExit:
+        raise
+    except BaseException as error:
+        pulumi.log.error(f"Program failed with an unhandled exception:\n{describe(error)}")
         return REPORTED
     finally:
         sys.stdout.flush()
@@ -217,6 +217,7 @@ def main() -> None:
     """Reads the task from stdin, runs it and ends the process without waiting for threads of the program."""
     task = json.load(sys.stdin.buffer)
     sys.stdin = open(os.devnull)  # noqa: SIM115 - the program's stdin, for as long as the process lives
+    os.set_inheritable(task["secretsDescriptor"], False)
     channel = os.fdopen(task["secretsDescriptor"], "w", encoding="utf-8", buffering=1)
     note_secrets(lambda text: print(json.dumps(text), file=channel))
     code = 1
@@ -225,11 +226,11 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-        code = end.code if isinstance(end.code, builtins.int) else int(end.code is not None)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:
         traceback.print_exception(error)
     finally:
-        channel.close()
+        channel.flush()
         sys.stdout.flush()
         sys.stderr.flush()
     # Everything is reported by now; tearing down the interpreter would only cost time.

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from preview.errors import PreviewError, ProgramError, UsageError
+from preview.errors import OutputError, PreviewError, ProgramError, UsageError
 from preview.masking import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from preview.masking import Vault
     from preview.recording import Recording
 
 EXIT_FINE = 0
@@ -103,17 +104,29 @@ def _deliver(recording: Recording, options: argparse.Namespace) -> None:
     from preview.render import Style, render_document, render_text
     from preview.write import to_json, write_preview
 
+    vault = recording.vault
     manifests = manifests_of(recording)
     files: tuple[str, ...] = ()
     if options.out is not None:
-        written = write_preview(options.out, to_json(recording.as_dict()), manifests)
+        resources = to_json(vault.mask_value(recording.as_dict()))
+        for text in (resources, *(part for item in manifests for part in (item.file_name, item.text))):
+            _assert_clean(vault, text)
+        written = write_preview(options.out, resources, manifests)
         files = tuple(str(options.out / path) for path in written)
     _show_output(recording, sys.stderr if options.json else sys.stdout)
     if options.json:
-        _print(to_json(render_document(recording, files=files)))
+        text = to_json(vault.mask_value(render_document(recording, files=files)))
+        _assert_clean(vault, text)
     else:
         style = Style(colour=_wants_colour(), ascii_only=not _shows("├×"))
-        _print(render_text(recording, manifests=manifests, files=files, style=style))
+        text = vault.mask(render_text(recording, manifests=manifests, files=files, style=style))
+    _print(text)
+
+
+def _assert_clean(vault: Vault, text: str) -> None:
+    """The last search: all of it was masked before, so a secret found here is a fault of the preview's."""
+    if vault.found_in(text):
+        raise OutputError("a secret value is left in what would be written; nothing was written")
 
 
 def _show_output(recording: Recording, stream: TextIO) -> None:

@@ -73,9 +73,7 @@ def manifests_of(recording: Recording) -> tuple[Manifest, ...]:
     Components of the Kubernetes package (charts, lists of files) and providers are no objects.
     """
     namespaces = {
-        resource.urn: resource.inputs.get("namespace")
-        for resource in recording.resources
-        if resource.is_provider
+        resource.urn: resource.inputs.get("namespace") for resource in recording.resources if resource.is_provider
     }
     objects: list[tuple[str, Resource, dict[str, Any]]] = []
     for resource in recording.resources:

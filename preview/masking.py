@@ -87,6 +87,8 @@ class Vault:
             return {self.mask(key): self._mask_value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._mask_value(item) for item in value]
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return SECRET if self.found_in(str(value)) else value
         return value
 
     def found_in(self, text: str) -> bool:

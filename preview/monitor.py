@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import base64
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -12,14 +11,13 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from preview import wire
-from preview.masking import SECRET, Vault
-from preview.recording import LogEntry, Recording, Resource, Severity
+from preview.masking import SECRET
+from preview.recorder import Goal
+from preview.recording import Resource, Severity
 from preview.transforms import Transforms
-from preview.urn import STACK_TYPE, is_provider_type, make_urn, package_of, provider_urn
+from preview.urn import is_provider_type, make_urn, package_of, provider_urn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pulumi.runtime.proto.alias_pb2 import Alias
     from pulumi.runtime.proto.callback_pb2 import Callback
     from pulumi.runtime.proto.engine_pb2 import LogRequest
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
         RegisterResourceRequest,
         ResourceInvokeRequest,
     )
+
+    from preview.masking import Vault
+    from preview.recorder import Recorder
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _WORKERS = 8
@@ -67,142 +68,6 @@ _KUBERNETES_SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
 _SECRET_FIELDS = ("data", "stringData")
 
 _EMPTY = empty_pb2.Empty()
-
-
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """What children inherit from a registration."""
-
-    parent: str
-    protect: bool | None
-    retain_on_delete: bool | None
-    deleted_with: str
-    provider: str
-    providers: dict[str, str]
-    is_component: bool
-
-
-class Recorder:
-    """Everything that one program told the engine. Safe for several threads."""
-
-    def __init__(self, project: str, stack: str, vault: Vault) -> None:
-        self.project = project
-        self.stack = stack
-        self.vault = vault
-        self.stack_finished = False
-        """Whether the stack registered its outputs, which is the last thing that a program does."""
-        self._resources: dict[str, Resource] = {}
-        self._outputs: dict[str, dict[str, Any]] = {}
-        self._goals: dict[str, _Goal] = {}
-        self._logs: list[LogEntry] = []
-        self._lock = threading.Lock()
-
-    def claim(self, urn: str, goal: _Goal) -> bool:
-        """Takes a URN for a registration; False if another one has it already."""
-        with self._lock:
-            if urn in self._goals:
-                return False
-            self._goals[urn] = goal
-            return True
-
-    def goal(self, urn: str) -> _Goal | None:
-        """What was remembered of a registration."""
-        with self._lock:
-            return self._goals.get(urn)
-
-    def ancestors(self, urn: str) -> Iterator[str]:
-        """The URN itself, its parent and so on up to the stack."""
-        while urn:
-            yield urn
-            goal = self.goal(urn)
-            urn = goal.parent if goal else ""
-
-    def add(self, resource: Resource) -> None:
-        """Records a registration."""
-        with self._lock:
-            self._resources[resource.urn] = resource
-
-    def add_outputs(self, urn: str, outputs: dict[str, Any]) -> None:
-        """Records the outputs of a component or of the stack."""
-        with self._lock:
-            self._outputs[urn] = outputs
-            goal = self._goals.get(urn)
-            if goal is not None and not goal.parent:
-                self.stack_finished = True
-
-    def log(self, severity: Severity, message: str, urn: str | None = None) -> None:
-        """Records a message; the same message twice is recorded once."""
-        entry = LogEntry(severity, message.strip(), urn)
-        with self._lock:
-            if entry not in self._logs:
-                self._logs.append(entry)
-
-    def problems(self) -> tuple[str, ...]:
-        """The error messages so far, in order of arrival, without secrets."""
-        with self._lock:
-            logs = list(self._logs)
-        return tuple(self.vault.mask(entry.message) for entry in logs if entry.severity is Severity.ERROR)
-
-    def finish(self, stdout: str = "", stderr: str = "") -> Recording:
-        """The recording: sorted, and with every known secret masked wherever else the program put it.
-
-        Sorting makes two runs equal although registrations and messages arrive in an order that varies.
-        """
-        mask, mask_value = self.vault.mask, self.vault.mask_value
-        with self._lock:
-            resources = [self._with_outputs(resource) for _, resource in sorted(self._resources.items())]
-            logs = sorted(self._logs, key=lambda entry: (entry.severity, entry.urn or "", entry.message))
-            stack = next((resource for resource in resources if resource.type == STACK_TYPE), None)
-        for resource in resources:
-            if mask(resource.urn) != resource.urn:
-                message = "a secret value is part of a resource's name; the state would hold it in plain text"
-                logs.append(LogEntry(Severity.WARNING, message, resource.urn))
-        return Recording(
-            project=self.project,
-            stack=self.stack,
-            resources=tuple(_masked(resource, self.vault) for resource in resources),
-            logs=tuple(
-                LogEntry(entry.severity, mask(entry.message), mask(entry.urn) if entry.urn else None)
-                for entry in logs
-                if entry.severity is not Severity.DEBUG
-            ),
-            exports=mask_value(stack.outputs or {}) if stack else {},
-            program_stdout=mask(stdout),
-            program_stderr=mask(stderr),
-        )
-
-    def _with_outputs(self, resource: Resource) -> Resource:
-        outputs = self._outputs.get(resource.urn)
-        if outputs is None:
-            return resource
-        return _replace(resource, outputs=outputs)
-
-
-def _replace(resource: Resource, **changes: Any) -> Resource:
-    values = {name: getattr(resource, name) for name in Resource.__slots__}
-    return Resource(**{**values, **changes})
-
-
-def _masked(resource: Resource, vault: Vault) -> Resource:
-    mask, mask_value = vault.mask, vault.mask_value
-    return Resource(
-        urn=mask(resource.urn),
-        type=resource.type,
-        name=mask(resource.name),
-        parent=mask(resource.parent) if resource.parent else None,
-        custom=resource.custom,
-        provider=mask(resource.provider) if resource.provider else None,
-        inputs=mask_value(resource.inputs),
-        secret_inputs=tuple(map(mask, resource.secret_inputs)),
-        dependencies=tuple(map(mask, resource.dependencies)),
-        property_dependencies={
-            mask(key): tuple(map(mask, urns)) for key, urns in resource.property_dependencies.items()
-        },
-        aliases=tuple(map(mask_value, resource.aliases)),
-        protect=resource.protect,
-        options=mask_value(resource.options),
-        outputs=None if resource.outputs is None else mask_value(resource.outputs),
-    )
 
 
 class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
@@ -292,26 +157,26 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         for field in _SECRET_FIELDS:
             if field not in properties.fields:
                 continue
-            marked = any(path == field or path.startswith(f"{field}.") for path in decoded.secret_paths)
-            marked = marked or any(path.startswith(f"{field}[") for path in decoded.secret_paths)
             plain = _unwrap(properties.fields[field])
             if plain.WhichOneof("kind") != "struct_value":
-                continue
+                continue  # unknown as a whole
+            items = {key: _unwrap(value).string_value for key, value in plain.struct_value.fields.items()}
+            self._recorder.vault.add(items)
+            if field == "data":
+                self._recorder.vault.add(list(filter(None, map(_from_base64, items.values()))))
             values = decoded.value[field]
-            if isinstance(values, dict):
-                self._recorder.vault.add({k: v for k, v in values.items() if v not in ("", SECRET)})
-                unmarked = sorted(k for k, v in values.items() if v != SECRET)
-                if unmarked and not (marked and not unmarked):
-                    self._recorder.log(
-                        Severity.WARNING,
-                        f"{field} of a Kubernetes Secret is not marked as secret ({', '.join(unmarked)}); "
-                        "the state would hold it in plain text. Wrap it in pulumi.Output.secret(…)",
-                        urn,
-                    )
-                    decoded.secret_paths.extend(wire.path_of(field, key) for key in unmarked)
-            decoded.value[field] = dict.fromkeys(sorted(plain.struct_value.fields), SECRET)
+            unmarked = sorted(k for k, v in values.items() if v != SECRET) if isinstance(values, dict) else []
+            if unmarked:
+                self._recorder.log(
+                    Severity.WARNING,
+                    f"{field} of a Kubernetes Secret is not marked as secret ({', '.join(unmarked)}); "
+                    "the state would hold it in plain text. Wrap it in pulumi.Output.secret(…)",
+                    urn,
+                )
+                decoded.secret_paths.extend(wire.path_of(field, key) for key in unmarked)
+            decoded.value[field] = dict.fromkeys(sorted(items), SECRET)
 
-    def _claim(self, urn: str, goal: _Goal, context: grpc.ServicerContext) -> None:
+    def _claim(self, urn: str, goal: Goal, context: grpc.ServicerContext) -> None:
         if not self._recorder.claim(urn, goal):
             message = f"Duplicate resource URN '{urn}'; try giving it a unique name"
             self._recorder.log(Severity.ERROR, message, urn)
@@ -332,7 +197,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         recorder = self._recorder
         parent_goal = recorder.goal(request.parent) if request.parent else None
         urn = make_urn(recorder.stack, recorder.project, request.parent, request.type, request.name)
-        goal = _Goal(request.parent, None, None, "", request.provider, {}, is_component=False)
+        goal = Goal(request.parent, None, None, "", request.provider, {}, is_component=False)
         self._claim(urn, goal, context)
         decoded = wire.decode(request.properties, recorder.vault)
         provider = request.provider
@@ -463,11 +328,11 @@ class MonitorServer:
         self._transforms.close()
 
 
-def _goal_of(request: RegisterResourceRequest, parent: _Goal | None) -> _Goal:
+def _goal_of(request: RegisterResourceRequest, parent: Goal | None) -> Goal:
     providers = dict(request.providers)
     if not request.custom and parent is not None and parent.is_component:
         providers = {**parent.providers, **providers}
-    return _Goal(
+    return Goal(
         parent=request.parent,
         protect=request.protect if request.HasField("protect") else None,
         retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else None,
@@ -478,7 +343,7 @@ def _goal_of(request: RegisterResourceRequest, parent: _Goal | None) -> _Goal:
     )
 
 
-def _inherit(request: RegisterResourceRequest, parent: _Goal) -> None:
+def _inherit(request: RegisterResourceRequest, parent: Goal) -> None:
     """What the engine hands down from a parent: deletedWith, protect, retainOnDelete and the provider."""
     if not request.deletedWith:
         request.deletedWith = parent.deleted_with
@@ -493,7 +358,7 @@ def _inherit(request: RegisterResourceRequest, parent: _Goal) -> None:
             request.provider = parent.provider
 
 
-def _resolve_provider(request: RegisterResourceRequest, parent: _Goal | None) -> str:
+def _resolve_provider(request: RegisterResourceRequest, parent: Goal | None) -> str:
     package = package_of(request.type) or ""
     if request.provider or is_provider_type(request.type):
         return request.provider
@@ -529,9 +394,7 @@ def _options(request: RegisterResourceRequest, vault: Vault) -> dict[str, Any]:
     if request.deleteBeforeReplaceDefined:
         options["deleteBeforeReplace"] = request.deleteBeforeReplace
     if request.HasField("customTimeouts"):
-        options["customTimeouts"] = {
-            field.name: value for field, value in request.customTimeouts.ListFields() if value
-        }
+        options["customTimeouts"] = {field.name: value for field, value in request.customTimeouts.ListFields() if value}
     if request.HasField("replacement_trigger"):
         trigger = struct_pb2.Struct(fields={"value": request.replacement_trigger})
         options["replacementTrigger"] = wire.decode(trigger, vault).value["value"]
@@ -563,6 +426,13 @@ def _unwrap(value: struct_pb2.Value) -> struct_pb2.Value:
     while _is_secret(value) and "value" in value.struct_value.fields:
         value = value.struct_value.fields["value"]
     return value
+
+
+def _from_base64(text: str) -> str | None:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return None
 
 
 def _fail(context: grpc.ServicerContext, code: grpc.StatusCode, details: str) -> NoReturn:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from preview.masking import Vault
 from preview.urn import STACK_TYPE, is_provider_type
 
 
@@ -93,6 +94,8 @@ class Recording:
     exports: dict[str, Any] = field(default_factory=dict)
     program_stdout: str = ""
     program_stderr: str = ""
+    vault: Vault = field(default_factory=Vault, repr=False, compare=False)
+    """The secrets that were met, for a last search of whatever is made of the recording."""
 
     @property
     def root(self) -> Resource | None:

@@ -55,8 +55,7 @@ def render_text(
     style = style or Style()
     title = f"{recording.project}/{recording.stack}"
     lines = [
-        style.bold(printable(title))
-        + f": {_count(len(recording.resources), 'resource')}, no cloud contacted",
+        style.bold(printable(title)) + f": {_count(len(recording.resources), 'resource')}, no cloud contacted",
         "",
     ]
     lines.extend(_tree_lines(build_tree(recording), style))
@@ -83,9 +82,7 @@ def render_text(
         lines.extend(("", f"wrote {printable(files[0])} and {_count(len(manifests), 'manifest')}"))
         unknown = sum(manifest.has_unknowns for manifest in manifests)
         if unknown:
-            lines.append(
-                f"  {_count(unknown, 'manifest')} with values that only a deployment knows: [unknown]"
-            )
+            lines.append(f"  {_count(unknown, 'manifest')} with values that only a deployment knows: [unknown]")
     return "\n".join(lines) + "\n"
 
 

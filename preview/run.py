@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from preview.errors import ProgramError, UsageError
 from preview.masking import Vault
 from preview.process import ChildProcess
+from preview.recorder import Recorder
 from preview.recording import Severity
 from preview.stack_files import load_project, load_stack
 
 if TYPE_CHECKING:
-    from preview.monitor import Recorder
     from preview.process import Ended
     from preview.recording import Recording
 
@@ -53,7 +53,7 @@ def record(
         project = load_project(Path(project_dir).resolve())
         config = load_stack(project, stack, Path(config_file) if config_file is not None else None)
 
-        from preview.monitor import MonitorServer, Recorder
+        from preview.monitor import MonitorServer
 
         recorder = Recorder(project.name, config.stack, vault)
         with MonitorServer(recorder) as server:
@@ -76,9 +76,7 @@ def record(
     if problems:
         raise ProgramError(
             problems,
-            warnings=tuple(
-                _located(entry.message, entry.urn) for entry in recording.messages(Severity.WARNING)
-            ),
+            warnings=tuple(_located(entry.message, entry.urn) for entry in recording.messages(Severity.WARNING)),
             output=tuple(filter(None, (recording.program_stdout, recording.program_stderr))),
         )
     return recording

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGEST_FILE_BYTES = 4 * 1024 * 1024
-_STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
 _STACK_FILE = re.compile(r"Pulumi\.(.+)\.ya?ml")
 _DEFAULT_ORGANIZATION = "organization"
 _TYPED_KEYS = frozenset({"type", "default", "value", "description", "secret", "items"})
@@ -104,6 +104,8 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
     if stack is None and config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     organization = _DEFAULT_ORGANIZATION
+    if stack is not None and not all(map(_STACK_NAME.fullmatch, stack.split("/"))):
+        raise UsageError(f"'{printable(stack)}' is no stack name: only letters, digits, '.', '_' and '-', at most 100")
     if stack is not None and "/" in stack:
         organization, _, stack = stack.rpartition("/")
         organization = organization.partition("/")[0]
@@ -112,9 +114,7 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
         match = _STACK_FILE.fullmatch(config_file.name)
         stack = match[1] if match else config_file.stem
     if not _STACK_NAME.fullmatch(stack):
-        raise UsageError(
-            f"'{printable(stack)}' is no stack name: only letters, digits, '.', '_' and '-', at most 100"
-        )
+        raise UsageError(f"the file's name gives no stack name ('{printable(stack)}'); add --stack")
     path = config_file or _stack_file(project, stack)
     values, secret_keys = _stack_values(project, path)
     _apply_project_config(project, stack, path, values, secret_keys)
@@ -158,9 +158,7 @@ def _stack_file(project: Project, stack: str) -> Path:
         if path.is_file():
             return path
     known = stacks_of(project)
-    message = (
-        f"there is no stack '{stack}': {project.stack_directory / f'Pulumi.{stack}.yaml'} does not exist"
-    )
+    message = f"there is no stack '{stack}': {project.stack_directory / f'Pulumi.{stack}.yaml'} does not exist"
     near = difflib.get_close_matches(stack, known, n=1)
     if near:
         message += f"; did you mean '{near[0]}'?"
@@ -267,9 +265,7 @@ def _check_declared(
     if key in secret_keys:
         return  # its type is not known without decrypting it
     if declared.get("secret"):
-        raise ConfigError(
-            f"{path}: '{raw_key}' of stack '{stack}' must be encrypted, the project says it is secret"
-        )
+        raise ConfigError(f"{path}: '{raw_key}' of stack '{stack}' must be encrypted, the project says it is secret")
     expected = declared.get("type")
     if expected is None or expected == "string":
         return
@@ -314,14 +310,11 @@ def _construct_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
         if isinstance(key, (dict, list)):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
         if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, "this key is given twice", key_node.start_mark
-            )
+            raise yaml.constructor.ConstructorError(None, None, "this key is given twice", key_node.start_mark)
         seen.add(key)
     loader.flatten_mapping(node)
     return {
-        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
-        for key, value in node.value
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
     }
 
 
@@ -358,9 +351,7 @@ def _mapping(path: Path) -> dict[Any, Any]:
     except yaml.MarkedYAMLError as error:
         raise ConfigError(_yaml_problem(path, error)) from None
     except (yaml.YAMLError, ValueError):
-        raise ConfigError(
-            f"{path}: is not valid YAML: it holds characters that YAML does not allow"
-        ) from None
+        raise ConfigError(f"{path}: is not valid YAML: it holds characters that YAML does not allow") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     if content is None:

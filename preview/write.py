@@ -47,9 +47,7 @@ def _write(directory: Path, resources: str, manifests: tuple[Manifest, ...]) -> 
     if directory.exists() and not directory.is_dir():
         raise OutputError(f"{directory}: is not a directory")
     if (directory / MANIFESTS_DIRECTORY).exists() and not (directory / RESOURCES_FILE).exists():
-        raise OutputError(
-            f"{directory / MANIFESTS_DIRECTORY}: was not written by a preview; choose another directory"
-        )
+        raise OutputError(f"{directory / MANIFESTS_DIRECTORY}: was not written by a preview; choose another directory")
     created = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)

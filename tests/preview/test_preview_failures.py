@@ -23,7 +23,7 @@ TOKEN = "hf_pLaNtEdToKeNpLaNtEdToKeN"
 def failing(workspace: Workspace, *arguments: str, code: int = 1) -> Result:
     """Runs a preview that must fail, print nothing on stdout and write nothing."""
     out = workspace.directory.parent / "out"
-    result = workspace.preview(*(arguments or ("--stack", "dev")), "--out", str(out))
+    result = workspace.preview(*(arguments or ("--stack", "dev", "--json")), "--out", str(out))
     assert result.code == code, result.stderr
     assert result.stdout == ""
     assert not out.exists()
@@ -35,13 +35,13 @@ def failing(workspace: Workspace, *arguments: str, code: int = 1) -> Result:
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
-        pytest.param("def f():\n    raise KeyError('boom')\nf()", ["line 14", "in f", "KeyError: 'boom'"], id="raises"),
+        pytest.param("def f():\n    raise KeyError('boom')\nf()", ["line 12", "in f", "KeyError: 'boom'"], id="raises"),
         pytest.param("raise pulumi.RunError('just this')", ["error: just this\n"], id="run error"),
         pytest.param("import sys\nsys.exit(3)", ["exit code 3"], id="sys.exit"),
         pytest.param("import sys\nsys.exit('no more')", ["no more", "exit code 1"], id="sys.exit text"),
         pytest.param("import os\nos._exit(0)", ["before the program was finished"], id="vanishes"),
         pytest.param("import os\nos.kill(os.getpid(), 9)", ["SIGKILL"], id="killed"),
-        pytest.param("x = = 1", ["__main__.py", "line 13", "SyntaxError"], id="syntax"),
+        pytest.param("x = = 1", ["__main__.py", "line 11", "SyntaxError"], id="syntax"),
         pytest.param("import no_such_package", ["No module named 'no_such_package'", "installed for"], id="import"),
         pytest.param("pulumi.log.error('wrong')", ["error: wrong"], id="log.error"),
         pytest.param(

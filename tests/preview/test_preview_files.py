@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from preview.stack_files import StackConfig
-
     from tests.preview.conftest import Workspace
 
 
@@ -102,7 +101,7 @@ def test_project_defaults(workspace: Workspace) -> None:
         ("", "config: text", "'config' must be a mapping"),
         ("", "confg: {}", "not a key of a stack's file: confg"),
         ("", "config: {'a:b:c:d': 1}", "is no config key"),
-        ("", "config: " + "[" * 5000, "nested too deeply"),
+        ("", "config: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("", "config: {a: \x07s3cret}", "not valid YAML"),
     ],
 )
@@ -145,11 +144,9 @@ def test_neither_stack_nor_file(workspace: Workspace) -> None:
 
 
 def test_main_and_stack_directory(workspace: Workspace) -> None:
-    (workspace.directory / "Pulumi.yaml").write_text(
-        "name: demo\nruntime: python\nmain: app\nstackConfigDir: stacks\n"
-    )
+    (workspace.directory / "Pulumi.yaml").write_text("name: demo\nruntime: python\nmain: app\nstackConfigDir: stacks\n")
     (workspace.directory / "app").mkdir()
-    with pytest.raises(ConfigError, match="the program of .* is missing"):
+    with pytest.raises(ConfigError, match="the program of"):
         load_project(workspace.directory)
     (workspace.directory / "app" / "__main__.py").touch()
     (workspace.directory / "stacks").mkdir()
@@ -159,7 +156,9 @@ def test_main_and_stack_directory(workspace: Workspace) -> None:
     assert load_stack(project, "far", None).values == {"demo:a": "1"}
 
 
-@pytest.mark.parametrize("text", ["name: demo\nruntime: go\n", "runtime: python\n", "name: demo\nruntime: python\nmain: []"])
+@pytest.mark.parametrize(
+    "text", ["name: demo\nruntime: go\n", "runtime: python\n", "name: demo\nruntime: python\nmain: []"]
+)
 def test_bad_projects(workspace: Workspace, text: str) -> None:
     (workspace.directory / "Pulumi.yaml").write_text(text)
     with pytest.raises(ConfigError):
@@ -296,7 +295,11 @@ def test_equal_objects_get_different_files() -> None:
     assert all(manifest.has_unknowns for manifest in manifests_of(recording))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
+    )
+)
 def test_yaml_reads_back(value: Any) -> None:
     import yaml
 

@@ -1,0 +1,19 @@
+"""Keeps large stacks fast: the SDK's own wait at the end of a program is quadratic in what is outstanding."""
+
+import asyncio
+import inspect
+
+
+async def settle() -> None:
+    """Wait for everything that the program has started, all at once; use it as `pulumi.run(settle)`.
+
+    The SDK waits as well, afterwards, and reports failures then. But it takes up its whole list of outstanding
+    outputs anew for each that completes: 300 servers take over a minute of that, and six seconds with this.
+    """
+    own = asyncio.current_task()
+    while True:
+        # Only Python's coroutines: the tasks of gRPC's callback server, which serves transforms, never end.
+        outstanding = {task for task in asyncio.all_tasks() if task is not own and inspect.iscoroutine(task.get_coro())}
+        if not outstanding:
+            return
+        await asyncio.wait(outstanding)

@@ -1,0 +1,192 @@
+"""The JSON schema of stack files and the reference are those of the settings, and the stack files keep to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from pydantic import BaseModel
+
+import settings as settings_package
+from settings import StackSettings
+from settings.pulumi_keys import PROJECT, TOKEN_KEY
+from settings.reference import markdown_reference, stack_schema
+from tests.settings.support import (
+    PROPERTY,
+    RAW_STACKS,
+    TOKEN,
+    Raw,
+    autopilot_stack,
+    changed,
+    dotted,
+    full_stack,
+    mappings,
+    variants,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+STACK_FILES = sorted(REPOSITORY.glob("Pulumi.*.yaml"))
+VALIDATOR = jsonschema.Draft202012Validator(stack_schema())
+
+
+def stack_file(raw: Raw) -> Raw:
+    """A stack file with the settings `raw`."""
+    return {"config": {f"{PROJECT}:{key}": value for key, value in raw.items()}}
+
+
+def errors_of(document: Any) -> list[str]:
+    return [error.message for error in VALIDATOR.iter_errors(document)]
+
+
+def settings_models() -> Iterator[type[BaseModel]]:
+    for name in settings_package.__all__:
+        exported = getattr(settings_package, name)
+        if isinstance(exported, type) and issubclass(exported, BaseModel):
+            yield exported
+
+
+def test_the_committed_schema_is_that_of_the_settings() -> None:
+    text = (REPOSITORY / "schemas" / "stack.schema.json").read_text("utf-8")
+    assert text == json.dumps(stack_schema(), indent=2) + "\n", "run: make generate"
+
+
+def test_the_committed_reference_is_that_of_the_settings() -> None:
+    text = (REPOSITORY / "docs" / "configuration.md").read_text("utf-8")
+    assert text == markdown_reference(), "run: make generate"
+
+
+def test_the_schema_is_a_valid_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(stack_schema())
+
+
+def test_there_is_a_file_for_each_stack() -> None:
+    assert [path.name for path in STACK_FILES] == [
+        f"Pulumi.{stack}.yaml" for stack in ("dev", "local", "prod", "staging")
+    ]
+
+
+@pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.name)
+def test_a_stack_file_of_the_repository_keeps_to_the_schema(path: Path) -> None:
+    assert errors_of(yaml.safe_load(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.name)
+def test_a_stack_file_of_the_repository_points_editors_to_the_schema(path: Path) -> None:
+    first = path.read_text("utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=schemas/stack.schema.json"
+    assert (path.parent / first.partition("$schema=")[2]).is_file()
+
+
+@pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.name)
+def test_a_stack_file_of_the_repository_holds_no_secret(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert "secure:" not in text
+    assert "hf_" not in text
+
+
+@given(raw=RAW_STACKS)
+@PROPERTY
+def test_the_schema_takes_every_configuration_that_the_settings_take(raw: Raw) -> None:
+    assert errors_of(stack_file(raw)) == []
+
+
+@pytest.mark.parametrize("raw", variants().values(), ids=variants())
+def test_the_schema_rejects_an_unknown_key_in_every_mapping(raw: Raw) -> None:
+    for path in mappings(raw):
+        if path and path[-1] in ("labels", "nodePools", "servers"):
+            continue
+        assert errors_of(stack_file(changed(raw, (*path, "unheardOf"), 1))), path
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {f"{PROJECT}:{TOKEN_KEY}": TOKEN},
+        {f"{PROJECT}:{TOKEN_KEY}": {"secure": "v1:x", "plain": TOKEN}},
+        {f"{PROJECT}:{TOKEN_KEY}": {}},
+        {f"{PROJECT}:namespace": {"secure": "v1:x"}},
+        {f"{PROJECT}:nameSpace": "x"},
+        {"cluster": {}},
+    ],
+    ids=["clear token", "clear token beside", "empty token", "encrypted setting", "misspelt key", "no namespace"],
+)
+def test_the_schema_rejects_what_does_not_belong_under_config(extra: Raw) -> None:
+    document = stack_file(autopilot_stack())
+    document["config"] |= extra
+    assert errors_of(document)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {f"{PROJECT}:{TOKEN_KEY}": {"secure": "v1:x"}},
+        {"gcp:project": "p", "kubernetes:context": "c"},
+    ],
+    ids=["encrypted token", "other namespaces"],
+)
+def test_the_schema_takes_the_encrypted_token_and_the_config_of_providers(extra: Raw) -> None:
+    document = stack_file(autopilot_stack())
+    document["config"] |= extra
+    document |= {"encryptionsalt": "v1:x", "secretsprovider": "gcpkms://x"}
+    assert errors_of(document) == []
+
+
+@pytest.mark.parametrize("value", [0.26, True, "v0.26.0"])
+def test_the_schema_rejects_a_version_that_is_not_quoted_or_not_plain(value: object) -> None:
+    assert errors_of(stack_file(autopilot_stack(version=value)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [("cluster", "network"), ("huggingFace",), ("nodePools", "l4", "provisioning")],
+    ids=dotted,
+)
+@pytest.mark.xfail(strict=True, reason="the schema takes a union without its choice, the parser does not")
+def test_schema_and_parser_agree_on_a_choice_that_is_left_out(path: tuple[str, ...]) -> None:
+    assert errors_of(stack_file(changed(full_stack(), path, {})))
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        pytest.param(
+            model,
+            field,
+            id=f"{model.__name__}.{field}",
+            marks=[pytest.mark.xfail(strict=True, reason="the field has no docstring")]
+            if field in ("machine_type", "maintenance") and model.__name__.endswith(("Cluster", "SystemPool"))
+            else [],
+        )
+        for model in settings_models()
+        for field in model.model_fields
+    ],
+)
+def test_every_field_of_the_settings_is_described(model: type[BaseModel], field: str) -> None:
+    description = model.model_fields[field].description
+    assert description
+    assert len(description) > 3
+
+
+def test_the_reference_has_a_table_for_every_model_and_a_row_for_every_key() -> None:
+    reference = markdown_reference()
+    for model in settings_models():
+        if model is not StackSettings:
+            assert f"\n## {model.__name__}\n" in reference
+        for name, field in model.model_fields.items():
+            assert f"| `{field.alias or name}` |" in reference
+
+
+def test_every_link_of_the_reference_has_a_target() -> None:
+    reference = markdown_reference()
+    targets = {line.removeprefix("## ").lower() for line in reference.splitlines() if line.startswith("## ")}
+    links = {part.partition(")")[0] for part in reference.split("](#")[1:]}
+    assert links
+    assert links <= targets
