@@ -24,7 +24,7 @@ PROPERTY = hypothesis.settings(
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=60,
+    max_examples=100,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 """Property tests: the same examples in every run, and no clock."""
