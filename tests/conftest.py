@@ -1,13 +1,17 @@
 """Fixtures that several directories of tests share."""
 
-from __future__ import annotations
-
 import pytest
 
-from tests.support import Recordings, shared_directory
+from tests.support import Recordings, Shared, shared_directory
 
 
 @pytest.fixture(scope="session")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Results that are made once in a test run, however many processes it has."""
+    return Shared(shared_directory(tmp_path_factory, "shared"))
+
+
+@pytest.fixture(scope="session")
+def recordings(shared: Shared) -> Recordings:
     """Recordings of programs, each made once in a test run."""
-    return Recordings(shared_directory(tmp_path_factory, "recordings"))
+    return Recordings(shared)

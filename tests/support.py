@@ -1,7 +1,5 @@
 """Recordings that tests share, ways to look into them, and golden files."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os
@@ -11,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
@@ -18,6 +17,8 @@ import pytest
 from preview.recording import Recording, Resource
 from preview.run import record
 from preview.urn import STACK_TYPE
+
+T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = "gke-llm-inference"
@@ -47,10 +48,33 @@ SERVICE_ACCOUNT = "kubernetes:core/v1:ServiceAccount"
 
 
 @dataclass(frozen=True)
-class Recordings:
-    """Recordings of one test run. Each is made once, by whichever process asks first."""
+class Shared:
+    """Results that are slow to get: each is made once in a test run, by whichever process asks first."""
 
     directory: Path
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What `make` returned when it was first called for this key."""
+        path = self.directory / f"{_digest(key)}.pickle"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_bytes(pickle.dumps(make()))
+            made: T = pickle.loads(path.read_bytes())
+        return made
+
+    def directory_of(self, key: str) -> Path:
+        """A directory for what is made under this key."""
+        directory = self.directory / _digest(key)
+        directory.mkdir(exist_ok=True)
+        return directory
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings of programs, each made once in a test run."""
+
+    shared: Shared
 
     def stack(self, name: str) -> Recording:
         """The real program with a stack of the repository."""
@@ -60,7 +84,7 @@ class Recordings:
         """The real program with the text of a stack file, as stack `test`."""
 
         def make() -> Recording:
-            path = self._directory_of(text) / "Pulumi.test.yaml"
+            path = self.shared.directory_of(text) / "Pulumi.test.yaml"
             path.write_text(text, encoding="utf-8")
             return record(REPOSITORY, config_file=path)
 
@@ -70,27 +94,19 @@ class Recordings:
         """Another program that uses this repository's packages, as stack `test` without configuration."""
 
         def make() -> Recording:
-            project = project_with(self._directory_of(str(file)), file)
+            project = project_with(self.shared.directory_of(str(file)), file)
             with mock.patch.dict(os.environ, {"PYTHONPATH": str(REPOSITORY)}):
                 return record(project, "test")
 
         return self._once(str(file), make)
 
-    def _directory_of(self, key: str) -> Path:
-        directory = self.directory / _digest(key)
-        directory.mkdir(exist_ok=True)
-        return directory
-
     def _once(self, key: str, make: Callable[[], Recording]) -> Recording:
-        path = self.directory / f"{_digest(key)}.pickle"
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                recording = make()
-                # Without the vault: its lock cannot be written, its secrets should not be.
-                kept = {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "vault"}
-                path.write_bytes(pickle.dumps(kept))
-            return Recording(**pickle.loads(path.read_bytes()))
+        def kept() -> dict[str, Any]:
+            # Without the vault: its lock cannot be written, its secrets should not be.
+            recording = make()
+            return {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "vault"}
+
+        return Recording(**self.shared.once(key, kept))
 
 
 def project_with(directory: Path, program: Path) -> Path:

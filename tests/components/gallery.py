@@ -85,6 +85,7 @@ POOLS = {
         - {key: batch, value: "", effect: NO_EXECUTE}
     """,
     "quota-bound": "{deleteBeforeReplace: true, minNodes: 2, maxNodes: 3, zones: [us-central1-b, us-central1-a]}",
+    "single": "{minNodes: 1, maxNodes: 1}",
     "four-gpus": "{accelerator: {type: nvidia-l4, count: 4}, machineType: g2-standard-48}",
 }
 
@@ -122,12 +123,16 @@ SERVERS = {
     """,
     "large": f"""
         cluster: {STANDARD}
+        huggingFace: {FROM_CONFIG}
         nodePools:
-          l4: {{accelerator: {{count: 8}}, maxNodes: 2, taints: [{{key: team, value: serving}}, {{key: any, value: ""}}]}}
+          l4:
+            accelerator: {{count: 8}}
+            maxNodes: 2
+            taints: [{{key: team, value: serving}}, {{key: any, value: ""}}]
         servers:
           large:
             server: vllm
-            model: tiiuae/falcon-40b-instruct
+            model: meta-llama/Llama-3.1-70B-Instruct
             accelerator: {{type: nvidia-l4, count: 8}}
             replicas: 2
             resources: {{cpu: 20.5, memoryGib: 200}}
@@ -142,9 +147,9 @@ SERVERS = {
             labels: {{team: serving, app: "1"}}
             image: europe-docker.pkg.dev/my-project/images/vllm:v0.26.0
     """,
-    "paused": f"""
-        cluster: {{mode: existing, kubeconfigContext: kind-llm}}
-        servers: {{paused: {{server: vllm, model: Qwen/Qwen2.5-7B-Instruct, replicas: 0}}}}
+    "paused": """
+        cluster: {mode: existing, kubeconfigContext: kind-llm}
+        servers: {paused: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct, replicas: 0}}
     """,
     "crowd": f"""
         cluster: {STANDARD}
