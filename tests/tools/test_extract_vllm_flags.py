@@ -66,7 +66,7 @@ def flags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         ("--names", {"type": "list", "items": "text", "optional": True}),
         ("--caching", {"type": "boolean", "negated": ["--no-caching"]}),
         ("--token", {"type": "text", "value": "optional"}),
-        ("--inner", {"type": "json"}),
+        ("--inner", {"type": "json", "jsonObject": True}),
         ("--more", {"type": "json", "default": {}}),
         ("--dtype", {"type": "text", "default": "auto"}),
         ("--mode", {"type": "text", "known": ["auto", "slow"], "default": "auto"}),
