@@ -10,9 +10,9 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := catalog components planning preview settings tests benchmarks __main__.py
+SOURCES := __main__.py benchmarks catalog components planning preview settings tests tools
 
-.PHONY: help preview test lint typecheck check format generate benchmark lock clean
+.PHONY: help preview test test-servers lint typecheck check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (defau
 test: $(VENV)/.development ## Run every test that needs no cloud
 	@$(BIN)/python -m pytest
 
+test-servers: $(VENV)/.development ## Hold arguments against the servers' own packages from PyPI; TEST_SERVERS=all for every version
+	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
+
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -54,6 +57,7 @@ format: $(VENV)/.development ## Format the code
 generate: $(VENV)/.development ## Write the JSON schema and the config reference anew
 	@$(BIN)/python -m settings schema > schemas/stack.schema.json
 	@$(BIN)/python -m settings reference > docs/configuration.md
+	@$(BIN)/python -m planning presets > docs/presets.md
 
 benchmark: $(VENV)/.runtime ## Time and weigh previews of small and large stacks
 	@$(BIN)/python -m benchmarks.preview

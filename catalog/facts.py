@@ -83,8 +83,6 @@ class MachineType(Facts):
     """Memory of the machine in GiB, before GKE's reservations."""
     local_ssds: int = Field(ge=0)
     """How many 375 GB local SSDs the machine may have."""
-    fixed_local_ssds: bool = False
-    """Whether the machine always brings its local SSDs along."""
     provisioning: tuple[ProvisioningName, ...] = ("onDemand", "spot", "flexStart", "reservation")
     """The ways in which Google sells the machine."""
     usd_per_hour: UsdPerHour | None = None
@@ -207,6 +205,8 @@ class ModelArchitecture(Facts):
     """Longest context that the model was made for, in tokens."""
     tied_embeddings: bool = False
     """Whether the output layer shares the embedding's weights."""
+    unquantized_parameters: Annotated[int, Field(ge=0)] = 0
+    """Parameters besides embeddings that every quantisation leaves alone, such as those of a vision tower."""
     sliding_window: SlidingWindow | None = None
     """Where some layers attend to a window of tokens only."""
     experts: Experts | None = None
@@ -224,6 +224,17 @@ class Model(ModelArchitecture):
     family: str
     gated: bool
     """Whether Hugging Face asks for a token of an account that accepted the licence."""
+
+
+class Checkpoint(Facts):
+    """A quantised checkpoint of a model of the catalogue."""
+
+    base: str
+    """Id of the model that it was made from."""
+    format: Literal["awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes"]
+    bits: Literal[4, 8] | None = None
+    """Bits of a linear layer's weight, where the format does not say it."""
+    gated: bool
 
 
 class ContainerUser(Facts):
@@ -246,6 +257,8 @@ class InferenceServerFacts(Facts):
     source: str
     date: str
     title: str
+    gke_label: str
+    """Value of the label ai.gke.io/inference-server in Google's own manifests."""
     repository: str
     """Image without tag."""
     tag_prefix: str
@@ -280,8 +293,11 @@ class Catalog(Facts):
 
     accelerators: dict[str, Accelerator]
     machine_types: dict[str, MachineType]
+    system_machine_types: dict[str, tuple[int, ...]]
+    """General-purpose machines: vCPU counts by family and class, such as e2-standard."""
     price_region: str
     price_date: str
     models: dict[str, Model]
+    checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
     gke: GkeFacts

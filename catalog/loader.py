@@ -1,20 +1,9 @@
 """Reads the catalogue's YAML files into one immutable object."""
 
 from functools import cache
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from catalog.facts import Catalog
-
-_DIRECTORY = Path(__file__).parent
-
-
-def _read(name: str) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document: dict[str, Any] = yaml.load((_DIRECTORY / name).read_text("utf-8"), loader)  # noqa: S506 safe loader
-    return document
+from catalog.files import directory, read
 
 
 @cache
@@ -25,20 +14,19 @@ def load_catalog() -> Catalog:
         pydantic.ValidationError: a file of the catalogue does not have the shape that `catalog.facts` states.
 
     """
-    machines = _read("machine_types.yaml")
+    root = directory()
+    machines = read(root / "machine_types.yaml")
+    models = read(root / "models.yaml")
     return Catalog.model_validate(
         {
-            "accelerators": _read("accelerators.yaml")["accelerators"],
+            "accelerators": read(root / "accelerators.yaml")["accelerators"],
             "machineTypes": machines["machineTypes"],
+            "systemMachineTypes": machines["systemMachineTypes"],
             "priceRegion": machines["priceRegion"],
-            "priceDate": str(machines["date"]),
-            "models": _read("models.yaml")["models"],
-            "servers": {kind: _with_date(_read(f"servers/{kind}.yaml")) for kind in ("vllm", "tgi")},
-            "gke": _with_date(_read("gke.yaml")),
+            "priceDate": machines["date"],
+            "models": models["models"],
+            "checkpoints": models["checkpoints"],
+            "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
+            "gke": read(root / "gke.yaml"),
         }
     )
-
-
-def _with_date(document: dict[str, Any]) -> dict[str, Any]:
-    # YAML reads an ISO date as a date; the catalogue keeps it as text.
-    return {**document, "date": str(document["date"])}

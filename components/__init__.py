@@ -4,6 +4,7 @@ from components.cluster import GkeCluster, GkeClusterArgs
 from components.hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from components.inference_server import InferenceServer, InferenceServerArgs
 from components.network import Network, NetworkArgs
+from components.node_identity import NodeIdentity, NodeIdentityArgs
 from components.node_pool import GpuNodePool, GpuNodePoolArgs
 from components.settling import settle
 
@@ -18,5 +19,7 @@ __all__ = [
     "InferenceServerArgs",
     "Network",
     "NetworkArgs",
+    "NodeIdentity",
+    "NodeIdentityArgs",
     "settle",
 ]

@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.kubeconfig import kubeconfig_of
 from components.network import Network, NetworkArgs
-from components.node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity
+from components.node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity, NodeIdentityArgs
 from planning import ClusterPlan
 from settings import AutopilotCluster, CreatedNetwork, ExistingCluster, Maintenance, StandardCluster
 
@@ -40,7 +40,7 @@ class GkeCluster(pulumi.ComponentResource):
     provider: kubernetes.Provider
     """Kubernetes provider; pass it to the components that run on the cluster."""
     node_service_account: pulumi.Output[str] | None
-    """Email that nodes run as; None for an existing cluster."""
+    """Email that nodes run as; None for an existing cluster whose settings name none."""
     before_gpu_pools: list[pulumi.Resource]
     """What must exist before a GPU node pool: GKE taints GPU nodes only where a CPU pool exists already."""
 
@@ -56,7 +56,8 @@ class GkeCluster(pulumi.ComponentResource):
             case ExistingCluster(kubeconfig_context=str() as context):
                 self.cluster_name = pulumi.Output.from_input(context)
                 self.provider = self._kubernetes_provider(context=context, cluster_identifier=context)
-            case ExistingCluster():
+            case ExistingCluster(node_service_account=email):
+                self.node_service_account = pulumi.Output.from_input(email) if email else None
                 found = gcp.container.Cluster.get(
                     f"{name}-cluster",
                     f"projects/{plan.project}/locations/{plan.location}/clusters/{plan.name}",
@@ -77,8 +78,7 @@ class GkeCluster(pulumi.ComponentResource):
         project, region = _required(plan.project), _required(plan.region)
         identity = NodeIdentity(
             f"{self._prefix}-nodes",
-            plan.service_account_id,
-            project,
+            NodeIdentityArgs(account_id=_required(plan.service_account_id), project=project),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.node_service_account = identity.email

@@ -39,19 +39,20 @@ class HuggingFaceToken(pulumi.ComponentResource):
     """What must exist before a pod can read the token."""
 
     def __init__(self, name: str, args: HuggingFaceTokenArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        settings = args.plan.settings
+        if isinstance(settings, ConfigToken) and args.token is None:
+            raise pulumi.InputPropertiesError(
+                "the token's source is the config, but no token was given",
+                [{"property_path": "token", "reason": "pass the config's secret"}],
+            )
         super().__init__(self.TYPE, name, None, opts)
         self._prefix = name
         self._plan = args.plan
         self._after = args.after
-        settings = args.plan.settings
         self.resources = []
         match settings:
             case ConfigToken():
-                if args.token is None:
-                    raise pulumi.InputPropertiesError(
-                        "the token's source is the config, but no token was given",
-                        [{"property_path": "token", "reason": "pass the config's secret"}],
-                    )
+                assert args.token is not None
                 self.resources.append(self._secret(settings, args.token))
             case SecretManagerToken():
                 self.resources.append(self._synchronised_secret(settings))
@@ -72,7 +73,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
         project, secret = self._secret_manager_id(settings)
         account = kubernetes.core.v1.ServiceAccount(
             f"{self._prefix}-reader",
-            metadata=self._metadata(f"{settings.secret_name}-reader"),
+            metadata=self._metadata(self._plan.reader_name),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
         )
@@ -84,7 +85,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             member=(
                 f"principal://iam.googleapis.com/projects/{settings.project_number}/locations/global/"
                 f"workloadIdentityPools/{self._plan.project}.svc.id.goog/subject/"
-                f"ns/{self._plan.namespace}/sa/{settings.secret_name}-reader"
+                f"ns/{self._plan.namespace}/sa/{self._plan.reader_name}"
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -116,7 +117,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             # The Secret that it makes has its name.
             metadata=self._metadata(settings.secret_name),
             spec={
-                "serviceAccountName": f"{settings.secret_name}-reader",
+                "serviceAccountName": self._plan.reader_name,
                 "secretProviderClassName": settings.secret_name,
                 "secretObject": {
                     "type": "Opaque",

@@ -1,5 +1,7 @@
 """The service account that nodes run as, with the roles that a GKE node needs and no more."""
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_gcp as gcp
 
@@ -7,6 +9,20 @@ import pulumi_gcp as gcp
 NODE_ROLES = ("roles/artifactregistry.reader", "roles/container.defaultNodeServiceAccount")
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 """The one access scope; what nodes may do is decided by IAM roles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeIdentityArgs:
+    """What a node identity needs.
+
+    Attributes:
+        account_id: id of the service account, 6 to 30 characters.
+        project: Google Cloud project.
+
+    """
+
+    account_id: str
+    project: str
 
 
 class NodeIdentity(pulumi.ComponentResource):
@@ -19,12 +35,12 @@ class NodeIdentity(pulumi.ComponentResource):
     bindings: list[gcp.projects.IAMMember]
     """Nodes work only once these exist."""
 
-    def __init__(self, name: str, account_id: str, project: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: NodeIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
         account = gcp.serviceaccount.Account(
             f"{name}-account",
-            project=project,
-            account_id=account_id,
+            project=args.project,
+            account_id=args.account_id,
             display_name="Nodes of a GKE cluster for LLM inference",
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -32,7 +48,7 @@ class NodeIdentity(pulumi.ComponentResource):
         self.bindings = [
             gcp.projects.IAMMember(
                 f"{name}-{role.rpartition('/')[2].replace('.', '-').lower()}",
-                project=project,
+                project=args.project,
                 role=role,
                 member=account.member,
                 opts=pulumi.ResourceOptions(parent=self),

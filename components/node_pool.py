@@ -56,7 +56,8 @@ class GpuNodePool(pulumi.ComponentResource):
             location=args.location,
             cluster=args.cluster,
             node_locations=list(plan.zones) or None,
-            initial_node_count=1 if settings.min_nodes else 0,
+            # Counts per zone; the autoscaler brings the pool to its least size.
+            initial_node_count=0,
             autoscaling=gcp.container.NodePoolAutoscalingArgs(
                 total_min_node_count=settings.min_nodes,
                 total_max_node_count=settings.max_nodes,

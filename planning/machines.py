@@ -1,5 +1,6 @@
 """What a machine leaves for pods, and the cheapest machine that holds a pod."""
 
+import math
 from dataclasses import dataclass
 
 from catalog import Catalog, MachineType
@@ -42,10 +43,16 @@ def boot_disk_room_gib(disk_size_gb: int, catalog: Catalog) -> float:
 
 def boot_disk_for_gib(need: float, catalog: Catalog) -> int:
     """The smallest boot disk, in steps of 10 GB, whose room holds `need` GiB."""
-    size = 50
-    while boot_disk_room_gib(size, catalog) < need:
-        size += 10
-    return size
+    disk, rule = catalog.gke.boot_disk, catalog.gke.boot_disk.reserved
+    usable = 1 - disk.eviction_share
+    partitions = disk.partitions_gib * usable
+    # The reservation is the least of three lines, so the smallest disk is the largest of their three answers' least.
+    sizes = (
+        (need + partitions) / (usable - rule.half_share),
+        (need + partitions + rule.base_gib) / (usable - rule.share),
+        (need + partitions + rule.max_gib) / usable,
+    )
+    return math.ceil(min(sizes) / 10) * 10
 
 
 def room_for_pods(machine: MachineType, catalog: Catalog) -> Allocatable:

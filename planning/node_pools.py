@@ -1,11 +1,11 @@
 """Decides on GPU node pools: machine, zones, driver, labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from catalog import Catalog, MachineType
 from planning.accelerators import accelerator_problems, region_problems
 from planning.cluster import region_of
-from planning.machines import Allocatable, candidates, cheapest_machine, holds, room_for_pods
+from planning.machines import candidates
 from planning.names import clashes, dns_label
 from planning.plan import ClusterPlan, DriverVersion, NodePoolPlan
 from settings import ExistingCluster, Finding, NodePoolSettings, suggestion
@@ -17,8 +17,39 @@ _AUTONAME_SUFFIX = 8
 _RESERVED_DOMAINS = ("cloud.google.com", "kubernetes.io", "k8s.io", "gke.io", "nvidia.com")
 
 
-def pools_allowed(cluster: ClusterPlan, pools: Mapping[str, NodePoolSettings]) -> list[Finding]:
-    """Problems of having node pools at all on this cluster."""
+def check_pools(
+    pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan, catalog: Catalog
+) -> tuple[Mapping[str, NodePoolSettings], list[Finding], list[Finding]]:
+    """The pools that a stack may have, and problems and warnings of their settings, whatever runs on them."""
+    misplaced = _misplaced(pools, cluster)
+    if misplaced:
+        return {}, misplaced, []
+    problems = clashes("nodePools", pools, _name_limit(catalog))
+    warnings: list[Finding] = []
+    for key, settings in sorted(pools.items()):
+        path = f"nodePools.{key}"
+        found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
+        problems += found
+        if found:
+            continue
+        problems += _machine_problems(path, settings, catalog)
+        zone_problems, zone_warnings = _zone_findings(path, settings, cluster, catalog)
+        problems += zone_problems
+        warnings += zone_warnings
+        problems += _taint_problems(path, settings)
+        if settings.provisioning.model == "spot" and settings.min_nodes > 0:
+            warnings.append(
+                Finding(
+                    f"{path}.minNodes",
+                    "does not hold on Spot machines",
+                    "Google takes them back at any time, all of them at once if need be",
+                    "put servers that must stay up on an on-demand pool",
+                )
+            )
+    return pools, problems, warnings
+
+
+def _misplaced(pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan) -> list[Finding]:
     if not pools:
         return []
     if cluster.profile == "autopilot":
@@ -42,87 +73,49 @@ def pools_allowed(cluster: ClusterPlan, pools: Mapping[str, NodePoolSettings]) -
     return []
 
 
-def pool_problems(
-    pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan, catalog: Catalog
-) -> tuple[list[Finding], list[Finding]]:
-    """Problems and warnings of the pools' own settings, whatever runs on them."""
-    problems = clashes("nodePools", pools, _name_limit(catalog))
-    warnings: list[Finding] = []
-    for key, settings in sorted(pools.items()):
-        path = f"nodePools.{key}"
-        found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
-        problems += found
-        if found:
-            continue
-        problems += _machine_problems(path, settings, catalog)
-        zone_problems, zone_warnings = _zone_findings(path, settings, cluster, catalog)
-        problems += zone_problems
-        warnings += zone_warnings
-        problems += _taint_problems(path, settings)
-        if settings.provisioning.model == "spot" and settings.min_nodes > 0:
-            warnings.append(
-                Finding(
-                    f"{path}.minNodes",
-                    "does not hold on Spot machines",
-                    "Google takes them back at any time, all of them at once if need be",
-                    "put servers that must stay up on an on-demand pool",
-                )
-            )
-    return problems, warnings
-
-
 def plan_pool(
     key: str,
     settings: NodePoolSettings,
-    needs: Sequence[Allocatable],
+    machine_type: str,
     *,
     newest_cuda: str,
     cluster: ClusterPlan,
     catalog: Catalog,
-) -> NodePoolPlan | None:
-    """The plan of a pool whose settings have no problem; None if no machine holds what runs on it.
+) -> NodePoolPlan:
+    """The plan of a pool whose settings have no problem.
 
     Args:
         key: the pool's name in the configuration.
         settings: the pool's settings.
-        needs: what the pods of one full node request, for each server that runs on the pool.
-        newest_cuda: newest CUDA version among these servers, such as 13.0; empty if none runs there.
+        machine_type: machine that holds what runs on the pool.
+        newest_cuda: newest CUDA version among its servers' images, such as 13.0; empty if none runs there.
         cluster: the cluster's plan.
         catalog: the facts to decide by.
 
     """
-    accelerator = settings.accelerator
-    need = Allocatable(
-        max((need.cpu_millicores for need in needs), default=0),
-        max((need.memory_mib for need in needs), default=0),
-    )
-    machine = settings.machine_type or cheapest_machine(accelerator.type, accelerator.count, need, catalog)
-    if machine is None or not holds(catalog.machine_types[machine], need, catalog):
-        return None
-    zones = settings.zones or catalog.accelerators[accelerator.type].zones_in(cluster.region or "")
-    if cluster.location is not None and cluster.location != cluster.region:
-        zones = settings.zones or (cluster.location,)
+    zones = settings.zones or _default_zones(settings, cluster, catalog)
     name = dns_label(key, _name_limit(catalog))
     return NodePoolPlan(
         key=key,
         name=name,
         settings=settings,
-        machine_type=machine,
+        machine_type=machine_type,
         zones=tuple(sorted(set(zones))),
         driver_version=settings.driver_version or driver_for(newest_cuda),
-        node_labels={**settings.labels, POOL_LABEL: name},
+        node_labels=dict(sorted({**settings.labels, POOL_LABEL: name}.items())),
     )
+
+
+def _default_zones(settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog) -> tuple[str, ...]:
+    """All zones of the region that have the GPU; the zone of a zonal cluster."""
+    if cluster.location is not None and cluster.location != cluster.region:
+        return (cluster.location,)
+    return catalog.accelerators[settings.accelerator.type].zones_in(cluster.region or "")
 
 
 def driver_for(cuda: str) -> DriverVersion:
     """The NVIDIA driver that images of a CUDA version need: GKE's default trails CUDA 13."""
     return "latest" if cuda and int(cuda.split(".")[0]) >= 13 else "default"
-
-
-def describe_room(machine: str, catalog: Catalog) -> str:
-    """What a node of this machine type has for pods, in words."""
-    room = room_for_pods(catalog.machine_types[machine], catalog)
-    return f"{room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB"
 
 
 def _name_limit(catalog: Catalog) -> int:
@@ -192,11 +185,20 @@ def _zone_findings(
     region = cluster.region
     if region is None:
         return [], []
+    known = catalog.accelerators[accelerator].zones_in(region)
     if not settings.zones:
+        if known and cluster.location != region and cluster.location not in known:
+            return [
+                Finding(
+                    "cluster.location",
+                    f"{cluster.location} is not known to have {accelerator}",
+                    f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
+                    f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
+                )
+            ], []
         return region_problems(f"{path}.accelerator.type", accelerator, region, catalog), []
     problems: list[Finding] = []
     warnings: list[Finding] = []
-    known = catalog.accelerators[accelerator].zones_in(region)
     for index, zone in enumerate(settings.zones):
         where = f"{path}.zones[{index}]"
         if region_of(zone) != region:
@@ -241,5 +243,10 @@ def _taint_problems(path: str, settings: NodePoolSettings) -> list[Finding]:
             "use a key of your own",
         )
         for index, taint in enumerate(settings.taints)
-        if any(domain in taint.key for domain in _RESERVED_DOMAINS)
+        if _is_reserved(taint.key)
     ]
+
+
+def _is_reserved(key: str) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    return any(domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED_DOMAINS)

@@ -36,7 +36,7 @@ class ClusterPlan:
     project: str | None
     location: str | None
     region: str | None
-    service_account_id: str
+    service_account_id: str | None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -81,11 +81,20 @@ class NodePoolPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPlan:
-    """The Hugging Face token's way into the cluster; the token itself is not part of a plan."""
+    """The Hugging Face token's way into the cluster; the token itself is not part of a plan.
+
+    Attributes:
+        settings: where the token comes from.
+        project: Google Cloud project of the stack.
+        namespace: Kubernetes namespace of the Secret.
+        reader_name: Kubernetes service account that reads Secret Manager.
+
+    """
 
     settings: HuggingFaceSettings
     project: str | None
     namespace: str
+    reader_name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +193,20 @@ class Toleration:
     effect: str = "NoSchedule"
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Something that was decided for the user: by which preset or rule, what, and why."""
+
+    origin: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        if self.what == "note":
+            return f"{self.origin}: {self.why}"
+        return f"{self.origin}: {self.what} ({self.why})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerPlan:
     """One inference server, decided.
@@ -196,6 +219,7 @@ class ServerPlan:
         user: user and group ids to run as; None where the image needs root.
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
+        decisions: what presets and rules decided, and why.
 
     """
 
@@ -231,6 +255,7 @@ class ServerPlan:
     rollout: RolloutPlan
     labels: dict[str, str]
     selector: dict[str, str]
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

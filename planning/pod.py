@@ -5,10 +5,10 @@ The constants are this project's rules; each states what it rests on.
 
 import math
 
-from catalog import Catalog, ModelArchitecture
+from catalog import Catalog
 from planning.machines import Allocatable
 from planning.plan import ClusterProfile, PodResources, ProbePlan, RolloutPlan, ShutdownPlan
-from settings import ResourceSettings
+from settings import Finding, ResourceSettings
 
 # Host memory: API server and tokenizer, then per GPU one worker with CUDA's libraries and one safetensors shard
 # (at most 5 GB) on its way to the GPU. Published manifests request 24 to 25 GiB for one L4.
@@ -28,19 +28,20 @@ _LOAD_GIB_PER_SECOND = 0.2
 _WARM_UP_SECONDS = 120
 _SHORTEST_START_BUDGET_SECONDS = 600
 _LONGEST_START_BUDGET_SECONDS = 3600
+_LEAST_SLACK = 1.2
 # A machine from the autoscaler, its driver, and an image of some 10 GB pulled without streaming.
 _NODE_AND_IMAGE_SECONDS = 900
 
 
 def pod_resources(
     gpus: int,
-    model: ModelArchitecture,
+    checkpoint_gib: float,
     asked: ResourceSettings,
     catalog: Catalog,
 ) -> PodResources:
-    """Requests of a server with `gpus` GPUs; explicit settings win over the rules."""
+    """Requests of a server with `gpus` GPUs and a checkpoint of that size; explicit settings win over the rules."""
     shared_memory = 1 if gpus == 1 else 2 * gpus
-    cache = math.ceil(model.weights_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
+    cache = math.ceil(checkpoint_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
     on_disk = asked.ephemeral_storage_gib is None and cache > catalog.gke.boot_disk_cache_gib
     ephemeral = asked.ephemeral_storage_gib or (_CACHE_EXTRA_GIB if on_disk else cache + _LOGS_GIB)
     return PodResources(
@@ -59,11 +60,14 @@ def pod_need(resources: PodResources, pods: int = 1) -> Allocatable:
     return Allocatable(pods * resources.cpu_millicores, pods * resources.memory_gib * 1024)
 
 
-def probe_plan(model: ModelArchitecture, health_path: str) -> ProbePlan:
-    """Startup budget: twice the expected time to download, load and warm up, within 10 to 60 minutes."""
-    weights = model.weights_gib
-    expected = weights / _DOWNLOAD_GIB_PER_SECOND + weights / _LOAD_GIB_PER_SECOND + _WARM_UP_SECONDS
-    budget = min(max(2 * expected, _SHORTEST_START_BUDGET_SECONDS), _LONGEST_START_BUDGET_SECONDS)
+def probe_plan(checkpoint_gib: float, health_path: str) -> ProbePlan:
+    """Startup budget: twice the expected time to download, load and warm up, within 10 to 60 minutes.
+
+    A model that is expected to take longer than an hour gets a fifth more than that.
+    """
+    expected = checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND + checkpoint_gib / _LOAD_GIB_PER_SECOND + _WARM_UP_SECONDS
+    longest = max(_LONGEST_START_BUDGET_SECONDS, _LEAST_SLACK * expected)
+    budget = min(max(2 * expected, _SHORTEST_START_BUDGET_SECONDS), longest)
     return ProbePlan(
         path=health_path,
         expected_start_seconds=math.ceil(expected),
@@ -85,8 +89,9 @@ def rollout_plan(
     replicas: int,
     probes: ProbePlan,
     profile: ClusterProfile,
-    spare_gpus: int | None,
-    gpus: int,
+    *,
+    may_surge: bool,
+    pool_known: bool,
 ) -> RolloutPlan:
     """How to update without a deadlock.
 
@@ -94,26 +99,26 @@ def rollout_plan(
         replicas: pods of the server.
         probes: their startup budget counts into the progress deadline.
         profile: how nodes come about.
-        spare_gpus: GPUs that stay free in the node pool when everything runs; None if that is not known.
-        gpus: GPUs of one pod.
+        may_surge: whether one more pod finds room in the node pool while everything else runs.
+        pool_known: whether the pods run on a node pool of the stack.
 
     """
     deadline = probes.startup_seconds + _NODE_AND_IMAGE_SECONDS
     budget = replicas > 1
-    if spare_gpus is not None and spare_gpus >= gpus:
+    if may_surge:
         return RolloutPlan(
             strategy="RollingUpdate",
             max_surge=1,
             max_unavailable=0,
             progress_deadline_seconds=deadline,
             disruption_budget=budget,
-            reason=f"the node pool can grow by the {gpus} GPU{'s' if gpus > 1 else ''} of one more pod",
+            reason="the node pool has room for one more pod",
         )
     why = (
         "nobody can promise a spare GPU on Autopilot"
         if profile == "autopilot"
-        else "the node pool has no spare GPU"
-        if spare_gpus is not None
+        else "the node pool has no room for one more pod"
+        if pool_known
         else "whether the cluster has a spare GPU is not known"
     )
     if replicas > 1:
@@ -133,3 +138,40 @@ def rollout_plan(
         disruption_budget=budget,
         reason=f"{why}: the only pod stops before its successor starts",
     )
+
+
+def resource_problems(
+    path: str, resources: PodResources, asked: ResourceSettings, checkpoint_gib: float
+) -> list[Finding]:
+    """Problems of requests with which no server can start.
+
+    Args:
+        path: where the server stands in the configuration.
+        resources: the requests.
+        asked: those that the stack gives itself.
+        checkpoint_gib: size of the checkpoint in GiB, which the cache has to hold.
+
+    """
+    problems = []
+    least_memory = resources.shared_memory_gib + _BASE_MEMORY_GIB
+    if asked.memory_gib is not None and asked.memory_gib < least_memory:
+        problems.append(
+            Finding(
+                f"{path}.resources.memoryGib",
+                f"{asked.memory_gib} GiB do not hold the server",
+                f"shared memory alone may take {resources.shared_memory_gib} GiB of it, and the server needs "
+                f"{_BASE_MEMORY_GIB} GiB before it loads anything",
+                f"use {least_memory} or more",
+            )
+        )
+    least_storage = math.ceil(checkpoint_gib) + _LOGS_GIB
+    if asked.ephemeral_storage_gib is not None and asked.ephemeral_storage_gib < least_storage:
+        problems.append(
+            Finding(
+                f"{path}.resources.ephemeralStorageGib",
+                f"{asked.ephemeral_storage_gib} GiB do not hold the model",
+                f"its files take {checkpoint_gib:.1f} GiB, and the pod is evicted when the storage is full",
+                f"use {least_storage} or more",
+            )
+        )
+    return problems

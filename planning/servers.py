@@ -3,24 +3,34 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from catalog import Catalog, InferenceServerFacts, ModelArchitecture
+from catalog import Catalog, InferenceServerFacts
+from catalog.flags import load_flags
 from planning.accelerators import accelerator_problems, region_problems
-from planning.arguments import tgi_arguments, vllm_arguments
-from planning.machines import Allocatable, cheapest_machine
+from planning.arguments import Argument, tgi_arguments, vllm_arguments
+from planning.extras import environment_problems, merge_arguments
+from planning.limits import limit_problems
+from planning.machines import cheapest_machine
+from planning.models import ServedModel, served_model
 from planning.names import dns_label, label_value
 from planning.node_pools import POOL_LABEL, driver_for
-from planning.plan import ClusterPlan, NodePoolPlan, PodResources, ServerPlan, Toleration
-from planning.pod import pod_need, pod_resources, probe_plan, rollout_plan, shutdown_plan
-from planning.versions import image_cuda, version_findings, version_parts
+from planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources, ServerPlan, Toleration
+from planning.pod import (
+    pod_need,
+    pod_resources,
+    probe_plan,
+    resource_problems,
+    rollout_plan,
+    shutdown_plan,
+)
+from planning.presets import apply_presets
+from planning.versions import full_version, image_cuda, rules_version, version_findings, version_parts
 from settings import (
     Finding,
     HuggingFaceSettings,
-    NodePoolSettings,
     NoToken,
     ServerSettings,
     TgiSettings,
     VllmSettings,
-    suggestion,
 )
 
 SERVICE_PORT = 8000
@@ -37,8 +47,10 @@ class SizedServer:
     settings: ServerSettings
     facts: InferenceServerFacts
     version: str
-    model: ModelArchitecture
+    model: ServedModel
     resources: PodResources
+    arguments: tuple[Argument, ...]
+    decisions: tuple[Decision, ...]
     node_pool: str | None = None
 
     @property
@@ -73,10 +85,8 @@ def size_server(
     """A server's pod, or the problems that prevent it; and warnings."""
     path = f"servers.{key}"
     facts = catalog.servers[settings.server]
-    version = settings.version or facts.default_version
-    problems = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
-    version_problems, warnings = version_findings(path, version, facts)
-    problems += version_problems
+    version = full_version(settings.version or facts.default_version)
+    problems, warnings = version_findings(path, version, facts)
     if facts.maintenance:
         warnings.append(
             Finding(
@@ -86,12 +96,28 @@ def size_server(
                 f"{facts.alternative}",
             )
         )
-    model, gated, model_problems = _model(path, settings, catalog)
+    model, model_problems = served_model(path, settings, catalog)
     problems += model_problems
-    if model is not None:
-        problems += _limit_problems(path, settings, model)
-        problems += _sharding_problems(path, settings, model)
-    if gated and isinstance(token, NoToken):
+    decisions: tuple[Decision, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    if model is not None and problems:
+        # What presets would give is not known for such a version; what the stack says itself is checked all the same.
+        problems += limit_problems(path, settings, version, model, catalog)
+    elif model is not None:
+        applied = apply_presets(path, settings, version, model, catalog)
+        settings, decisions = applied.settings, applied.decisions
+        warnings += applied.warnings
+        arguments, overridden, argument_problems = _arguments(path, settings, version, facts)
+        decisions += tuple(overridden)
+        problems += [
+            *applied.problems,
+            *limit_problems(path, settings, version, model, catalog),
+            *argument_problems,
+        ]
+    accelerator_found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
+    problems += accelerator_found
+    problems += environment_problems(path, settings.extra_env)
+    if model is not None and model.gated and isinstance(token, NoToken):
         problems.append(
             Finding(
                 f"{path}.model",
@@ -100,13 +126,15 @@ def size_server(
                 "set huggingFace.tokenSource, after accepting the model's licence with that account",
             )
         )
-    if problems or model is None:
+    if accelerator_found or model is None:
         return None, problems, warnings
-    resources = pod_resources(settings.accelerator.count, model, settings.resources, catalog)
-    sized = SizedServer(key, settings, facts, version, model, resources)
+    resources = pod_resources(settings.accelerator.count, model.checkpoint_gib, settings.resources, catalog)
+    problems += resource_problems(path, resources, settings.resources, model.checkpoint_gib)
+    sized = SizedServer(key, settings, facts, version, model, resources, arguments, decisions)
     if cluster.profile == "autopilot":
-        sized, autopilot_problems = _on_autopilot(sized, cluster, catalog)
+        sized, autopilot_problems, autopilot_warnings = _on_autopilot(sized, cluster, catalog)
         problems += autopilot_problems
+        warnings += autopilot_warnings
     elif settings.provisioning.model != "onDemand":
         problems.append(
             Finding(
@@ -116,14 +144,14 @@ def size_server(
                 "move it to nodePools",
             )
         )
-    return (None if problems else sized), problems, warnings
+    return sized, problems, warnings
 
 
 def plan_server(
     sized: SizedServer,
     *,
     pool: NodePoolPlan | None,
-    spare_gpus: int | None,
+    may_surge: bool,
     cluster: ClusterPlan,
     token: HuggingFaceSettings,
     namespace: str,
@@ -134,7 +162,7 @@ def plan_server(
     Args:
         sized: the server.
         pool: the node pool that it runs on, where the stack has one.
-        spare_gpus: GPUs that stay free in that pool when all of the stack runs; None without a pool.
+        may_surge: whether one more pod finds room in that pool while all of the stack runs.
         cluster: the cluster's plan.
         token: the token's source.
         namespace: Kubernetes namespace.
@@ -145,17 +173,12 @@ def plan_server(
     name = dns_label(sized.key)
     gpus = settings.accelerator.count
     spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
-    match settings:
-        case VllmSettings():
-            arguments = vllm_arguments(settings, facts.port)
-        case TgiSettings():
-            arguments = tgi_arguments(settings, facts.port)
-    probes = probe_plan(sized.model, facts.health_path)
+    probes = probe_plan(sized.model.checkpoint_gib, facts.health_path)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     labels = {
         **settings.labels,
         **selector,
-        "ai.gke.io/inference-server": settings.server,
+        "ai.gke.io/inference-server": facts.gke_label,
         "ai.gke.io/model": label_value(settings.model.rpartition("/")[2]),
         "app.kubernetes.io/managed-by": "pulumi",
         "app.kubernetes.io/name": settings.server,
@@ -172,8 +195,8 @@ def plan_server(
         image=sized.image,
         model=settings.model,
         command=facts.command,
-        arguments=arguments,
-        environment=tuple(sorted(facts.environment.items())),
+        arguments=tuple(argument.text for argument in sized.arguments),
+        environment=tuple(sorted({**facts.environment, **settings.extra_env}.items())),
         uses_token=not isinstance(token, NoToken),
         secret_name="" if isinstance(token, NoToken) else token.secret_name,
         secret_key="" if isinstance(token, NoToken) else token.secret_key,
@@ -193,99 +216,52 @@ def plan_server(
         resources=sized.resources,
         probes=probes,
         shutdown=shutdown_plan(spot=spot),
-        rollout=rollout_plan(settings.replicas, probes, cluster.profile, spare_gpus, gpus),
+        rollout=rollout_plan(
+            settings.replicas, probes, cluster.profile, may_surge=may_surge, pool_known=pool is not None
+        ),
         labels=dict(sorted(labels.items())),
         selector=selector,
+        decisions=sized.decisions,
     )
 
 
-def pods_per_node(server: SizedServer, pool: NodePoolSettings) -> int:
-    """How many of the server's pods the GPUs of one node of the pool can serve, without sharing."""
-    return min(pool.accelerator.count // server.settings.accelerator.count, max(1, server.settings.replicas))
+def planned_arguments(
+    path: str, settings: ServerSettings, version: str, catalog: Catalog
+) -> tuple[tuple[str, ...], list[Finding]]:
+    """Arguments of a server with presets applied, and which of them its version does not take."""
+    arguments, _, problems = _arguments(path, settings, version, catalog.servers[settings.server])
+    return tuple(argument.text for argument in arguments), problems
 
 
-def node_need(server: SizedServer, pool: NodePoolSettings) -> Allocatable:
-    """What the server's pods on one full node of the pool request."""
-    return pod_need(server.resources, pods_per_node(server, pool))
-
-
-def _model(
-    path: str, settings: ServerSettings, catalog: Catalog
-) -> tuple[ModelArchitecture | None, bool, list[Finding]]:
-    known = catalog.models.get(settings.model)
-    if settings.architecture is not None:
-        gated = settings.architecture.gated or (known is not None and known.gated)
-        return settings.architecture, gated, []
-    if known is not None:
-        return known, known.gated, []
-    return (
-        None,
-        False,
-        [
-            Finding(
-                f"{path}.model",
-                f"{settings.model} is not in the catalogue",
-                "without the model's numbers nothing about it can be planned",
-                f"{suggestion(settings.model, catalog.models)}; or describe it under {path}.architecture",
-            )
-        ],
-    )
-
-
-def _limit_problems(path: str, settings: ServerSettings, model: ModelArchitecture) -> list[Finding]:
-    problems = []
-    context = settings.max_model_len
-    if context is not None and context > model.max_positions:
-        problems.append(
-            Finding(
-                f"{path}.maxModelLen",
-                f"{context} tokens are more than the model's {model.max_positions}",
-                "the server refuses a context beyond what the model was made for",
-                f"use {model.max_positions} or less",
-            )
-        )
-    if isinstance(settings, TgiSettings):
-        longest = context or model.max_positions
-        if settings.max_input_tokens is not None and settings.max_input_tokens >= longest:
-            problems.append(
-                Finding(
-                    f"{path}.maxInputTokens",
-                    f"{settings.max_input_tokens} tokens of prompt leave no room for an answer within {longest}",
-                    "the launcher wants the prompt to be shorter than the context",
-                    f"use {longest - 1} or less",
-                )
-            )
-    if isinstance(settings, VllmSettings):
-        batched, sequences = settings.max_num_batched_tokens, settings.max_num_seqs
-        if batched is not None and sequences is not None and batched < sequences:
-            problems.append(
-                Finding(
-                    f"{path}.maxNumBatchedTokens",
-                    f"{batched} is less than maxNumSeqs {sequences}",
-                    "every request of a batch needs at least one token of it",
-                    f"use {sequences} or more",
-                )
-            )
-    return problems
-
-
-def _sharding_problems(path: str, settings: ServerSettings, model: ModelArchitecture) -> list[Finding]:
-    gpus, heads = settings.accelerator.count, model.attention_heads
-    if heads % gpus == 0:
-        return []
-    divisors = [str(count) for count in range(1, 9) if heads % count == 0]
-    return [
+def _arguments(
+    path: str, settings: ServerSettings, version: str, facts: InferenceServerFacts
+) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
+    """Arguments that this version of the server accepts, or which of them it does not."""
+    match settings:
+        case VllmSettings():
+            planned = vllm_arguments(settings, facts.port)
+        case TgiSettings():
+            planned = tgi_arguments(settings, facts.port)
+    known = rules_version(version, facts)
+    flags = load_flags(settings.server, known)
+    problems = [
         Finding(
-            f"{path}.accelerator.count",
-            f"{gpus} GPUs cannot share {heads} attention heads",
-            "tensor parallelism gives every GPU the same number of heads",
-            f"use one of: {', '.join(divisors)}",
+            f"{path}.{argument.setting}",
+            f"{facts.title} {known} refuses {argument.flag}: {problem}",
+            "the server would not start",
+            "leave the setting out, or use another version",
         )
+        for argument in planned
+        if argument.text.startswith("--") and (problem := flags.check(argument.text)) is not None
     ]
+    merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags)
+    return merged, decisions, [*problems, *extra_problems]
 
 
-def _on_autopilot(sized: SizedServer, cluster: ClusterPlan, catalog: Catalog) -> tuple[SizedServer, list[Finding]]:
-    """The server with the requests that Autopilot would give it, and the problems of its requests there."""
+def _on_autopilot(
+    sized: SizedServer, cluster: ClusterPlan, catalog: Catalog
+) -> tuple[SizedServer, list[Finding], list[Finding]]:
+    """The server with the requests that Autopilot would give it, and the problems and warnings of it there."""
     settings, path = sized.settings, sized.path
     accelerator = settings.accelerator
     problems: list[Finding] = []
@@ -321,7 +297,7 @@ def _on_autopilot(sized: SizedServer, cluster: ClusterPlan, catalog: Catalog) ->
                 + ", or a Standard cluster",
             )
         )
-        return sized, problems
+        return sized, problems, []
     floor = catalog.gke.autopilot_floors.get(accelerator.type, {}).get(accelerator.count)
     resources = sized.resources
     raised = replace(
@@ -343,7 +319,26 @@ def _on_autopilot(sized: SizedServer, cluster: ClusterPlan, catalog: Catalog) ->
                     f"use {limit} or less",
                 )
             )
-    return replace(sized, resources=raised), problems
+    return replace(sized, resources=raised), problems, _raised(sized, raised)
+
+
+def _raised(sized: SizedServer, raised: PodResources) -> list[Finding]:
+    """Warnings of explicit requests that Autopilot raises."""
+    asked, accelerator = sized.settings.resources, sized.settings.accelerator
+    pairs = (
+        ("cpu", asked.cpu, raised.cpu_millicores / 1000, "vCPU"),
+        ("memoryGib", asked.memory_gib, raised.memory_gib, "GiB"),
+    )
+    return [
+        Finding(
+            f"{sized.path}.resources.{key}",
+            f"becomes {given:g} {unit}",
+            f"Autopilot raises a pod with {accelerator.count} × {accelerator.type} to that, and bills it",
+            "remove it, or use a Standard cluster",
+        )
+        for key, own, given, unit in pairs
+        if own is not None and own < given
+    ]
 
 
 def _node_selector(sized: SizedServer, pool: NodePoolPlan | None, cluster: ClusterPlan) -> dict[str, str]:

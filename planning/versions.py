@@ -8,7 +8,12 @@ from settings import Finding
 
 def version_parts(version: str) -> tuple[int, ...]:
     """The numbers of a version, for comparing."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version))
+
+
+def full_version(version: str) -> str:
+    """A version with all three of its numbers: 0.10 means 0.10.0."""
+    return f"{version}.0" if version.count(".") == 1 else version
 
 
 def version_findings(path: str, version: str, facts: InferenceServerFacts) -> tuple[list[Finding], list[Finding]]:
@@ -36,9 +41,16 @@ def version_findings(path: str, version: str, facts: InferenceServerFacts) -> tu
 
 
 def image_cuda(facts: InferenceServerFacts, version: str, image: str) -> str:
-    """CUDA version of a server's image: what its tag states, as in `-cu129`, else that of the server's version."""
-    tagged = re.search(r"[-.]cu(\d\d)(\d)", image)
+    """CUDA version of an image: what its name or tag states, as in `-cu129`, else that of the server's version."""
+    # Some images state it in their name, others in their tag.
+    tagged = re.search(r"(?:^|[-.:])cu([0-9]{2})([0-9])(?![0-9])", image.rpartition("/")[2])
     if tagged:
         return f"{tagged[1]}.{tagged[2]}"
     known = [entry.version for entry in facts.cuda if version_parts(entry.since) <= version_parts(version)]
     return known[-1] if known else facts.cuda[0].version
+
+
+def rules_version(version: str, facts: InferenceServerFacts) -> str:
+    """The known version whose flags and rules hold for `version`: the newest that is not newer, or the oldest."""
+    older = [known for known in facts.known_versions if version_parts(known) <= version_parts(version)]
+    return older[-1] if older else facts.known_versions[0]

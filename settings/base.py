@@ -31,11 +31,11 @@ def refused(what: str, why: str, fix: str) -> PydanticCustomError:
 def _cidr(text: str) -> str:
     try:
         network = ipaddress.IPv4Network(text)
-    except ValueError as error:
+    except ValueError:
         raise refused(
             "is not an IPv4 range",
-            str(error) if "host bits" in str(error) else "a range is an address and a prefix length",
-            "write it as 10.0.0.0/20, with all host bits zero",
+            "a range is an address and a prefix length, and the address ends in zeros beyond the prefix",
+            "write it like 10.0.0.0/20",
         ) from None
     return str(network)
 
@@ -85,7 +85,7 @@ def _label_value(text: str) -> str:
 def _image(text: str) -> str:
     name = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
     host = r"[a-zA-Z0-9]+([.-][a-zA-Z0-9]+)*(:[0-9]+)?"
-    tag = r":[\w][\w.-]{0,127}"
+    tag = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
     digest = r"@sha256:[0-9a-f]{64}"
     if not re.fullmatch(rf"({host}/)?{name}(/{name})*({tag})?({digest})?", text):
         raise refused("is not an image reference", "Kubernetes would reject it", "write registry/name:tag")
@@ -117,7 +117,10 @@ LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z]([-_a-z0-9]{0,61}[a-
 LabelValue = Annotated[str, AfterValidator(_label_value)]
 """The value of a label that both Google Cloud and Kubernetes take."""
 Labels = dict[LabelKey, LabelValue]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A count or a number of tokens."""
+NonEmpty = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+"""Text that is not empty."""
 Zones = Annotated[tuple[Zone, ...], Field(strict=False)]
-Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$")]
 """A server version such as 0.26.0."""

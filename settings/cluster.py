@@ -10,6 +10,7 @@ from settings.base import (
     Cidr,
     Labels,
     Location,
+    NonEmpty,
     PositiveInt,
     Region,
     Settings,
@@ -18,13 +19,16 @@ from settings.base import (
 )
 
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+ServiceAccountEmail = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$", max_length=320)
+]
 Weekday = Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
 
 class CreatedNetwork(Settings):
     """A VPC of the cluster's own, with Cloud NAT for the private nodes."""
 
-    mode: Literal["create"] = "create"
+    mode: Literal["create"]
     """A network of the cluster's own."""
     nodes_cidr: Cidr = "10.0.0.0/20"
     """Addresses of the nodes."""
@@ -55,13 +59,13 @@ class ExistingNetwork(Settings):
 
     mode: Literal["existing"]
     """A network that exists already."""
-    network: str
+    network: NonEmpty
     """Name or self link of the VPC."""
-    subnetwork: str
+    subnetwork: NonEmpty
     """Name or self link of the subnetwork in the cluster's region."""
-    pods_range: str
+    pods_range: NonEmpty
     """Name of the secondary range for pods."""
-    services_range: str
+    services_range: NonEmpty
     """Name of the secondary range for Services."""
 
 
@@ -80,7 +84,7 @@ class AuthorizedNetwork(Settings):
 class Maintenance(Settings):
     """When GKE may upgrade the cluster, in UTC."""
 
-    start_time: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:00"
+    start_time: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:00"
     """Start of the window, HH:MM."""
     duration_hours: Annotated[int, Field(ge=4, le=24)] = 6
     """Length of the window in hours; GKE wants at least 4."""
@@ -102,13 +106,14 @@ class Maintenance(Settings):
 class _CreatedCluster(Settings):
     name: ClusterName | None = None
     """Name in Google Cloud; project and stack name if absent. Changing it replaces the cluster."""
-    network: NetworkSettings = CreatedNetwork()
+    network: NetworkSettings = CreatedNetwork(mode="create")
     """The VPC; changing it replaces the cluster."""
     authorized_networks: Annotated[tuple[AuthorizedNetwork, ...], Field(strict=False)] = ()
     """Ranges that may reach the control plane by IP; none: only by its DNS name, guarded by IAM."""
     release_channel: Literal["RAPID", "REGULAR", "STABLE", "EXTENDED"] = "REGULAR"
     """How soon GKE versions arrive."""
     maintenance: Maintenance = Maintenance()
+    """When GKE may upgrade the cluster."""
     deletion_protection: bool = True
     """Whether Google refuses to delete the cluster."""
     labels: Labels = {}
@@ -128,6 +133,7 @@ class SystemPool(Settings):
     """The CPU node pool of a Standard cluster; it must exist before any GPU pool, so that GKE taints those."""
 
     machine_type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*-[a-z]+-[0-9]+$")] = "e2-standard-4"
+    """Machine type of the nodes."""
     min_nodes: PositiveInt = 2
     """Fewest nodes over all zones."""
     max_nodes: PositiveInt = 6
@@ -166,11 +172,13 @@ class ExistingCluster(Settings):
     """The cluster is there already."""
     profile: Literal["autopilot", "standard"] = "standard"
     """How its nodes come about, which decides what a pod may ask for."""
-    name: str | None = None
+    name: NonEmpty | None = None
     """Name of a GKE cluster in the project."""
     location: Location | None = None
     """Its region or zone."""
-    kubeconfig_context: str | None = None
+    node_service_account: ServiceAccountEmail | None = None
+    """Email of the service account that nodes of nodePools run as."""
+    kubeconfig_context: NonEmpty | None = None
     """A context of the kubeconfig that the machine running Pulumi uses."""
 
     @model_validator(mode="after")
@@ -187,6 +195,12 @@ class ExistingCluster(Settings):
                 "lacks " + ("name" if self.name is None else "location"),
                 "a GKE cluster is identified by both",
                 "give name and location",
+            )
+        if self.node_service_account is not None and (self.name is None or self.profile == "autopilot"):
+            raise refused(
+                "has a nodeServiceAccount that nothing uses",
+                "it is for nodes of nodePools, which such a cluster cannot have here",
+                "remove it",
             )
         return self
 

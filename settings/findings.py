@@ -1,7 +1,15 @@
 """How this project speaks of problems: what is wrong, why it matters, and what to change."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
+
+
+def masked(text: str) -> str:
+    """`text` without anything that looks like a Hugging Face token."""
+    return _TOKEN.sub("[secret]", text)
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +28,11 @@ class Finding:
     what: str
     why: str
     fix: str
+
+    def __post_init__(self) -> None:
+        # A token that was pasted into the wrong place must not come back in the message about it.
+        for field in fields(self):
+            object.__setattr__(self, field.name, masked(getattr(self, field.name)))
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.what}"]

@@ -13,7 +13,7 @@ SecretManagerId = Annotated[str, StringConstraints(pattern=r"^(projects/[a-z0-9-
 class NoToken(Settings):
     """No token: for models that anybody may download."""
 
-    token_source: Literal["none"] = "none"  # noqa: S105 the name of a source, not a token
+    token_source: Literal["none"]
     """No token."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Labels, PositiveInt, Settings, Zones, refused
+from settings.base import Labels, NonEmpty, PositiveInt, Settings, Zones, refused
 
 MachineTypeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
 
@@ -21,7 +21,7 @@ class AcceleratorSettings(Settings):
 class OnDemandProvisioning(Settings):
     """On-demand machines: list price, kept until released."""
 
-    model: Literal["onDemand"] = "onDemand"
+    model: Literal["onDemand"]
     """List price, no end."""
 
 
@@ -46,9 +46,9 @@ class ReservationProvisioning(Settings):
 
     model: Literal["reservation"]
     """From a reservation."""
-    name: str
+    name: NonEmpty
     """Name of the reservation."""
-    project: str | None = None
+    project: NonEmpty | None = None
     """Project that owns a shared reservation; the stack's own if absent."""
 
 
@@ -79,10 +79,15 @@ class SecondaryBootDisk(Settings):
 class NodeTaint(Settings):
     """A taint of the pool's nodes beside the GPU taint that GKE sets."""
 
-    key: str
+    key: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+        ),
+    ]
     """Key, outside the domains of Google, Kubernetes and NVIDIA."""
-    value: str
-    """Value."""
+    value: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
+    """Value, which may be empty."""
     effect: Literal["NO_SCHEDULE", "PREFER_NO_SCHEDULE", "NO_EXECUTE"] = "NO_SCHEDULE"
     """What happens to pods that do not tolerate it; the servers of the pool do."""
 
@@ -98,15 +103,15 @@ class NodePoolSettings(Settings):
     """Zones to take machines from; all zones of the region that have the GPU if empty."""
     driver_version: Literal["default", "latest"] | None = None
     """NVIDIA driver; if absent, chosen for the servers' CUDA version. Changing it replaces the pool."""
-    min_nodes: Annotated[int, Field(ge=0)] = 0
+    min_nodes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Fewest nodes over all zones."""
-    max_nodes: PositiveInt = 1
+    max_nodes: Annotated[int, Field(ge=1, le=1000)] = 1
     """Most nodes over all zones."""
-    provisioning: ProvisioningSettings = OnDemandProvisioning()
+    provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """How Google provides the machines; changing it replaces the pool."""
-    disk_size_gb: Annotated[int, Field(ge=50)] = 200
+    disk_size_gb: Annotated[int, Field(ge=50, le=65_536)] = 200
     """Boot disk in GB: images, and model caches that have no disk of their own."""
-    disk_type: Literal["pd-balanced", "pd-ssd", "hyperdisk-balanced"] = "pd-balanced"
+    disk_type: Literal["pd-balanced", "pd-ssd"] = "pd-balanced"
     """Type of the boot disk."""
     local_ssds: Annotated[int, Field(ge=0)] = 0
     """375 GB local SSDs for ephemeral storage; changing it replaces the pool."""

@@ -2,8 +2,7 @@
 
 import difflib
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -11,10 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from settings.findings import Finding, Refusal
+from settings.findings import Finding, Refusal, masked
+from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
-
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
 
 _TYPES = {
     "string_type": "text",
@@ -40,11 +38,43 @@ def parse_settings(raw: Mapping[str, Any]) -> StackSettings:
         Refusal: with every problem of `raw`: its path, what is wrong, why, and how to fix it. No value is echoed.
 
     """
+    leaked = list(tokens_in(raw))
+    if leaked:
+        raise Refusal(leaked)
     try:
-        return StackSettings.model_validate_json(json.dumps(raw, default=str))
+        document = json.dumps(_with_text_keys(raw), default=str)
+        return StackSettings.model_validate_json(document, by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         raise Refusal(_finding(StackSettings, raw, detail) for detail in details) from None
+
+
+def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
+    """A problem for everything that looks like a Hugging Face token in clear text, be it a value or a key."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            where = f"{path}.{key}" if path else str(key)
+            yield from tokens_in(str(key), where)
+            yield from tokens_in(item, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from tokens_in(item, f"{path}[{index}]")
+    elif isinstance(value, str) and masked(value) != value:
+        yield Finding(
+            path,
+            "holds a Hugging Face token in clear text",
+            "it ends up in git, in plans and in manifests",
+            f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+        )
+
+
+def _with_text_keys(value: Any) -> Any:
+    """`value` with every key as text: YAML reads some names as dates or numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_text_keys(item) for item in value]
+    return value
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
@@ -61,16 +91,11 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {match}?" if match else f"use one of: {', '.join(names)}"
 
 
-def masked(text: str) -> str:
-    """`text` without anything that looks like a Hugging Face token."""
-    return _TOKEN.sub("[secret]", text)
-
-
 def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Finding:
     location = _Location(root)
     for element in detail["loc"]:
         location.enter(element)
-    path = masked(location.path)
+    path = location.path
     value = _value_at(raw, location.keys)
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
@@ -97,7 +122,8 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
                 suggestion(str(found or ""), location.tags()),
             )
         case "literal_error":
-            return Finding(path, "is not a known choice", "", suggestion(str(value), location.choices()))
+            why = "anything else would be ignored or refused later"
+            return Finding(path, "is not a known choice", why, suggestion(str(value), location.choices()))
         case "string_pattern_mismatch":
             return Finding(
                 path,
@@ -108,11 +134,14 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
         case "invalid_key":
             return Finding(path, "is not a name", "names of entries are text", "quote it")
         case _ if kind in _TYPES:
+            if kind == "dict_type" and location.holds_model():
+                kind = "model_type"
             quote = " (put it in quotes)" if kind == "string_type" and isinstance(value, int | float) else ""
-            return Finding(path, f"is not {_TYPES[kind]}", "", f"write {_TYPES[kind]}{quote}")
+            why = "values are taken as they are, never converted"
+            return Finding(path, f"is not {_TYPES[kind]}", why, f"write {_TYPES[kind]}{quote}")
         case _:
             message = detail["msg"][0].lower() + detail["msg"][1:]
-            return Finding(path, message, "", location.help("change it"))
+            return Finding(path, message, "nothing beyond that bound can work", location.help("change it"))
 
 
 def _value_at(raw: Any, keys: Sequence[Any]) -> object:
@@ -149,7 +178,8 @@ class _Location:
             if member is not None:
                 self._annotation = member
                 return
-        if element == "[key]":
+        if element == "[key]" and get_origin(annotation) is not dict:
+            # What pydantic adds where the name of an entry is wrong itself.
             return
         self.keys.append(element)
         origin = get_origin(annotation)
@@ -184,6 +214,11 @@ class _Location:
 
     def tags(self) -> list[str]:
         return list(_tagged(_unwrapped(self._annotation)))
+
+    def holds_model(self) -> bool:
+        """Whether a model, or one of several, is expected here."""
+        annotation = _unwrapped(self._annotation)
+        return bool(_tagged(annotation)) or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
 
     def choices(self) -> list[str]:
         annotation = _unwrapped(self._annotation)

@@ -1,6 +1,7 @@
 """Reads a stack's settings from Pulumi's configuration: the only place where the two meet."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -8,7 +9,8 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 
 from settings.findings import Finding, Refusal
 from settings.hugging_face import ConfigToken
-from settings.parse import masked, parse_settings, suggestion
+from settings.model_config import with_config_files
+from settings.parse import parse_settings, suggestion, tokens_in
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
 
@@ -42,16 +44,18 @@ def read_settings() -> StackSettings:
         elif secret:
             problems.append(
                 Finding(
-                    masked(key),
+                    key,
                     "holds an encrypted value",
                     f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} is secret",
                     "move the secret out of it",
                 )
             )
+        elif leaked := list(tokens_in({key: _decoded(text)})):
+            problems += leaked
         elif key not in known:
             problems.append(
                 Finding(
-                    masked(key),
+                    key,
                     "is not a known key",
                     "a misspelt key would be ignored silently",
                     suggestion(key, [*known, TOKEN_KEY]),
@@ -59,12 +63,12 @@ def read_settings() -> StackSettings:
             )
         else:
             raw[key] = _decoded(text)
-    secret_keys = {problem.path for problem in problems}
+    refused_keys = {problem.path.partition(".")[0] for problem in problems}
     try:
-        settings = parse_settings(raw)
+        settings = with_config_files(parse_settings(raw), Path(pulumi.runtime.get_root_directory()))
     except Refusal as refusal:
         # A key that is refused as a whole is not missing.
-        rest = [problem for problem in refusal.problems if problem.path not in secret_keys]
+        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
         raise Refusal([*problems, *rest]) from None
     if problems:
         raise Refusal(problems)
@@ -82,9 +86,9 @@ def read_token(settings: StackSettings) -> pulumi.Output[str] | None:
     """
     if not isinstance(settings.hugging_face, ConfigToken):
         return None
-    token = pulumi.Config().get_secret(TOKEN_KEY)
-    if token is not None:
-        return token
+    # Looked at only to tell whether it is empty; what is handed on is the secret.
+    if pulumi.Config().get(TOKEN_KEY):
+        return pulumi.Config().get_secret(TOKEN_KEY)
     missing = Finding(
         TOKEN_KEY,
         "is not set",

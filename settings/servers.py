@@ -5,10 +5,16 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from catalog.facts import ModelArchitecture
+from catalog.presets import CheckpointFormat
 from settings.base import Image, Labels, PositiveInt, Settings, Version
 from settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 
-ModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=200)]
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)
+]
+
+
+PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
 class ArchitectureSettings(ModelArchitecture):
@@ -18,17 +24,23 @@ class ArchitectureSettings(ModelArchitecture):
 
     gated: bool = False
     """Whether Hugging Face asks for a token before the model can be downloaded."""
+    family: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,40}$")] = "other"
+    """Model family (model_type), such as llama; some techniques depend on it."""
+    checkpoint: CheckpointFormat = "none"
+    """How the checkpoint's weights are quantised."""
+    checkpoint_bits: Literal[4, 8] | None = None
+    """Bits of a weight in a compressed-tensors checkpoint."""
 
 
 class ResourceSettings(Settings):
     """Requests of the server's container; what is absent is planned."""
 
-    cpu: Annotated[float, Field(gt=0)] | None = None
+    cpu: Annotated[float, Field(ge=0.1, le=1000)] | None = None
     """vCPU."""
-    memory_gib: PositiveInt | None = None
+    memory_gib: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """GiB, shared memory included."""
-    ephemeral_storage_gib: PositiveInt | None = None
-    """GiB."""
+    ephemeral_storage_gib: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """GiB on the node's own disk."""
 
 
 class _ServerSettings(Settings):
@@ -38,22 +50,38 @@ class _ServerSettings(Settings):
     """An image of your own; it must hold the version that `version` states."""
     model: ModelId
     """Hugging Face id, such as google/gemma-7b-it."""
-    revision: Annotated[str, StringConstraints(pattern=r"^[\w./-]{1,200}$")] | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
     """Branch, tag or commit of the model's repository."""
     architecture: ArchitectureSettings | None = None
-    """Needed for a model that the catalogue does not have."""
+    """The numbers of a model that the catalogue does not have."""
+    config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    """Path of such a model's config.json, from the project's directory; takes the place of architecture."""
     accelerator: AcceleratorSettings = AcceleratorSettings()
     """GPUs of each replica."""
     node_pool: str | None = None
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
-    provisioning: ProvisioningSettings = OnDemandProvisioning()
+    provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
+    presets: Annotated[tuple[PresetName, ...], Field(strict=False)] = ()
+    """Goals and techniques, applied in this order; what stands in the settings wins over them."""
     max_model_len: PositiveInt | None = None
     """Longest context, prompt and answer together, in tokens; the model's own limit if absent."""
+    max_output_tokens: PositiveInt | None = None
+    """Longest answer in tokens; whatever the prompt leaves of the context if absent."""
+    quantization: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,40}$")] | None = None
+    """Weight quantisation as the server names it; what the checkpoint says if absent."""
+    kv_cache_dtype: Literal["auto", "fp8_e4m3", "fp8_e5m2"] | None = None
+    """Type of the KV cache; the weights' own if absent."""
+    speculative_tokens: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Tokens to guess from the prompt's own text in each step; no guessing if absent."""
     resources: ResourceSettings = ResourceSettings()
     """Requests of the container; planned where absent."""
+    extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """More arguments of the server, as --flag or --flag=value, checked against the version's own flags."""
+    extra_env: dict[str, str] = {}
+    """More environment variables of the server; none that hold a secret."""
     labels: Labels = {}
     """Labels of the pods beside the recommended ones."""
 
@@ -69,6 +97,16 @@ class VllmSettings(_ServerSettings):
     """Most requests in one batch; the version's default if absent."""
     max_num_batched_tokens: PositiveInt | None = None
     """Most tokens in one step; the version's default if absent."""
+    load_format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
+    """How weights are loaded, as vLLM names it; the version's choice if absent."""
+    prefix_caching: bool | None = None
+    """Whether requests with the same beginning share its KV cache; the version's default if absent."""
+    chunked_prefill: bool | None = None
+    """Whether long prompts are read in pieces; the version's default if absent."""
+    attention_backend: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,40}$")] | None = None
+    """Attention kernels, as vLLM names them; the version's choice if absent."""
+    enforce_eager: bool | None = None
+    """Whether to do without compilation and CUDA graphs: a quicker start, slower answers."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 

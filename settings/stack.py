@@ -18,7 +18,7 @@ class StackSettings(Settings):
     """The GKE cluster to create or to use."""
     node_pools: dict[Name, NodePoolSettings] = {}
     """GPU node pools by name; Autopilot has none."""
-    hugging_face: HuggingFaceSettings = NoToken()
+    hugging_face: HuggingFaceSettings = NoToken(token_source="none")  # noqa: S106 the name of a source
     """Where the servers find the Hugging Face token."""
     namespace: DnsLabel = "llm-inference"
     """Kubernetes namespace of the servers."""

@@ -23,6 +23,7 @@ T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = "gke-llm-inference"
 STACKS = ("dev", "staging", "prod", "local")
+GUIDE = REPOSITORY / "examples" / "guide"
 UPDATE = "UPDATE_GOLDEN"
 """With this variable set to 1 in the environment, golden files are written anew instead of compared."""
 
@@ -89,6 +90,10 @@ class Recordings:
             return record(REPOSITORY, config_file=path)
 
         return self._once(text, make)
+
+    def file(self, path: Path) -> Recording:
+        """The real program with a stack file, whose name gives the stack's."""
+        return self._once(f"file {path}", lambda: record(REPOSITORY, config_file=path))
 
     def program(self, file: Path) -> Recording:
         """Another program that uses this repository's packages, as stack `test` without configuration."""

@@ -18,6 +18,7 @@ from components import (
     Network,
     NetworkArgs,
 )
+from components.node_identity import NodeIdentity, NodeIdentityArgs
 from planning import StackIdentity, StackPlan, plan_stack
 from settings import CreatedNetwork, parse_settings
 
@@ -55,6 +56,14 @@ CLUSTERS = {
     """,
     "existing": """
         cluster: {mode: existing, name: shared, location: europe-west4, profile: autopilot}
+    """,
+    "existing-nodes": """
+        cluster:
+          mode: existing
+          name: shared
+          location: us-central1
+          nodeServiceAccount: nodes@my-project.iam.gserviceaccount.com
+        nodePools: {joined: {}}
     """,
     "context": """
         cluster: {mode: existing, kubeconfigContext: kind-llm}
@@ -195,6 +204,19 @@ for key, text in POOLS.items():
         ),
     )
 
+joined = clusters["existing-nodes"]
+GpuNodePool(
+    "joined",
+    GpuNodePoolArgs(
+        plan=plan(CLUSTERS["existing-nodes"]).node_pools[0],
+        project="my-project",
+        cluster=joined.cluster_name,
+        location=joined.location,
+        service_account=joined.node_service_account,
+        after=joined.before_gpu_pools,
+    ),
+)
+
 for name, text in TOKENS.items():
     HuggingFaceToken(
         name,
@@ -242,6 +264,7 @@ HuggingFaceToken(
 InferenceServer("protected-server", InferenceServerArgs(plan=plan(SERVERS["crowd"]).servers[0]), protected)
 Network(
     "protected-network",
-    NetworkArgs(settings=CreatedNetwork(), project="my-project", region="us-central1"),
+    NetworkArgs(settings=CreatedNetwork(mode="create"), project="my-project", region="us-central1"),
     protected,
 )
+NodeIdentity("protected-nodes", NodeIdentityArgs(account_id="protected-nodes", project="my-project"), protected)

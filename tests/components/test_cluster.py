@@ -305,7 +305,8 @@ def test_an_existing_cluster_is_read_by_its_id_and_never_created(gallery: Record
     assert cluster.inputs == {}
     provider = find(gallery, KUBERNETES_PROVIDER, "existing-kubernetes")
     assert provider.inputs == {"clusterIdentifier": "my-project/europe-west4/shared", "kubeconfig": UNKNOWN}
-    assert [entry.urn for entry in gallery.messages(Severity.WARNING)] == [cluster.urn]
+    read = [cluster.urn, find(gallery, CLUSTER, "existing-nodes-cluster").urn]
+    assert [entry.urn for entry in gallery.messages(Severity.WARNING)] == read
 
 
 def test_a_kubeconfig_context_needs_no_google_cloud_at_all(gallery: Recording) -> None:
@@ -322,6 +323,14 @@ def test_a_kubeconfig_context_needs_no_google_cloud_at_all(gallery: Recording) -
             {"clusterName": "gke-llm-inference-test", "kubeconfig": UNKNOWN, "nodeServiceAccount": UNKNOWN},
         ),
         ("existing", {"clusterName": UNKNOWN, "kubeconfig": UNKNOWN}),
+        (
+            "existing-nodes",
+            {
+                "clusterName": UNKNOWN,
+                "kubeconfig": UNKNOWN,
+                "nodeServiceAccount": "nodes@my-project.iam.gserviceaccount.com",
+            },
+        ),
         ("context", {"clusterName": "kind-llm"}),
     ],
 )

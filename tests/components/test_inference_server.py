@@ -241,18 +241,19 @@ def test_the_selector_is_a_part_of_the_labels_that_no_update_changes(gallery: Re
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "model", "version", "more"),
+    ("name", "kind", "google", "model", "version", "more"),
     [
-        ("vllm", "vllm", "gemma-7b-it", "0.26.0", {}),
-        ("tgi", "tgi", "gemma-7b-it", "3.3.7", {}),
-        ("spot", "vllm", "Qwen2.5-7B-Instruct", "0.26.0", {"app": "1", "team": "serving"}),
+        ("vllm", "vllm", "vllm", "gemma-7b-it", "0.26.0", {}),
+        # Google's own samples spell it out.
+        ("tgi", "tgi", "text-generation-inference", "gemma-7b-it", "3.3.7", {}),
+        ("spot", "vllm", "vllm", "Qwen2.5-7B-Instruct", "0.26.0", {"app": "1", "team": "serving"}),
     ],
 )
 def test_every_object_carries_the_recommended_labels(
-    gallery: Recording, name: str, kind: str, model: str, version: str, more: dict[str, str]
+    gallery: Recording, name: str, kind: str, google: str, model: str, version: str, more: dict[str, str]
 ) -> None:
     labels = {
-        "ai.gke.io/inference-server": kind,
+        "ai.gke.io/inference-server": google,
         "ai.gke.io/model": model,
         "app.kubernetes.io/component": "inference-server",
         "app.kubernetes.io/instance": name,

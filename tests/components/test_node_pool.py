@@ -118,7 +118,6 @@ EXPECTED = {
     "quota-bound": pool_inputs(
         "quota-bound",
         autoscaling=scaled(2, 3),
-        initialNodeCount=1,
         nodeLocations=["us-central1-a", "us-central1-b"],
     ),
     "four-gpus": pool_inputs("four-gpus", node={"guestAccelerators": [gpus(4)], "machineType": "g2-standard-48"}),
@@ -188,13 +187,17 @@ def test_a_pool_of_a_cluster_that_exists_runs_as_the_default_account_and_waits_f
     assert "resourceLabels" not in pool.inputs["nodeConfig"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="initialNodeCount counts per zone: one node over all zones starts as one in each of three"
-)
 def test_a_pool_never_starts_with_more_nodes_than_it_may_have(gallery: Recording) -> None:
     inputs = find(gallery, NODE_POOL, "single").inputs
     started = inputs["initialNodeCount"] * len(inputs["nodeLocations"])
     assert started <= inputs["autoscaling"]["totalMaxNodeCount"]
+
+
+def test_a_pool_of_a_cluster_that_exists_runs_as_the_account_that_its_settings_name(gallery: Recording) -> None:
+    pool = find(gallery, NODE_POOL, "joined")
+    assert pool.inputs["nodeConfig"]["serviceAccount"] == "nodes@my-project.iam.gserviceaccount.com"
+    assert pool.inputs["cluster"] == UNKNOWN
+    assert names_of(pool.dependencies) == ["existing-nodes-cluster"]
 
 
 def test_gpu_pools_stand_outside_the_cluster_component(gallery: Recording) -> None:

@@ -10,6 +10,7 @@ from tests.support import (
     INFERENCE_SERVER,
     KUBERNETES_PROVIDER,
     NETWORK,
+    NODE_IDENTITY,
     children,
     find,
     names_of,
@@ -21,6 +22,7 @@ PROTECTED = [
     (HUGGING_FACE_TOKEN, "protected-token", 1),
     (INFERENCE_SERVER, "protected-server", 4),
     (NETWORK, "protected-network", 4),
+    (NODE_IDENTITY, "protected-nodes", 3),
 ]
 
 

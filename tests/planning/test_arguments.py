@@ -33,23 +33,43 @@ MODEL = "google/gemma-7b-it"
             (MODEL, "--port=8000", "--tensor-parallel-size=1", "--gpu-memory-utilization=1.0"),
         ),
         (
+            {"prefixCaching": False, "chunkedPrefill": True, "enforceEager": False},
+            (
+                *(MODEL, "--port=8000", "--tensor-parallel-size=1"),
+                *("--no-enable-prefix-caching", "--enable-chunked-prefill"),
+            ),
+        ),
+        (
             {
-                "revision": "main",
-                "servedModelName": "gemma",
-                "maxNumBatchedTokens": 2048,
+                "enforceEager": True,
+                "chunkedPrefill": False,
+                "prefixCaching": True,
+                "speculativeTokens": 3,
+                "attentionBackend": "FLASHINFER",
+                "maxNumBatchedTokens": 8192,
                 "maxNumSeqs": 256,
                 "gpuMemoryUtilization": 0.9,
+                "maxOutputTokens": 512,
                 "maxModelLen": 8192,
+                "kvCacheDtype": "fp8_e4m3",
+                "loadFormat": "safetensors",
+                "quantization": "fp8",
                 "accelerator": {"count": 8},
+                "servedModelName": "gemma",
+                "revision": "main",
             },
             (
-                *(MODEL, "--port=8000", "--tensor-parallel-size=8", "--max-model-len=8192"),
-                *("--gpu-memory-utilization=0.9", "--max-num-seqs=256", "--max-num-batched-tokens=2048"),
-                *("--served-model-name=gemma", "--revision=main"),
+                *(MODEL, "--port=8000", "--revision=main", "--served-model-name=gemma", "--tensor-parallel-size=8"),
+                *("--quantization=fp8", "--load-format=safetensors", "--kv-cache-dtype=fp8_e4m3"),
+                *("--max-model-len=8192", '--override-generation-config={"max_new_tokens":512}'),
+                *("--gpu-memory-utilization=0.9", "--max-num-seqs=256", "--max-num-batched-tokens=8192"),
+                "--attention-backend=FLASHINFER",
+                '--speculative-config={"method":"ngram","num_speculative_tokens":3,"prompt_lookup_max":4}',
+                *("--enable-prefix-caching", "--no-enable-chunked-prefill", "--enforce-eager"),
             ),
         ),
     ],
-    ids=["nothing", "context", "two GPUs", "memory", "all memory", "everything"],
+    ids=["nothing", "context", "two GPUs", "memory", "all memory", "switches", "everything"],
 )
 def test_vllm_gets_the_flags_that_were_asked_for_and_no_others(
     server: dict[str, Any], arguments: tuple[str, ...]
@@ -82,14 +102,31 @@ def test_vllm_gets_the_flags_that_were_asked_for_and_no_others(
             (f"--model-id={MODEL}", "--port=8080", "--num-shard=1", "--max-input-tokens=512"),
         ),
         (
-            {"accelerator": {"count": 2}, "cudaMemoryFraction": 0.8, "revision": "v1"},
+            {"maxModelLen": 3072, "maxOutputTokens": 1024},
             (
-                *(f"--model-id={MODEL}", "--port=8080", "--num-shard=2"),
-                *("--cuda-memory-fraction=0.8", "--revision=v1"),
+                *(f"--model-id={MODEL}", "--port=8080", "--num-shard=1"),
+                *("--max-input-tokens=2048", "--max-total-tokens=3072"),
+            ),
+        ),
+        (
+            {
+                "speculativeTokens": 3,
+                "cudaMemoryFraction": 0.8,
+                "maxBatchPrefillTokens": 4096,
+                "maxModelLen": 3072,
+                "kvCacheDtype": "fp8_e4m3",
+                "quantization": "eetq",
+                "accelerator": {"count": 2},
+                "revision": "v1",
+            },
+            (
+                *(f"--model-id={MODEL}", "--port=8080", "--revision=v1", "--num-shard=2", "--quantize=eetq"),
+                *("--kv-cache-dtype=fp8_e4m3fn", "--max-input-tokens=3071", "--max-total-tokens=3072"),
+                *("--max-batch-prefill-tokens=4096", "--cuda-memory-fraction=0.8", "--speculate=3"),
             ),
         ),
     ],
-    ids=["nothing", "context", "token limits", "prompt alone", "two GPUs"],
+    ids=["nothing", "context", "token limits", "prompt alone", "context and answer", "everything"],
 )
 def test_tgi_gets_the_flags_that_were_asked_for_and_no_others(
     server: dict[str, Any], arguments: tuple[str, ...]
@@ -132,8 +169,29 @@ def test_no_argument_of_either_server_is_split_by_a_space() -> None:
             "63 is less than maxNumSeqs 64",
             "use 64 or more",
         ),
+        (
+            {"server": "tgi", "maxModelLen": 1},
+            "maxModelLen",
+            "1 token holds no prompt and answer",
+            "use 2 or more",
+        ),
+        (
+            {"server": "tgi", "version": "2.3.1", "maxInputTokens": 2, "maxBatchPrefillTokens": 1},
+            "maxBatchPrefillTokens",
+            "1 is less than the longest prompt of 2 tokens",
+            "use 2 or more, or a smaller maxInputTokens",
+        ),
+        (
+            {"server": "tgi", "version": "2.3.1", "maxInputTokens": 4096},
+            "maxInputTokens",
+            "4096 tokens of prompt leave no room for an answer within 4096",
+            "use 4095 or less",
+        ),
     ],
-    ids=["context", "prompt", "prompt without context", "batch"],
+    ids=[
+        *("context", "prompt", "prompt without context", "batch"),
+        *("no room for a prompt", "prefill below prompt", "prompt beyond the default context"),
+    ],
 )
 def test_limits_that_the_server_would_reject_are_refused(
     server: dict[str, Any], path: str, what: str, fix: str
@@ -148,37 +206,19 @@ def test_limits_that_the_server_would_reject_are_refused(
         {"maxModelLen": 8192},
         {"server": "tgi", "maxModelLen": 1024, "maxInputTokens": 1023},
         {"maxNumBatchedTokens": 64, "maxNumSeqs": 64},
+        {"server": "tgi", "maxModelLen": 2},
+        {"server": "tgi", "version": "2.3.1", "maxInputTokens": 2, "maxBatchPrefillTokens": 2},
+        {"server": "tgi", "version": "2.3.1", "maxInputTokens": 4095},
     ],
-    ids=["context", "prompt", "batch"],
+    ids=["context", "prompt", "batch", "shortest context", "prefill", "prompt without context"],
 )
 def test_limits_at_their_bound_are_planned(server: dict[str, Any]) -> None:
     on_autopilot(**server)
 
 
 @pytest.mark.parametrize(
-    "server",
-    [
-        pytest.param({"maxModelLen": 1}, id="no room for a prompt"),
-        pytest.param({"version": "2.3.1", "maxInputTokens": 2, "maxBatchPrefillTokens": 1}, id="prefill below prompt"),
-        pytest.param({"version": "2.3.1", "maxInputTokens": 4096}, id="prompt beyond the default context"),
-    ],
-)
-@pytest.mark.xfail(strict=True, reason="rules of TGI's launcher that the plan does not know")
-def test_limits_that_tgis_launcher_rejects_are_refused(server: dict[str, Any]) -> None:
-    assert only_problem(autopilot_stack(server="tgi", **server))
-
-
-@pytest.mark.parametrize(
     ("model", "gpus", "divisors"),
-    [
-        ("google/gemma-3-1b-it", 8, "1, 2, 4"),
-        pytest.param(
-            "Qwen/Qwen2.5-7B-Instruct",
-            8,
-            "1, 2, 4",
-            marks=pytest.mark.xfail(strict=True, reason="the fix proposes 7 GPUs, which no machine has"),
-        ),
-    ],
+    [("google/gemma-3-1b-it", 8, "1, 2, 4"), ("Qwen/Qwen2.5-7B-Instruct", 8, "1, 2, 4")],
 )
 def test_gpus_that_do_not_divide_the_heads_are_refused_with_counts_that_machines_have(
     model: str, gpus: int, divisors: str

@@ -119,4 +119,4 @@ def test_a_cluster_without_a_name_is_called_after_project_and_stack(stack: str, 
 @pytest.mark.parametrize("name", ["a", "llm", "x" * 40])
 def test_the_service_account_of_the_nodes_has_an_id_that_google_takes(name: str) -> None:
     cluster = planned(standard_stack({"l4": {}}, {"qwen": QWEN}, name=name)).cluster
-    assert re.fullmatch(r"[a-z][-a-z0-9]{4,28}[a-z0-9]", cluster.service_account_id)
+    assert re.fullmatch(r"[a-z][-a-z0-9]{4,28}[a-z0-9]", cluster.service_account_id or "")

@@ -77,17 +77,21 @@ def test_a_pool_takes_machines_from_the_zones_that_have_the_gpu(
             "no zone of the pool is known to have nvidia-l4",
             "use those zones",
         ),
-        pytest.param(
-            *("us-east4-b", {}, "accelerator.type", "no zone of the pool is known to have nvidia-l4", "use"),
-            marks=pytest.mark.xfail(strict=True, reason="the zone of a zonal cluster is not checked"),
-        ),
     ],
-    ids=["region", "zone of such a region", "other region", "other region, zonal", "zone", "zonal cluster"],
+    ids=["region", "zone of such a region", "other region", "other region, zonal", "zone"],
 )
 def test_a_pool_without_the_gpu_is_refused(location: str, pool: Raw, path: str, what: str, fix: str) -> None:
     (problem,) = refused_in(location, pool)
     assert (problem.path, problem.what) == (f"nodePools.gpu.{path}", what)
     assert problem.fix.startswith(fix)
+
+
+def test_a_pool_of_a_zonal_cluster_in_a_zone_without_the_gpu_is_refused() -> None:
+    (problem,) = refused_in("us-east4-b", {})
+    assert (problem.path, problem.what) == ("cluster.location", "us-east4-b is not known to have nvidia-l4")
+    assert "us-east4-a, us-east4-c" in problem.why
+    assert "us-east4 for a regional cluster" in problem.fix
+    assert pool_in("us-east4-b", {"zones": ["us-east4-a"]}).zones == ("us-east4-a",)
 
 
 def test_a_zone_that_is_not_known_to_have_the_gpu_beside_one_that_is_known_is_a_warning() -> None:

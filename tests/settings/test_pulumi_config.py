@@ -178,10 +178,10 @@ def test_a_deployment_without_the_token_is_refused() -> None:
     assert problem.fix == f"pulumi config set --secret {TOKEN_KEY}"
 
 
-@pytest.mark.xfail(strict=True, reason="an empty token passes for one that is set")
 def test_a_deployment_with_an_empty_token_is_refused() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal) as caught:
         with_config({**autopilot_stack(), TOKEN_KEY: ""}, token, secret=[TOKEN_KEY], preview=False)
+    assert [(problem.path, problem.what) for problem in caught.value.problems] == [(TOKEN_KEY, "is not set")]
 
 
 @pytest.mark.parametrize(

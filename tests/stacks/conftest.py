@@ -37,13 +37,14 @@ def recording_of(recordings: Recordings, name: str) -> Recording:
     return recordings.stack(name)
 
 
-@pytest.fixture(params=ALL)
+# Scopes beyond a test keep the tests of one recording together, so that no process waits for another to make it.
+@pytest.fixture(params=ALL, scope="module")
 def recording(request: pytest.FixtureRequest, recordings: Recordings) -> Recording:
     """Each of the recordings that contracts hold for."""
     return recording_of(recordings, request.param)
 
 
-@pytest.fixture(params=STACKS)
+@pytest.fixture(params=STACKS, scope="module")
 def stack(request: pytest.FixtureRequest) -> str:
     """Each stack of the repository."""
     name: str = request.param

@@ -10,7 +10,7 @@ from tests.support import DEPLOYMENT, IAM_MEMBER, KUBERNETES_PROVIDER, NODE_POOL
 
 TOKEN = "hf_plantedPlantedPlanted0123456789"
 SERVERS = {
-    "gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096},
+    "gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096, "presets": ["token-limits"]},
     "legacy": {"server": "tgi", "model": "google/gemma-7b-it", "maxModelLen": 4096},
 }
 ON_CONTEXT = {
@@ -27,10 +27,6 @@ STANDARD = {
 }
 DNS_NAME = "gke-0a1b.us-central1.gke.goog"
 CERTIFICATE = "Y2VydGlmaWNhdGU="
-
-without_kubeconfig = pytest.mark.xfail(
-    strict=True, reason="Output.all makes plain dicts of the cluster's typed outputs; the kubeconfig wants attributes"
-)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +118,6 @@ def test_no_export_and_no_message_holds_the_token(on_context: Deployment) -> Non
     assert TOKEN not in "".join(on_context.logged)
 
 
-@without_kubeconfig
 def test_the_kubeconfig_reaches_the_cluster_by_its_dns_name_without_its_certificate(standard: Deployment) -> None:
     config = kubeconfig(standard)
     (cluster,) = config["clusters"]
@@ -130,7 +125,6 @@ def test_the_kubeconfig_reaches_the_cluster_by_its_dns_name_without_its_certific
     assert config["current-context"] == cluster["name"]
 
 
-@without_kubeconfig
 def test_the_kubeconfig_of_a_cluster_without_dns_name_has_its_address_and_certificate(existing: Deployment) -> None:
     (cluster,) = kubeconfig(existing)["clusters"]
     assert cluster == {
@@ -139,7 +133,6 @@ def test_the_kubeconfig_of_a_cluster_without_dns_name_has_its_address_and_certif
     }
 
 
-@without_kubeconfig
 @pytest.mark.parametrize("name", ["standard", "existing"])
 def test_a_kubeconfig_holds_no_credential_but_the_plugin_that_fetches_one(
     name: str, request: pytest.FixtureRequest
@@ -152,7 +145,6 @@ def test_a_kubeconfig_holds_no_credential_but_the_plugin_that_fetches_one(
     assert context["context"] == {"cluster": user["name"], "user": user["name"]}
 
 
-@without_kubeconfig
 @pytest.mark.parametrize(
     ("name", "identifier"),
     [
@@ -168,7 +160,6 @@ def test_the_kubernetes_provider_uses_this_kubeconfig(
     assert provider == {"clusterIdentifier": identifier, "kubeconfig": deployment.exports["kubeconfig"]}
 
 
-@without_kubeconfig
 def test_nodes_run_as_the_account_that_was_made_for_them(standard: Deployment) -> None:
     email = "gke-llm-inference-test-nodes@my-project.iam.gserviceaccount.com"
     pools = standard.registered(NODE_POOL)
@@ -179,11 +170,16 @@ def test_nodes_run_as_the_account_that_was_made_for_them(standard: Deployment) -
     assert {binding["member"] for binding in standard.registered(IAM_MEMBER).values()} == {f"serviceAccount:{email}"}
 
 
-@without_kubeconfig
 def test_an_existing_cluster_is_read_and_nothing_of_google_cloud_is_made(existing: Deployment) -> None:
     assert not [type_ for type_ in existing.types if type_.startswith("gcp:")]
     assert [request.name for request in existing.requests if request.call == "ReadResource"] == ["gke-cluster"]
     assert existing.exports["clusterName"] == "shared"
+
+
+def test_a_deployment_says_what_was_decided_as_the_preview_does(on_context: Deployment) -> None:
+    warning, decision = on_context.logged
+    assert warning.startswith("servers.legacy.server: Text Generation Inference is in maintenance mode\n")
+    assert decision.startswith("servers.gemma:\n  token-limits: ")
 
 
 def test_a_deployment_without_the_token_that_its_settings_promise_is_refused_before_anything_is_made() -> None:

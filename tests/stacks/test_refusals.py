@@ -228,7 +228,6 @@ def test_a_stack_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="the project becomes the text None")
 def test_secret_manager_without_a_project_is_refused() -> None:
     settings = parse_settings(
         {
@@ -237,5 +236,39 @@ def test_secret_manager_without_a_project_is_refused() -> None:
             "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it"}},
         }
     )
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal) as refusal:
         plan_stack(settings, StackIdentity("gke-llm-inference", "test"))
+    (problem,) = refusal.value.problems
+    assert (problem.path, problem.what) == ("gcp:project", "is missing")
+
+
+def test_a_server_with_the_name_of_the_account_that_reads_the_token_is_refused() -> None:
+    settings = parse_settings(
+        {
+            "cluster": {"mode": "autopilot", "location": "us-central1"},
+            "huggingFace": {"tokenSource": "secretManager", "secret": "hf", "projectNumber": "123456789012"},
+            "servers": {"hf-secret-reader": {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct"}},
+        }
+    )
+    with pytest.raises(Refusal) as refusal:
+        plan_stack(settings, StackIdentity("gke-llm-inference", "test", "my-project"))
+    (problem,) = refusal.value.problems
+    assert problem.path == "servers.hf-secret-reader"
+    assert problem.what == "gets the name of the service account that reads the token: hf-secret-reader"
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {"kubeconfigContext": "kind-llm", "nodeServiceAccount": "nodes@my-project.iam.gserviceaccount.com"},
+        {"name": "shared", "location": "us-central1", "nodeServiceAccount": "no email"},
+    ],
+    ids=["no use", "no email"],
+)
+def test_a_node_account_that_nothing_uses_or_that_is_no_email_is_refused(cluster: dict[str, str]) -> None:
+    raw = {
+        "cluster": {"mode": "existing", **cluster},
+        "servers": {"qwen": {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct"}},
+    }
+    with pytest.raises(Refusal):
+        plan_stack(parse_settings(raw), StackIdentity("gke-llm-inference", "test", "my-project"))

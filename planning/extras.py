@@ -1,0 +1,116 @@
+"""The way out for what the settings do not cover: arguments and variables of one's own, checked all the same."""
+
+import re
+from collections.abc import Iterable
+
+from catalog.flags import ServerFlags
+from planning.arguments import Argument
+from planning.plan import Decision
+from settings import Finding
+
+_SECRET_FLAGS = frozenset(
+    {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}
+)
+_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL|PRIVATE_KEY)", re.IGNORECASE)
+_LIMITS_NAME = re.compile(r"TOKENS", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"hf_[A-Za-z0-9]{16,}|-----BEGIN |AIza[0-9A-Za-z_-]{30,}|sk-[A-Za-z0-9]{20,}")
+_SHELL = re.compile(r"[;|&`<>\n\r\0]|\$\(|\$\{|&&|\|\|")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def merge_arguments(
+    path: str, planned: tuple[Argument, ...], extra: Iterable[str], flags: ServerFlags
+) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
+    """Planned arguments with extra ones; an extra one takes the place of a planned one of the same flag.
+
+    Args:
+        path: where the server stands in the configuration.
+        planned: arguments from the settings.
+        extra: arguments from `extraArgs`.
+        flags: flags of the server's version.
+
+    Returns:
+        The arguments, what was overridden, and the problems of the extra arguments.
+
+    """
+    merged = list(planned)
+    decisions: list[Decision] = []
+    problems: list[Finding] = []
+    for index, text in enumerate(extra):
+        where = f"{path}.extraArgs[{index}]"
+        problem = _argument_problem(where, text, flags)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        argument = Argument(text, f"extraArgs[{index}]")
+        name = flags.name_of(argument.flag)
+        same = [position for position, one in enumerate(merged) if name is not None and flags.name_of(one.flag) == name]
+        if same:
+            old = merged[same[0]]
+            if old.setting.startswith("extraArgs"):
+                problems.append(
+                    Finding(where, f"{argument.flag} stands there twice", "only the last would count", "remove one")
+                )
+                continue
+            merged[same[0]] = argument
+            decisions.append(
+                Decision("extraArgs", f"{argument.text} overrides {old.text}", "what you write yourself wins")
+            )
+        else:
+            merged.append(argument)
+    return tuple(merged), decisions, problems
+
+
+def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
+    """Problems of `extraEnv`: names that are none, secrets, and references that Kubernetes would expand."""
+    problems = []
+    for name, value in sorted(variables.items()):
+        # A name may be a mistyped secret; only what is a plain name is shown.
+        where = f"{path}.extraEnv" + (f".{name}" if _VARIABLE.fullmatch(name) and len(name) <= 100 else "")
+        if not _VARIABLE.fullmatch(name):
+            problems.append(
+                Finding(where, "has a name that is no variable", "names are letters, digits and _", "correct it")
+            )
+        elif _SECRET_VALUE.search(value) or (_SECRET_NAME.search(name) and not _LIMITS_NAME.search(name)):
+            problems.append(
+                Finding(
+                    where,
+                    "holds a secret",
+                    "variables stand in clear text in manifests, previews and the state",
+                    "keep the token under huggingFace; other secrets are not supported here",
+                )
+            )
+        elif "$(" in value:
+            problems.append(
+                Finding(where, "refers to another variable", "Kubernetes would put that one's value here", "remove $(")
+            )
+    return problems
+
+
+def _argument_problem(where: str, text: str, flags: ServerFlags) -> Finding | None:
+    flag = text.partition("=")[0]
+    if _SECRET_VALUE.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
+        return Finding(
+            where,
+            "would put a secret on the command line",
+            "everybody who may list processes or pods reads it",
+            "keep the token under huggingFace; put an API key in front of the server, in a gateway",
+        )
+    if not text.startswith("--"):
+        return Finding(
+            where,
+            "does not begin with a flag",
+            "each entry is one argument; nothing is split at spaces",
+            "write --flag=value, or --flag alone",
+        )
+    if _SHELL.search(text) or " " in flag:
+        return Finding(
+            where,
+            "looks like shell",
+            "arguments reach the server as they are: no shell expands, pipes or splits them",
+            "write --flag=value with the literal value",
+        )
+    problem = flags.check(text)
+    if problem is not None:
+        return Finding(where, problem, "the server would refuse to start", "correct or remove it")
+    return None

@@ -1,0 +1,169 @@
+"""Every stack and every example previews without problems, and the preview says what was decided and why."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from preview.manifests import manifests_of
+from preview.recording import Recording, Severity
+from tests.support import (
+    GUIDE,
+    INFERENCE_SERVER,
+    REPOSITORY,
+    STACKS,
+    Recordings,
+    Shared,
+    of_type,
+    preview_command,
+)
+
+EXAMPLES = sorted(path.stem.removeprefix("Pulumi.") for path in GUIDE.glob("Pulumi.*.yaml"))
+
+TOKEN = "huggingFaceToken: is not set"
+MAINTENANCE = "servers.{}.server: Text Generation Inference is in maintenance mode"
+RAISED = ("servers.gemma.resources.cpu: becomes 21 vCPU", "servers.gemma.resources.memoryGib: becomes 78 GiB")
+OLDER_ENGINE = "servers.gemma.presets[0]: fp8-kv-cache-e5m2 makes vLLM fall back to its older engine on an L4"
+
+WARNINGS = {
+    "dev": {TOKEN},
+    "staging": {TOKEN, MAINTENANCE.format("gemma-tgi")},
+    "prod": set(),
+    "local": {TOKEN},
+    "tgi-2-9b-it": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
+    "tgi-7b-bitsandbytes": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
+    "tgi-7b-bitsandbytes-nf4": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
+    "tgi-7b-it-tensorparallelism": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
+    "tgi-7b-token": {TOKEN, MAINTENANCE.format("gemma")},
+    "vllm-7b": {TOKEN, *RAISED},
+    "vllm-7b-awq": {TOKEN},
+    "vllm-7b-it-tensorparallelism": {TOKEN, *RAISED},
+    "vllm-7b-kvcache": {TOKEN, OLDER_ENGINE},
+    "vllm-7b-token": {TOKEN},
+}
+"""The warnings of each: no more, and no fewer."""
+
+COST = """
+config:
+  gcp:project: my-project
+  gke-llm-inference:cluster: {mode: autopilot, location: us-central1}
+  gke-llm-inference:huggingFace: {tokenSource: existingSecret}
+  gke-llm-inference:servers:
+    gemma: {server: vllm, model: google/gemma-7b-it, presets: [cost], maxModelLen: 2048}
+    plain: {server: vllm, model: google/gemma-7b-it, maxModelLen: 2048}
+"""
+DECISIONS = [
+    "servers.gemma:",
+    "cost: uses fp8 (quantised weights fit fewer GPUs; the guide advises it for cost)",
+    "fp8: quantization: fp8 (FP8 weights, quantised while loading or in the checkpoint)",
+    "fp8: vLLM quantises the linear layers while loading; the embeddings keep their precision",
+    "cost: uses fp8-kv-cache-e4m3 (a smaller KV cache fits a cheaper GPU)",
+    "fp8-kv-cache-e4m3: kvCacheDtype: fp8_e4m3 (FP8 KV cache in E4M3 format, twice the tokens in the same memory)",
+    "fp8-kv-cache-e4m3: vLLM chooses FlashInfer or Triton for attention, "
+    "as FlashAttention has no FP8 KV cache on an L4",
+    "cost: maxModelLen: 2048 stays (the stack says so; the preset would set 4096)",
+    "cost: accelerator.count: 1 (8.7 GiB of weights fit 1 × nvidia-l4; every GPU is paid for by the hour)",
+]
+
+
+@pytest.fixture(params=WARNINGS, scope="module")
+def name(request: pytest.FixtureRequest) -> str:
+    """Each stack and each example."""
+    found: str = request.param
+    return found
+
+
+def file_of(name: str) -> Path:
+    return (REPOSITORY if name in STACKS else GUIDE) / f"Pulumi.{name}.yaml"
+
+
+def servers_of(name: str) -> dict[str, dict[str, Any]]:
+    document = yaml.safe_load(file_of(name).read_text(encoding="utf-8"))
+    servers: dict[str, dict[str, Any]] = document["config"]["gke-llm-inference:servers"]
+    return servers
+
+
+def recording_of(recordings: Recordings, name: str) -> Recording:
+    return recordings.stack(name) if name in STACKS else recordings.file(file_of(name))
+
+
+def first_lines(recording: Recording, severity: Severity) -> list[str]:
+    return [entry.message.partition("\n")[0] for entry in recording.messages(severity)]
+
+
+def notes_of(text: str) -> list[str]:
+    """The notes in the text of a preview, each on one line."""
+    section = re.search(r"^Notes\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert section
+    return [" ".join(note.split()) for note in re.split(r"^  - ", section[1], flags=re.MULTILINE)[1:]]
+
+
+def test_there_are_four_stacks_and_ten_examples() -> None:
+    assert len(EXAMPLES) == 10
+    assert {*STACKS, *EXAMPLES} == WARNINGS.keys()
+    assert {path.stem.removeprefix("Pulumi.") for path in REPOSITORY.glob("Pulumi.*.yaml")} == set(STACKS)
+
+
+def test_it_previews_without_problems(recordings: Recordings, name: str) -> None:
+    recording = recording_of(recordings, name)
+    assert recording.messages(Severity.ERROR) == ()
+    assert (recording.program_stdout, recording.program_stderr) == ("", "")
+    warnings = first_lines(recording, Severity.WARNING)
+    assert len(warnings) == len(WARNINGS[name])
+    assert set(warnings) == WARNINGS[name]
+    assert {server.name for server in of_type(recording, INFERENCE_SERVER)} == servers_of(name).keys()
+    assert recording.exports["servers"].keys() == servers_of(name).keys()
+
+
+def test_its_manifests_are_complete(recordings: Recordings, name: str) -> None:
+    manifests = manifests_of(recording_of(recordings, name))
+    documents = [yaml.safe_load(manifest.text) for manifest in manifests]
+    assert not [manifest.file_name for manifest in manifests if manifest.has_unknowns]
+    deployments = {document["metadata"]["name"] for document in documents if document["kind"] == "Deployment"}
+    assert deployments == servers_of(name).keys()
+
+
+def test_it_says_of_every_preset_what_it_does_and_nothing_of_others(recordings: Recordings, name: str) -> None:
+    expected = {
+        f"servers.{server}:": set(settings["presets"])
+        for server, settings in servers_of(name).items()
+        if "presets" in settings
+    }
+    notes = [log.message.split("\n  ") for log in recording_of(recordings, name).messages(Severity.INFO)]
+    assert {note[0]: {line.partition(":")[0] for line in note[1:]} for note in notes} == expected
+
+
+@pytest.fixture(scope="module")
+def cost(shared: Shared) -> dict[str, str]:
+    """What the command prints for the stack with the goal `cost`: as text, and as document."""
+
+    def make() -> dict[str, str]:
+        file = shared.directory_of(COST) / "Pulumi.test.yaml"
+        file.write_text(COST, encoding="utf-8")
+        printed = {}
+        for kind, options in {"text": [], "document": ["--json"]}.items():
+            ended = preview_command(["--config-file", file, *options])
+            assert (ended.returncode, ended.stderr) == (0, "")
+            printed[kind] = ended.stdout
+        return printed
+
+    return shared.once("printed with the goal cost", make)
+
+
+def test_decisions_appear_in_the_text(cost: dict[str, str]) -> None:
+    assert notes_of(cost["text"]) == [" ".join(DECISIONS)]
+
+
+def test_decisions_appear_in_the_document(cost: dict[str, str]) -> None:
+    document = json.loads(cost["document"])
+    assert document["notes"] == [{"message": "\n  ".join(DECISIONS), "urn": None}]
+    assert document["warnings"] == []
+
+
+def test_the_arguments_are_those_that_the_decisions_name(cost: dict[str, str]) -> None:
+    servers = {server["name"]: set(server["args"]) for server in json.loads(cost["document"])["servers"]}
+    assert servers["gemma"] - servers["plain"] == {"--quantization=fp8", "--kv-cache-dtype=fp8_e4m3"}
+    assert servers["plain"] <= servers["gemma"]
