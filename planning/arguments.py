@@ -85,7 +85,7 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
     total = settings.max_model_len
     prompt = settings.max_input_tokens
     if prompt is None and total is not None:
-        prompt = total - (settings.max_output_tokens or 1)
+        prompt = max(1, total - (settings.max_output_tokens or 1))
     kv_cache_dtype = _TGI_KV_CACHE_DTYPES[settings.kv_cache_dtype] if settings.kv_cache_dtype else None
     return _flags(
         ("--model-id", "model", settings.model),

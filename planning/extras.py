@@ -1,7 +1,7 @@
 """The way out for what the settings do not cover: arguments and variables of one's own, checked all the same."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from catalog.flags import ServerFlags
 from planning.arguments import Argument
@@ -11,15 +11,29 @@ from settings import Finding
 _SECRET_FLAGS = frozenset(
     {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}
 )
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL|PRIVATE_KEY)", re.IGNORECASE)
-_LIMITS_NAME = re.compile(r"TOKENS", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"TOKEN(?!S|IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|PRIVATE_KEY", re.IGNORECASE
+)
+# Flags of which the plan itself depends on; the settings decide on them.
+_PLANNED = {
+    "--model": "model",
+    "--model-id": "model",
+    "--num-shard": "accelerator.count",
+    "--pipeline-parallel-size": "accelerator.count",
+    "--port": "nothing, as the Service knows the port",
+    "--sharded": "accelerator.count",
+    "--tensor-parallel-size": "accelerator.count",
+}
+# Pairs that the server refuses together.
+_EXCLUSIVE = (("--max-input-length", "--max-input-tokens"), ("--dtype", "--quantize"))
+_WITH_DTYPE = re.compile(r"--quantize=bitsandbytes(-nf4|-fp4)?")
 _SECRET_VALUE = re.compile(r"hf_[A-Za-z0-9]{16,}|-----BEGIN |AIza[0-9A-Za-z_-]{30,}|sk-[A-Za-z0-9]{20,}")
 _SHELL = re.compile(r"[;|&`<>\n\r\0]|\$\(|\$\{|&&|\|\|")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def merge_arguments(
-    path: str, planned: tuple[Argument, ...], extra: Iterable[str], flags: ServerFlags
+    path: str, planned: tuple[Argument, ...], extra: Iterable[str], versions: Sequence[ServerFlags]
 ) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
     """Planned arguments with extra ones; an extra one takes the place of a planned one of the same flag.
 
@@ -27,24 +41,38 @@ def merge_arguments(
         path: where the server stands in the configuration.
         planned: arguments from the settings.
         extra: arguments from `extraArgs`.
-        flags: flags of the server's version.
+        versions: flags of the server's version, or of its neighbours, any of which may hold.
 
     Returns:
         The arguments, what was overridden, and the problems of the extra arguments.
 
     """
     merged = list(planned)
+    flags = versions[-1]
     decisions: list[Decision] = []
     problems: list[Finding] = []
     for index, text in enumerate(extra):
         where = f"{path}.extraArgs[{index}]"
-        problem = _argument_problem(where, text, flags)
+        problem = _argument_problem(where, text, versions)
         if problem is not None:
             problems.append(problem)
             continue
         argument = Argument(text, f"extraArgs[{index}]")
-        name = flags.name_of(argument.flag)
-        same = [position for position, one in enumerate(merged) if name is not None and flags.name_of(one.flag) == name]
+        name = _full_name(argument.flag, flags)
+        other = _excluded(name, merged, flags)
+        if name in _PLANNED:
+            problems.append(
+                Finding(where, f"{name} is planned", "the rest of the plan depends on it", f"set {_PLANNED[name]}")
+            )
+            continue
+        if other is not None:
+            problems.append(
+                Finding(where, f"{name} does not go with {other}", "the launcher refuses both", "keep one of them")
+            )
+            continue
+        same = [
+            position for position, one in enumerate(merged) if name is not None and _full_name(one.flag, flags) == name
+        ]
         if same:
             old = merged[same[0]]
             if old.setting.startswith("extraArgs"):
@@ -66,12 +94,12 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
     problems = []
     for name, value in sorted(variables.items()):
         # A name may be a mistyped secret; only what is a plain name is shown.
-        where = f"{path}.extraEnv" + (f".{name}" if _VARIABLE.fullmatch(name) and len(name) <= 100 else "")
+        where = f"{path}.extraEnv" + (f".{name}" if _is_plain_name(name) else "")
         if not _VARIABLE.fullmatch(name):
             problems.append(
                 Finding(where, "has a name that is no variable", "names are letters, digits and _", "correct it")
             )
-        elif _SECRET_VALUE.search(value) or (_SECRET_NAME.search(name) and not _LIMITS_NAME.search(name)):
+        elif _SECRET_VALUE.search(value) or _SECRET_VALUE.search(name) or _SECRET_NAME.search(name):
             problems.append(
                 Finding(
                     where,
@@ -87,7 +115,11 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
     return problems
 
 
-def _argument_problem(where: str, text: str, flags: ServerFlags) -> Finding | None:
+def _is_plain_name(name: str) -> bool:
+    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not _SECRET_VALUE.search(name)
+
+
+def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) -> Finding | None:
     flag = text.partition("=")[0]
     if _SECRET_VALUE.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
         return Finding(
@@ -110,7 +142,27 @@ def _argument_problem(where: str, text: str, flags: ServerFlags) -> Finding | No
             "arguments reach the server as they are: no shell expands, pipes or splits them",
             "write --flag=value with the literal value",
         )
-    problem = flags.check(text)
-    if problem is not None:
-        return Finding(where, problem, "the server would refuse to start", "correct or remove it")
+    found = [flags.check(text) for flags in versions]
+    if all(found):
+        return Finding(where, found[0] or "", "the server would refuse to start", "correct or remove it")
+    return None
+
+
+def _full_name(flag: str, flags: ServerFlags) -> str | None:
+    """Long name of a flag, with the key that it sets of a JSON flag, if any."""
+    name = flags.name_of(flag)
+    _, dot, key = flag.partition(".")
+    return f"{name}{dot}{key}" if name is not None else None
+
+
+def _excluded(name: str | None, merged: Sequence[Argument], flags: ServerFlags) -> str | None:
+    """The planned flag that TGI's launcher refuses beside `name`, if there is one."""
+    if flags.server != "tgi":
+        return None
+    for one, other in (*_EXCLUSIVE, *((second, first) for first, second in _EXCLUSIVE)):
+        if name == one:
+            for argument in merged:
+                quantised_with_dtype = "--dtype" in (one, other) and _WITH_DTYPE.fullmatch(argument.text)
+                if _full_name(argument.flag, flags) == other and not quantised_with_dtype:
+                    return other
     return None

@@ -1,15 +1,20 @@
 """Settings of a server that do not go together, whoever set them: the stack or a preset."""
 
 from catalog import Catalog
+from catalog.presets import load_presets
 from planning.machines import gpu_counts
 from planning.models import ServedModel
 from planning.versions import version_parts
 from settings import Finding, ServerSettings, TgiSettings, VllmSettings
 
-_PREQUANTISED = ("awq", "gptq", "squeezellm", "compressed-tensors")
+_PREQUANTISED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "marlin")
 # Families whose activations overflow in float16 (vllm/config: _FLOAT16_NOT_SUPPORTED_MODELS).
 _NO_FLOAT16 = ("gemma2", "gemma3")
 
+# Families for which TGI does not use FlashInfer.
+_NO_FLASHINFER = ("falcon", "deepseek_v2")
+# From this context on, vLLM's older engine reads prompts in pieces without being told.
+_LONG_CONTEXT_TOKENS = 32 * 1024
 # What TGI before 3.0 takes for prompt and answer together unless it is told; the launcher's source has it.
 _OLD_TGI_DEFAULT_TOKENS = 4096
 _FEWEST_TGI_TOKENS = 2
@@ -93,7 +98,9 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
                 where,
                 f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
                 "the server would not find the quantised weights",
-                f"use the {method} preset, which proposes a checkpoint where one is known",
+                f"use the {method} preset, which proposes a checkpoint where one is known"
+                if method in load_presets()
+                else "set model to a checkpoint of that format, or leave quantization out",
             )
         ]
     if model.checkpoint != "none" and method != model.checkpoint:
@@ -121,13 +128,13 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
             )
         )
     context = settings.max_model_len or model.architecture.max_positions
-    if settings.chunked_prefill is False and batched is not None and batched < context:
+    if not _reads_in_pieces(settings, version, context) and batched is not None and batched < context:
         problems.append(
             Finding(
                 f"{path}.maxNumBatchedTokens",
                 f"{batched} is less than the context of {context} tokens",
-                "without chunkedPrefill a whole prompt is read in one step",
-                f"use {context} or more, or leave chunkedPrefill on",
+                "a whole prompt is read in one step: this version does not read it in pieces unless it is told",
+                f"use {context} or more, or chunkedPrefill: true",
             )
         )
     weights_are_fp8 = model.checkpoint in ("fp8", "compressed-tensors") or _method(settings.quantization) == "fp8"
@@ -198,6 +205,15 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
                 f"use {context - output} or less, or a longer maxModelLen",
             )
         )
+    if output is not None and settings.max_model_len is None:
+        problems.append(
+            Finding(
+                f"{path}.maxOutputTokens",
+                "has no effect without maxModelLen",
+                "TGI limits prompt and context; what remains is the answer",
+                f"add maxModelLen, more than that and {model.architecture.max_positions} or less",
+            )
+        )
     prefill = settings.max_batch_prefill_tokens
     longest_prompt = prompt if prompt is not None else context - (output or 1)
     if prefill is not None and prefill < longest_prompt and version_parts(version) < (3,):
@@ -210,13 +226,13 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
             )
         )
     if settings.kv_cache_dtype not in (None, "auto") and (
-        model.family == "falcon" or model.architecture.head_dim not in (64, 128, 256)
+        model.family in _NO_FLASHINFER or model.architecture.head_dim not in (64, 128, 256)
     ):
         problems.append(
             Finding(
                 f"{path}.kvCacheDtype",
                 "an FP8 KV cache is not possible with this model",
-                "TGI has it with FlashInfer only, for heads of 64, 128 or 256 and not for Falcon",
+                "TGI has it with FlashInfer only, for heads of 64, 128 or 256 and not for this family",
                 "leave it out, or use vLLM",
             )
         )
@@ -228,3 +244,16 @@ def _method(quantization: str | None) -> str | None:
     if quantization is None:
         return None
     return quantization.removeprefix("auto_").removesuffix("_marlin")
+
+
+def _reads_in_pieces(settings: VllmSettings, version: str, context: int) -> bool:
+    """Whether long prompts are read in pieces: as asked, or as the version does by itself.
+
+    vLLM's newer engine always does; its older one, which 0.10 falls back to with an FP8 KV cache, only for very long
+    contexts.
+    """
+    if settings.chunked_prefill is not None:
+        return settings.chunked_prefill
+    fp8_cache = settings.kv_cache_dtype not in (None, "auto")
+    older_engine = version_parts(version) < (0, 10) or (version_parts(version) < (0, 11) and fp8_cache)
+    return not older_engine or context > _LONG_CONTEXT_TOKENS

@@ -44,6 +44,7 @@ class _Work:
     version: str
     model: ServedModel
     catalog: Catalog
+    most_gpus: int | None = None
     slots: dict[str, str] = field(default_factory=dict)
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -51,7 +52,14 @@ class _Work:
     warnings: list[Finding] = field(default_factory=list)
 
 
-def apply_presets(path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog) -> Applied:
+def apply_presets(
+    path: str,
+    settings: ServerSettings,
+    version: str,
+    model: ServedModel,
+    catalog: Catalog,
+    most_gpus: int | None = None,
+) -> Applied:
     """Settings with presets applied, or the problems of applying them.
 
     Args:
@@ -60,9 +68,10 @@ def apply_presets(path: str, settings: ServerSettings, version: str, model: Serv
         version: version of the server.
         model: the model that it loads.
         catalog: the facts to decide by.
+        most_gpus: most GPUs that a node of the stack has; None where nodes come as pods need them.
 
     """
-    work = _Work(path, settings, version, model, catalog)
+    work = _Work(path, settings, version, model, catalog, most_gpus)
     presets = load_presets()
     goals: list[tuple[str, Goal]] = []
     for index, name in enumerate(settings.presets):
@@ -85,6 +94,7 @@ def apply_presets(path: str, settings: ServerSettings, version: str, model: Serv
             goals.append((name, preset))
         else:
             _apply_technique(work, where, name, preset)
+    work.problems += _explicit_refusals(work)
     if not work.problems:
         for name, goal in goals:
             for choice in goal.choices:
@@ -166,6 +176,10 @@ def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
             work.decisions.append(Decision(goal, f"{taken} stays", "it is chosen already"))
             return
         rule = _rule(work, preset)
+        own = _decided_by_stack(work, rule)
+        if own:
+            work.decisions.append(Decision(goal, f"leaves {own} alone", "the stack says it"))
+            return
         usable = rule is not None and rule.refused is None and rule.risk is None
         if rule is None or not usable or _unmet_need(work, "", name, preset.needs) or _breaks(work, rule.settings):
             continue
@@ -176,6 +190,43 @@ def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
     work.decisions.append(
         Decision(goal, f"uses none of {', '.join(choice.presets)}", "none fits this server, version and checkpoint")
     )
+
+
+def _decided_by_stack(work: _Work, rule: PresetRule | None) -> str:
+    """The first setting of a rule that the stack gives itself, and differently; empty if there is none."""
+    values = _flat(rule.settings) if rule is not None else {}
+    return next(
+        (
+            key
+            for key, value in values.items()
+            if _is_explicit(work.settings, key) and _current(work.settings, key) not in (None, value)
+        ),
+        "",
+    )
+
+
+def _explicit_refusals(work: _Work) -> list[Finding]:
+    """Problems of settings that the stack gives itself and that every technique behind them is refused for."""
+    problems = []
+    for key in ("quantization", "kvCacheDtype"):
+        value = _current(work.settings, key) if _is_explicit(work.settings, key) else None
+        rules = [
+            _rule(work, preset)
+            for preset in load_presets().values()
+            if isinstance(preset, Technique)
+            and any(rule.settings.get(key) == value for rule in preset.rules(work.settings.server))
+        ]
+        refusals = [rule.refused for rule in rules if rule is not None and rule.refused is not None]
+        if value is not None and refusals and len(refusals) == len(rules):
+            problems.append(
+                Finding(
+                    f"{work.path}.{key}",
+                    f"{value} is not possible with {work.settings.server} {work.version}",
+                    refusals[0].why,
+                    refusals[0].instead,
+                )
+            )
+    return problems
 
 
 def _breaks(work: _Work, values: Mapping[str, Any]) -> bool:
@@ -205,7 +256,10 @@ def _choose_gpus(work: _Work, goal: str, why: str) -> None:
     weights = work.model.load_peak_gib(quantization, work.settings.server, work.version)
     heads = work.model.architecture.attention_heads
     for count in gpu_counts(accelerator.type, work.catalog):
-        if heads % count == 0 and weights / count <= _WEIGHTS_SHARE * facts.memory_gib:
+        if work.most_gpus is not None and count > work.most_gpus:
+            break
+        enough = weights / count <= _WEIGHTS_SHARE * facts.memory_gib
+        if heads % count == 0 and enough and not _breaks(work, {"accelerator": {"count": count}}):
             work.values["accelerator.count"] = (count, goal)
             reason = f"{weights:.1f} GiB of weights fit {count} × {accelerator.type}; {why}"
             work.decisions.append(Decision(goal, f"accelerator.count: {count}", reason))
@@ -279,7 +333,7 @@ def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Findi
                 where,
                 f"{name} does not go with {model.id}, whose weights are {model.checkpoint} already",
                 "weights are quantised once",
-                f"use the {model.checkpoint} preset, or the model at its own precision",
+                f"leave {name} out, or use the model at its own precision",
             )
         proposals = known_checkpoints(model.id, needs.checkpoint, work.catalog)
         return Finding(

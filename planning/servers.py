@@ -23,7 +23,7 @@ from planning.pod import (
     shutdown_plan,
 )
 from planning.presets import apply_presets
-from planning.versions import full_version, image_cuda, rules_version, version_findings, version_parts
+from planning.versions import full_version, image_cuda, neighbouring_versions, version_findings, version_parts
 from settings import (
     Finding,
     HuggingFaceSettings,
@@ -81,6 +81,7 @@ def size_server(
     cluster: ClusterPlan,
     token: HuggingFaceSettings,
     catalog: Catalog,
+    most_gpus: int | None = None,
 ) -> tuple[SizedServer | None, list[Finding], list[Finding]]:
     """A server's pod, or the problems that prevent it; and warnings."""
     path = f"servers.{key}"
@@ -104,16 +105,15 @@ def size_server(
         # What presets would give is not known for such a version; what the stack says itself is checked all the same.
         problems += limit_problems(path, settings, version, model, catalog)
     elif model is not None:
-        applied = apply_presets(path, settings, version, model, catalog)
+        applied = apply_presets(path, settings, version, model, catalog, most_gpus)
         settings, decisions = applied.settings, applied.decisions
         warnings += applied.warnings
         arguments, overridden, argument_problems = _arguments(path, settings, version, facts)
         decisions += tuple(overridden)
-        problems += [
-            *applied.problems,
-            *limit_problems(path, settings, version, model, catalog),
-            *argument_problems,
-        ]
+        problems += [*applied.problems, *limit_problems(path, settings, version, model, catalog)]
+        # What a preset's rule or a limit says of a setting says more than that its flag is refused.
+        told = {problem.path for problem in problems}
+        problems += [problem for problem in argument_problems if problem.path not in told]
     accelerator_found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
     problems += accelerator_found
     problems += environment_problems(path, settings.extra_env)
@@ -242,17 +242,17 @@ def _arguments(
             planned = vllm_arguments(settings, facts.port)
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port)
-    known = rules_version(version, facts)
-    flags = load_flags(settings.server, known)
+    # A version between two known ones has the flags of one or the other.
+    flags = [load_flags(settings.server, known) for known in neighbouring_versions(version, facts)]
     problems = [
         Finding(
             f"{path}.{argument.setting}",
-            f"{facts.title} {known} refuses {argument.flag}: {problem}",
+            f"{facts.title} {version} refuses {argument.flag}: {problems[0]}",
             "the server would not start",
             "leave the setting out, or use another version",
         )
         for argument in planned
-        if argument.text.startswith("--") and (problem := flags.check(argument.text)) is not None
+        if argument.text.startswith("--") and all(problems := [one.check(argument.text) for one in flags])
     ]
     merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags)
     return merged, decisions, [*problems, *extra_problems]

@@ -58,7 +58,15 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     warnings += pool_warnings
     sized: list[SizedServer] = []
     for key, server in sorted(settings.servers.items()):
-        one, found, warned = size_server(key, server, cluster=cluster, token=settings.hugging_face, catalog=facts)
+        nodes = [pool.accelerator.count for pool in pools.values() if pool.accelerator.type == server.accelerator.type]
+        one, found, warned = size_server(
+            key,
+            server,
+            cluster=cluster,
+            token=settings.hugging_face,
+            catalog=facts,
+            most_gpus=max(nodes, default=None),
+        )
         problems += found
         warnings += warned
         if one is not None:

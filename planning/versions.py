@@ -50,7 +50,10 @@ def image_cuda(facts: InferenceServerFacts, version: str, image: str) -> str:
     return known[-1] if known else facts.cuda[0].version
 
 
-def rules_version(version: str, facts: InferenceServerFacts) -> str:
-    """The known version whose flags and rules hold for `version`: the newest that is not newer, or the oldest."""
-    older = [known for known in facts.known_versions if version_parts(known) <= version_parts(version)]
-    return older[-1] if older else facts.known_versions[0]
+def neighbouring_versions(version: str, facts: InferenceServerFacts) -> tuple[str, ...]:
+    """The known versions whose flags may hold for `version`: itself, or the next older and the next newer."""
+    if version in facts.known_versions:
+        return (version,)
+    older = [known for known in facts.known_versions if version_parts(known) < version_parts(version)]
+    newer = [known for known in facts.known_versions if version_parts(known) > version_parts(version)]
+    return (*older[-1:], *newer[:1])

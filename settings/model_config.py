@@ -1,6 +1,7 @@
 """The architecture of a model from its config.json, for models that the catalogue does not have."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ _DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
 _FORMATS = ("awq", "gptq", "fp8", "compressed-tensors", "bitsandbytes")
 # transformers ties the embeddings of these families unless the config says otherwise.
 _TIED_FAMILIES = ("gemma", "gemma2", "gemma3", "gemma3_text")
-_FAMILIES = {"gemma3_text": "gemma3"}
+# Every sixth layer of these attends to everything unless the file says otherwise.
+_EVERY_SIXTH = ("gemma3", "gemma3_text")
+_FALCON = ("falcon", "refinedweb", "refinedwebmodel")
+_FAMILIES = {"refinedweb": "falcon", "refinedwebmodel": "falcon", "gemma3_text": "gemma3"}
 # Families whose feed-forward block has no gate: two matrices rather than three.
 _UNGATED_FAMILIES = ("falcon", "gpt_neox", "gpt2", "opt", "phi")
 
@@ -70,7 +74,7 @@ def read_architecture(file: Path, path: str) -> ArchitectureSettings:
     except OSError as error:
         reason = error.strerror or "it cannot be opened"
         raise Refusal([Finding(path, f"{file.name} cannot be read", reason, "correct the path")]) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal(
             [Finding(path, f"{file.name} is not JSON", "a model's config.json is", "download it anew")]
         ) from None
@@ -89,7 +93,7 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
         Refusal: with every key that is missing or impossible.
 
     """
-    text = {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else dict(config)
+    text = _language_model(config)
     problems = [
         Finding(
             path,
@@ -121,12 +125,12 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
         )
     if problems:
         raise Refusal(problems)
-    model_type = str(text.get("model_type", "other"))
+    model_type = _family(text)
     tied = text.get("tie_word_embeddings")
     dtype: Dtype = next(
         (known for known in _DTYPES if known == (text.get("dtype") or text.get("torch_dtype"))), "bfloat16"
     )
-    checkpoint, bits = _checkpoint(config)
+    checkpoint, bits = _checkpoint(config, path)
     experts = (
         Experts(count=text["num_local_experts"], per_token=text.get("num_experts_per_tok") or 1)
         if text.get("num_local_experts")
@@ -146,7 +150,7 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
     }
     return ArchitectureSettings(
         **numbers,
-        parameters=_parameters(numbers, gated=model_type not in _UNGATED_FAMILIES),
+        parameters=_parameters(numbers, gated=_FAMILIES.get(model_type, model_type) not in _UNGATED_FAMILIES),
         dtype=dtype,
         sliding_window=_sliding_window(text),
         family=_FAMILIES.get(model_type, model_type),
@@ -174,7 +178,8 @@ def _sliding_window(text: Mapping[str, Any]) -> SlidingWindow | None:
     kinds, pattern = text.get("layer_types"), text.get("sliding_window_pattern")
     if isinstance(kinds, list):
         windowed = sum(kind == "sliding_attention" for kind in kinds)
-    elif _is_count(pattern):
+    elif _is_count(pattern) or _family(text) in _EVERY_SIXTH:
+        pattern = pattern if _is_count(pattern) else 6
         # Every pattern-th layer attends to everything.
         windowed = layers - layers // pattern
     else:
@@ -182,14 +187,46 @@ def _sliding_window(text: Mapping[str, Any]) -> SlidingWindow | None:
     return SlidingWindow(size=size, layers=windowed) if windowed else None
 
 
-def _checkpoint(config: Mapping[str, Any]) -> tuple[Any, Any]:
+def _language_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the language model, under the names that most families use."""
+    inner = config.get("text_config")
+    text = {**config, **inner} if isinstance(inner, dict) else dict(config)
+    if _family(text) in _FALCON:
+        # Falcon's own names and the sizes that its class fixes.
+        single = text.get("multi_query") and not text.get("new_decoder_architecture")
+        kv_heads = 1 if single else text.get("num_kv_heads") or text.get("n_head_kv")
+        text.setdefault("num_key_value_heads", kv_heads)
+        text.setdefault("num_attention_heads", text.get("n_head"))
+        text.setdefault("num_hidden_layers", text.get("n_layer"))
+        if _is_count(text.get("hidden_size")):
+            text.setdefault("intermediate_size", text.get("ffn_hidden_size") or 4 * text["hidden_size"])
+        text.setdefault("max_position_embeddings", 2048)
+    return text
+
+
+def _family(text: Mapping[str, Any]) -> str:
+    """Model family in the letters that settings take; `other` where the file states none."""
+    stated = text.get("model_type")
+    return (re.sub(r"[^a-z0-9_-]", "", stated.lower())[:40] if isinstance(stated, str) else "") or "other"
+
+
+def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any]:
     """Format of the checkpoint, and the bits of a compressed-tensors weight."""
     quantization = config.get("quantization_config")
     if not isinstance(quantization, dict):
         return "none", None
     method = str(quantization.get("quant_method", "")).lower()
     if method not in _FORMATS:
-        return "none", None
+        raise Refusal(
+            [
+                Finding(
+                    path,
+                    "its quant_method is not known here",
+                    "the weights' size depends on it",
+                    f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
+                )
+            ]
+        )
     if method != "compressed-tensors":
         return method, None
     groups = quantization.get("config_groups")

@@ -1,0 +1,103 @@
+"""One server on an existing cluster, so that nothing but its settings and presets decides about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from catalog.flags import load_flags
+from planning.versions import full_version, neighbouring_versions
+from settings import Finding, Refusal
+from tests.planning.support import CATALOG, architecture, existing_stack, outcome_of
+
+if TYPE_CHECKING:
+    from catalog import ServerKind
+    from planning import ServerPlan, StackPlan
+    from tests.settings.support import Raw
+
+VLLM: Literal["vllm"] = "vllm"
+TGI: Literal["tgi"] = "tgi"
+VLLM_VERSIONS = ("0.6.0", "0.10.0", "0.19.1", "0.26.0", "0.33.0")
+TGI_VERSIONS = ("2.3.1", "3.3.7")
+VERSIONS: dict[ServerKind, tuple[str, ...]] = {VLLM: VLLM_VERSIONS, TGI: TGI_VERSIONS}
+
+GEMMA = "google/gemma-7b-it"
+GEMMA_AWQ = "google/gemma-7b-AWQ"
+GEMMA_GPTQ = "TechxGenus/gemma-7b-it-GPTQ"
+GEMMA2_FP8 = "RedHatAI/gemma-2-9b-it-FP8"
+GEMMA3_27B = "google/gemma-3-27b-it"
+GEMMA3_27B_W4 = "ISTA-DASLab/gemma-3-27b-it-GPTQ-4b-128g"
+LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
+LLAMA_8B_AWQ = "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4"
+LLAMA_8B_FP8 = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8"
+LLAMA_13B = "meta-llama/Llama-2-13b-hf"
+LLAMA_13B_GPTQ = "TheBloke/Llama-2-13B-chat-GPTQ"
+LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
+LLAMA_70B_AWQ = "hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4"
+MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+MIXTRAL_AWQ = "casperhansen/mixtral-instruct-awq"
+FALCON = "tiiuae/falcon-40b-instruct"
+
+
+def stack(**server: Any) -> Raw:
+    """An existing cluster with one server named gemma; `server` changes or adds keys of it."""
+    return existing_stack({"gemma": {"server": "vllm", "model": GEMMA, **server}})
+
+
+def outcome(**server: Any) -> StackPlan | Refusal:
+    """What planning the server gives: a plan or a refusal, never anything else."""
+    return outcome_of(stack(**server))
+
+
+def plan_of(**server: Any) -> ServerPlan:
+    """The plan of the server."""
+    result = outcome(**server)
+    assert not isinstance(result, Refusal), str(result)
+    (planned,) = result.servers
+    return planned
+
+
+def arguments_of(**server: Any) -> tuple[str, ...]:
+    """The server's arguments beyond model, port and number of GPUs."""
+    always = ("--model-id=", "--port=", "--tensor-parallel-size=", "--num-shard=")
+    return tuple(text for text in plan_of(**server).arguments if text.startswith("--") and not text.startswith(always))
+
+
+def decisions_of(**server: Any) -> list[str]:
+    """What was decided for the server, as a preview says it."""
+    return [str(decision) for decision in plan_of(**server).decisions]
+
+
+def warnings_of(**server: Any) -> list[Finding]:
+    """The warnings of the plan, but the one that TGI is in maintenance."""
+    result = outcome(**server)
+    assert not isinstance(result, Refusal), str(result)
+    return [warning for warning in result.warnings if warning.path != "servers.gemma.server"]
+
+
+def problems_of(**server: Any) -> tuple[Finding, ...]:
+    """The problems for which the server is refused."""
+    result = outcome(**server)
+    assert isinstance(result, Refusal), "the plan is not refused"
+    return result.problems
+
+
+def only_problem(**server: Any) -> Finding:
+    """The one problem for which the server is refused."""
+    (problem,) = problems_of(**server)
+    return problem
+
+
+def described(model: str = "me/mine", **numbers: Any) -> Raw:
+    """Keys of a server with a model that the catalogue does not have; `numbers` changes or adds keys of it."""
+    return {"model": model, "architecture": architecture(**numbers)}
+
+
+def flag_problems(server: ServerKind, version: str, arguments: tuple[str, ...]) -> list[str]:
+    """What the catalogue's flags of a version have against arguments; the model's place is not looked at."""
+    known = neighbouring_versions(full_version(version), CATALOG.servers[server])
+    flags = [load_flags(server, one) for one in known]
+    return [
+        problems[0] or ""
+        for text in arguments
+        if text.startswith("-") and all(problems := [one.check(text) for one in flags])
+    ]

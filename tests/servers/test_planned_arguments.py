@@ -1,0 +1,106 @@
+"""Every argument that a preset can give is one of the real package's, and each of its choices too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from catalog.flags import ServerFlags
+from catalog.presets import load_presets
+from planning.matrix import cell
+from planning.models import served_model
+from planning.presets import apply_presets
+from planning.servers import planned_arguments
+from settings import VllmSettings
+from tests.planning.support import CATALOG
+from tools.extract_vllm_flags import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def fresh_flags(vllm_version: str, vllm_wheel: Path) -> ServerFlags:
+    """The flags of the package, extracted anew rather than read from the catalogue."""
+    extraction = read(vllm_wheel, vllm_version)
+    return ServerFlags.model_validate(
+        {
+            "server": "vllm",
+            "version": vllm_version,
+            "source": "the package",
+            "date": "2026-11-23",
+            "flags": extraction.flags,
+        }
+    )
+
+
+def refused_by(flags: ServerFlags, arguments: tuple[str, ...]) -> list[str]:
+    return [problem for text in arguments if text.startswith("-") and (problem := flags.check(text)) is not None]
+
+
+@pytest.mark.parametrize("preset", load_presets())
+def test_the_package_takes_the_arguments_of_every_allowed_cell(
+    preset: str, vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    one = cell(preset, "vllm", vllm_version, CATALOG)
+    assert bool(one.refusals) is not bool(one.arguments or one.notes)
+    assert refused_by(fresh_flags, one.arguments) == []
+
+
+@pytest.mark.parametrize("preset", load_presets())
+def test_the_package_takes_all_arguments_of_a_server_with_the_preset_and_any_model(
+    preset: str, vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    allowed = 0
+    for name in (*CATALOG.models, *CATALOG.checkpoints):
+        settings = VllmSettings.model_validate(
+            {"server": "vllm", "version": vllm_version, "model": name, "presets": (preset,)}
+        )
+        model, _ = served_model("server", settings, CATALOG)
+        assert model is not None
+        applied = apply_presets("server", settings, vllm_version, model, CATALOG)
+        if applied.problems:
+            continue
+        arguments, problems = planned_arguments("server", applied.settings, vllm_version, CATALOG)
+        allowed += 1
+        assert (problems, refused_by(fresh_flags, arguments)) == ([], [])
+    refused = bool(cell(preset, "vllm", vllm_version, CATALOG).refusals)
+    assert refused is (allowed == 0) or preset == "squeezellm"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"maxModelLen": 4096, "maxNumSeqs": 64, "maxNumBatchedTokens": 4096},
+        {"gpuMemoryUtilization": 0.85, "enforceEager": True, "revision": "main", "servedModelName": "gemma"},
+        {"prefixCaching": True, "chunkedPrefill": True, "kvCacheDtype": "auto", "loadFormat": "safetensors"},
+    ],
+    ids=["limits", "running", "switches"],
+)
+def test_the_package_takes_the_arguments_of_settings(
+    settings: dict[str, object], vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    server = VllmSettings.model_validate(
+        {"server": "vllm", "model": "google/gemma-7b-it", "version": vllm_version, **settings}
+    )
+    arguments, problems = planned_arguments("server", server, vllm_version, CATALOG)
+    assert (problems, refused_by(fresh_flags, arguments)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("argument", "versions"),
+    [
+        ("--quantization=squeezellm", ("0.6.0",)),
+        ("--quantization=bitsandbytes", ("0.6.0", "0.10.0", "0.19.1", "0.26.0")),
+        ("--swap-space=4", ("0.6.0", "0.10.0")),
+        ("--attention-backend=FLASHINFER", ("0.19.1", "0.26.0", "0.33.0")),
+        ("--kv-cache-dtype=fp8_e5m2", ("0.6.0", "0.10.0", "0.19.1", "0.26.0", "0.33.0")),
+        ('--speculative-config={"method":"ngram"}', ("0.10.0", "0.19.1", "0.26.0", "0.33.0")),
+        ("--no-enable-prefix-caching", ("0.10.0", "0.19.1", "0.26.0", "0.33.0")),
+    ],
+)
+def test_the_package_has_the_flags_that_rules_by_version_rest_on(
+    argument: str, versions: tuple[str, ...], vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    assert (fresh_flags.check(argument) is None) is (vllm_version in versions)
