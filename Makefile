@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 SOURCES := __main__.py benchmarks catalog components planning preview settings tests tools
 
-.PHONY: help preview test test-servers lint typecheck check format generate benchmark lock clean
+.PHONY: help preview plan test test-servers lint typecheck check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files
 	@$(BIN)/python -m preview --stack $(STACK) $(if $(OUT),--out $(OUT))
+
+plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, machine, start, cost
+	@$(BIN)/python -m planning --stack $(STACK)
 
 test: $(VENV)/.development ## Run every test that needs no cloud
 	@$(BIN)/python -m pytest
@@ -58,8 +61,10 @@ generate: $(VENV)/.development ## Write the JSON schema and the config reference
 	@$(BIN)/python -m settings schema > schemas/stack.schema.json
 	@$(BIN)/python -m settings reference > docs/configuration.md
 	@$(BIN)/python -m planning presets > docs/presets.md
+	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 
-benchmark: $(VENV)/.runtime ## Time and weigh previews of small and large stacks
+benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews
+	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.preview
 
 lock: ## Write the lock files anew from pyproject.toml (needs uv)

@@ -35,8 +35,7 @@ except Refusal as refusal:
 for warning in plan.warnings:
     pulumi.log.warn(str(warning))
 for planned in plan.servers:
-    if planned.decisions:
-        pulumi.log.info("\n  ".join([f"servers.{planned.key}:", *map(str, planned.decisions)]))
+    pulumi.log.info("\n  ".join([f"servers.{planned.key}:", *planned.remarks]))
 
 cluster = GkeCluster("gke", GkeClusterArgs(plan=plan.cluster))
 on_cluster = pulumi.ResourceOptions(providers=[cluster.provider])

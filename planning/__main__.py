@@ -1,18 +1,87 @@
-"""`python -m planning presets`: prints the matrix of presets in Markdown."""
+"""The plan alone, without Pulumi.
+
+`python -m planning --stack NAME | --config-file PATH [--server NAME] [--json]` prints a stack's plan,
+`python -m planning models --accelerator TYPE [--count N]` which models run on a GPU,
+`python -m planning accuracy --cases FILE [--json]` predictions beside measurements,
+`python -m planning presets` the matrix of presets in Markdown.
+"""
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
+from catalog import load_catalog
+from planning.accuracy import read_cases, report
 from planning.matrix import markdown_matrix
+from planning.models_report import model_rows, models_text
+from planning.report import stack_document, stack_text
+from planning.stack import StackIdentity, plan_stack
+from preview.errors import PreviewError
+from preview.stack_files import find_project_directory, load_project, load_stack
+from settings import Refusal, suggestion
+from settings.stack_config import settings_of
 
 
-def main() -> None:
-    """Print what is asked for on standard output."""
-    parser = argparse.ArgumentParser(prog="python -m planning", description=__doc__)
-    parser.add_argument("what", choices=["presets"])
-    parser.parse_args()
-    sys.stdout.write(markdown_matrix())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 fine, 1 the configuration is wrong, 2 usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        sys.stdout.write(_output(options))
+    except Refusal as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except (PreviewError, OSError, UnicodeDecodeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _output(options: argparse.Namespace) -> str:
+    catalog = load_catalog()
+    match options.command:
+        case "presets":
+            return markdown_matrix()
+        case "models":
+            rows = model_rows(options.accelerator, options.count, catalog)
+            if options.json:
+                return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+            return models_text(rows)
+        case "accuracy":
+            text = report(read_cases(options.cases.read_text("utf-8")), options.json)
+            return text if text.endswith("\n") else f"{text}\n"
+    project = load_project(find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent))
+    stack = load_stack(project, options.stack, options.config_file)
+    settings = settings_of(stack.values, stack.secret_keys, project.name, project.directory)
+    if options.server is not None and options.server not in settings.servers:
+        raise PreviewError(f"--server {options.server}: {suggestion(options.server, settings.servers)}")
+    identity = StackIdentity(project=project.name, stack=stack.stack, gcp_project=stack.values.get("gcp:project"))
+    plan = plan_stack(settings, identity, catalog)
+    if options.json:
+        return json.dumps(stack_document(plan, catalog, options.server), indent=2) + "\n"
+    return stack_text(plan, catalog, options.server)
+
+
+def _parser() -> argparse.ArgumentParser:
+    catalog = load_catalog()
+    parser = argparse.ArgumentParser(prog="python -m planning", description=__doc__.partition("\n")[0])
+    parser.add_argument("--stack", metavar="NAME", help="the stack to plan (reads Pulumi.NAME.yaml)")
+    parser.add_argument("--config-file", metavar="PATH", type=Path, help="a stack's file anywhere")
+    parser.add_argument("--server", metavar="NAME", help="only this server")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    commands = parser.add_subparsers(dest="command")
+    models = commands.add_parser("models", help="which models run on a GPU")
+    models.add_argument("--accelerator", choices=sorted(catalog.accelerators), default="nvidia-l4")
+    models.add_argument("--count", type=int, choices=[1, 2, 4, 8], default=1, help="GPUs of one machine")
+    models.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    accuracy = commands.add_parser("accuracy", help="predictions beside measurements")
+    accuracy.add_argument("--cases", metavar="FILE", type=Path, required=True, help="one JSON object a line")
+    accuracy.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    commands.add_parser("presets", help="the matrix of presets in Markdown")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

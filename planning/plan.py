@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from catalog import ServerKind
+from planning.memory import Alternative, MemoryPlan
 from settings import (
     AutopilotCluster,
     ExistingCluster,
@@ -220,6 +221,8 @@ class ServerPlan:
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
+        memory: where the memory of each GPU goes.
+        alternatives: what would fit, where the server does not or only just, cheapest first.
 
     """
 
@@ -256,6 +259,14 @@ class ServerPlan:
     labels: dict[str, str]
     selector: dict[str, str]
     decisions: tuple[Decision, ...] = ()
+    memory: MemoryPlan | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to say about the server before it is made: whether it fits, and what was decided."""
+        fit = (self.memory.summary,) if self.memory is not None else ()
+        return (*fit, *map(str, self.decisions))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from planning.limits import limit_problems
 from planning.machines import gpu_counts
 from planning.models import ServedModel, known_checkpoints
 from planning.plan import Decision
-from settings import AcceleratorSettings, Finding, ServerSettings, suggestion
+from settings import Finding, ServerSettings, suggestion
 
 # Share of a GPU's nominal memory that weights may take, so that a KV cache and the server's own needs have room.
 _WEIGHTS_SHARE = 0.75
@@ -382,7 +382,7 @@ def _current(settings: ServerSettings, key: str) -> Any:
 def _merged(settings: ServerSettings, values: Mapping[str, Any]) -> ServerSettings:
     update: dict[str, Any] = {to_snake(key): value for key, value in values.items() if "." not in key}
     if "accelerator.count" in values:
-        update["accelerator"] = AcceleratorSettings(type=settings.accelerator.type, count=values["accelerator.count"])
+        update["accelerator"] = settings.accelerator.model_copy(update={"count": values["accelerator.count"]})
     return settings.model_copy(update=update)
 
 

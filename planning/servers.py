@@ -8,8 +8,10 @@ from catalog.flags import load_flags
 from planning.accelerators import accelerator_problems, region_problems
 from planning.arguments import Argument, tgi_arguments, vllm_arguments
 from planning.extras import environment_problems, merge_arguments
+from planning.fit import as_overridden, check_fit
 from planning.limits import limit_problems
 from planning.machines import cheapest_machine
+from planning.memory import Alternative, MemoryPlan
 from planning.models import ServedModel, served_model
 from planning.names import dns_label, label_value
 from planning.node_pools import POOL_LABEL, driver_for
@@ -37,6 +39,7 @@ SERVICE_PORT = 8000
 """Port of every server's Service."""
 
 _GPU_TAINT = "nvidia.com/gpu"
+_NOT_CHECKED: tuple[None, tuple[Alternative, ...], list[Finding], list[Finding]] = (None, (), [], [])
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class SizedServer:
     resources: PodResources
     arguments: tuple[Argument, ...]
     decisions: tuple[Decision, ...]
+    memory: MemoryPlan | None = None
+    alternatives: tuple[Alternative, ...] = ()
     node_pool: str | None = None
 
     @property
@@ -130,7 +135,12 @@ def size_server(
         return None, problems, warnings
     resources = pod_resources(settings.accelerator.count, model.checkpoint_gib, settings.resources, catalog)
     problems += resource_problems(path, resources, settings.resources, model.checkpoint_gib)
-    sized = SizedServer(key, settings, facts, version, model, resources, arguments, decisions)
+    memory, found, unfit, tight = (
+        check_fit(path, as_overridden(settings, arguments), version, model, catalog) if not problems else _NOT_CHECKED
+    )
+    problems += unfit
+    warnings += tight
+    sized = SizedServer(key, settings, facts, version, model, resources, arguments, decisions, memory, found)
     if cluster.profile == "autopilot":
         sized, autopilot_problems, autopilot_warnings = _on_autopilot(sized, cluster, catalog)
         problems += autopilot_problems
@@ -196,7 +206,7 @@ def plan_server(
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in sized.arguments),
-        environment=tuple(sorted({**facts.environment, **settings.extra_env}.items())),
+        environment=tuple(sorted({**facts.environment, **_runner(settings), **settings.extra_env}.items())),
         uses_token=not isinstance(token, NoToken),
         secret_name="" if isinstance(token, NoToken) else token.secret_name,
         secret_key="" if isinstance(token, NoToken) else token.secret_key,
@@ -222,6 +232,8 @@ def plan_server(
         labels=dict(sorted(labels.items())),
         selector=selector,
         decisions=sized.decisions,
+        memory=sized.memory,
+        alternatives=sized.alternatives,
     )
 
 
@@ -352,6 +364,13 @@ def _node_selector(sized: SizedServer, pool: NodePoolPlan | None, cluster: Clust
         if settings.provisioning.model == "spot":
             selector["cloud.google.com/gke-spot"] = "true"
     return dict(sorted(selector.items()))
+
+
+def _runner(settings: ServerSettings) -> dict[str, str]:
+    """The variable that chooses vLLM's model runner, where the stack chooses."""
+    if isinstance(settings, VllmSettings) and settings.model_runner is not None:
+        return {"VLLM_USE_V2_MODEL_RUNNER": "1" if settings.model_runner == "V2" else "0"}
+    return {}
 
 
 def newest_cuda(servers: Iterable[SizedServer]) -> str:

@@ -34,6 +34,7 @@ from settings.parse import nearest, parse_settings, suggestion
 from settings.servers import (
     ArchitectureSettings,
     ResourceSettings,
+    ServerAccelerator,
     ServerSettings,
     TgiSettings,
     VllmSettings,
@@ -65,6 +66,7 @@ __all__ = [
     "ResourceSettings",
     "SecondaryBootDisk",
     "SecretManagerToken",
+    "ServerAccelerator",
     "ServerSettings",
     "SpotProvisioning",
     "StackSettings",

@@ -32,6 +32,13 @@ class ArchitectureSettings(ModelArchitecture):
     """Bits of a weight in a compressed-tensors checkpoint."""
 
 
+class ServerAccelerator(AcceleratorSettings):
+    """GPUs of each replica of a server."""
+
+    memory_mib: Annotated[int, Field(ge=1024, le=10_000_000)] | None = None
+    """Memory of one GPU as CUDA reports it, in MiB; the catalogue's if absent."""
+
+
 class ResourceSettings(Settings):
     """Requests of the server's container; what is absent is planned."""
 
@@ -56,7 +63,7 @@ class _ServerSettings(Settings):
     """The numbers of a model that the catalogue does not have."""
     config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Path of such a model's config.json, from the project's directory; takes the place of architecture."""
-    accelerator: AcceleratorSettings = AcceleratorSettings()
+    accelerator: ServerAccelerator = ServerAccelerator()
     """GPUs of each replica."""
     node_pool: str | None = None
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
@@ -68,6 +75,8 @@ class _ServerSettings(Settings):
     """Goals and techniques, applied in this order; what stands in the settings wins over them."""
     max_model_len: PositiveInt | None = None
     """Longest context, prompt and answer together, in tokens; the model's own limit if absent."""
+    allow_unfit: bool = False
+    """Whether a server that does not fit its GPUs is a warning rather than refused."""
     max_output_tokens: PositiveInt | None = None
     """Longest answer in tokens; whatever the prompt leaves of the context if absent."""
     quantization: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,40}$")] | None = None
@@ -107,6 +116,10 @@ class VllmSettings(_ServerSettings):
     """Attention kernels, as vLLM names them; the version's choice if absent."""
     enforce_eager: bool | None = None
     """Whether to do without compilation and CUDA graphs: a quicker start, slower answers."""
+    model_runner: Literal["V1", "V2"] | None = None
+    """vLLM's model runner; the version's own choice if absent."""
+    compile_cache: Literal["cold", "warm"] = "cold"
+    """State of torch's compile cache at a start: warm only where VLLM_CACHE_ROOT outlives the pod."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 

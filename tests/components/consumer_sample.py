@@ -17,9 +17,9 @@ from components import (
 )
 from planning import StackIdentity, StackPlan, plan_stack
 from settings import (
-    AcceleratorSettings,
     ConfigToken,
     NodePoolSettings,
+    ServerAccelerator,
     SpotProvisioning,
     StackSettings,
     StandardCluster,
@@ -90,7 +90,9 @@ SETTINGS = StackSettings(
     node_pools={"spot": NodePoolSettings(provisioning=SpotProvisioning(model="spot"), max_nodes=3)},
     namespace="acme-models",
     servers={
-        "chat": VllmSettings(server="vllm", model="google/gemma-7b-it", accelerator=AcceleratorSettings(count=1)),
+        "chat": VllmSettings(
+            server="vllm", model="google/gemma-7b-it", max_model_len=4096, accelerator=ServerAccelerator(count=1)
+        ),
         "legacy": TgiSettings(server="tgi", model="Qwen/Qwen2.5-7B-Instruct", max_model_len=4096),
     },
 )

@@ -142,6 +142,7 @@ SERVERS = {
           large:
             server: vllm
             model: meta-llama/Llama-3.1-70B-Instruct
+            maxModelLen: 4096
             accelerator: {{type: nvidia-l4, count: 8}}
             replicas: 2
             resources: {{cpu: 20.5, memoryGib: 200}}

@@ -11,9 +11,11 @@ from tests.settings.support import Raw, autopilot_stack
 
 CATALOG = load_catalog()
 IDENTITY = StackIdentity(project="gke-llm-inference", stack="test", gcp_project="my-project")
-GEMMA = {"server": "vllm", "model": "google/gemma-7b-it"}
+UNFIT = {"allowUnfit": True}
+"""For what is not about memory: a server that does not fit its GPUs is planned all the same, with a warning."""
+GEMMA = {"server": "vllm", "model": "google/gemma-7b-it", **UNFIT}
 QWEN = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct"}
-TGI = {"server": "tgi", "model": "google/gemma-7b-it"}
+TGI = {"server": "tgi", "model": "google/gemma-7b-it", **UNFIT}
 
 
 def architecture(**numbers: Any) -> Raw:

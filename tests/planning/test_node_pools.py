@@ -117,5 +117,5 @@ def test_a_taint_that_kubernetes_would_reject_is_refused(key: str, value: str) -
 
 def test_nodes_that_must_stay_on_spot_machines_are_a_warning() -> None:
     pool = {"provisioning": {"model": "spot"}, "minNodes": 1}
-    (warning,) = planned(standard_stack({"l4": pool}, {"gemma": GEMMA})).warnings
+    (warning,) = planned(standard_stack({"l4": pool}, {"gemma": {**GEMMA, "maxModelLen": 4096}})).warnings
     assert (warning.path, warning.what) == ("nodePools.l4.minNodes", "does not hold on Spot machines")

@@ -301,6 +301,7 @@ POSSIBLE_SERVERS: st.SearchStrategy[Raw] = st.fixed_dictionaries(
         "server": st.sampled_from(["vllm", "tgi"]),
         "model": st.sampled_from(sorted(CATALOG.models)),
         "accelerator": st.fixed_dictionaries({"count": st.sampled_from([1, 2, 4])}),
+        "allowUnfit": st.just(True),
     },
     optional={
         "replicas": st.integers(0, 3),

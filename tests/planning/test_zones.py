@@ -95,8 +95,9 @@ def test_a_pool_of_a_zonal_cluster_in_a_zone_without_the_gpu_is_refused() -> Non
 
 
 def test_a_zone_that_is_not_known_to_have_the_gpu_beside_one_that_is_known_is_a_warning() -> None:
+    server = {**GEMMA, "maxModelLen": 4096}
     plan = planned(
-        standard_stack({"gpu": {"zones": ["us-east4-a", "us-east4-b"]}}, {"gemma": GEMMA}, location="us-east4")
+        standard_stack({"gpu": {"zones": ["us-east4-a", "us-east4-b"]}}, {"gemma": server}, location="us-east4")
     )
     (warning,) = plan.warnings
     assert warning.path == "nodePools.gpu.zones[1]"

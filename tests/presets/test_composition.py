@@ -423,7 +423,10 @@ def test_the_note_on_0_6_0_does_not_promise_kernels_that_it_does_not_take(preset
 
 def test_presets_of_one_server_leave_the_others_alone() -> None:
     raw = existing_stack(
-        {"a": {"server": "vllm", "model": GEMMA, "presets": ["cost"]}, "b": {"server": "vllm", "model": GEMMA}}
+        {
+            "a": {"server": "vllm", "model": GEMMA, "presets": ["cost"]},
+            "b": {"server": "vllm", "model": GEMMA, "allowUnfit": True},
+        }
     )
     first, second = planned(raw).servers
     assert first.decisions

@@ -261,7 +261,11 @@ def test_a_goal_never_breaks_a_stack_that_works_without_it(
         return
     with_goal = outcome(**server, **model, presets=[*techniques, goal])
     assert not isinstance(with_goal, Refusal), str(with_goal)
-    assert set(with_goal.warnings) == set(without.warnings)
+    # Whether the server fits is what a goal may well change.
+    fit = "servers.gemma"
+    assert {one for one in with_goal.warnings if one.path != fit} == {
+        one for one in without.warnings if one.path != fit
+    }
 
 
 @PROPERTY

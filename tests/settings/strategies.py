@@ -21,13 +21,11 @@ _NAMES = st.one_of(
     st.sampled_from(["gemma", "Gemma 7B", "llama-3.1", "a", "vllm", "x" * 70]), st.text(min_size=1, max_size=80)
 )
 _REGIONS = ["us-central1", "europe-west4", "us-east4", "us-east5", "africa-south1"]
-_ACCELERATORS = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": st.sampled_from([*load_catalog().accelerators, "nvidia-l40"]),
-        "count": st.sampled_from([1, 1, 2, 3, 4, 8]),
-    },
-)
+_GPUS = {
+    "type": st.sampled_from([*load_catalog().accelerators, "nvidia-l40"]),
+    "count": st.sampled_from([1, 1, 2, 3, 4, 8]),
+}
+_ACCELERATORS = st.fixed_dictionaries({}, optional=_GPUS)
 _PROVISIONING = st.one_of(
     st.just({"model": "onDemand"}),
     st.just({"model": "spot"}),
@@ -149,12 +147,13 @@ _ANY_SERVER = {
     "image": st.sampled_from(["vllm/vllm-openai:v0.26.0-cu129", f"r.example:5000/a/b@sha256:{'0' * 64}"]),
     "revision": st.sampled_from(["main", "refs/pr/1"]),
     "architecture": _ARCHITECTURES,
-    "accelerator": _ACCELERATORS,
+    "accelerator": st.fixed_dictionaries({}, optional={**_GPUS, "memoryMib": st.integers(1024, 200_000)}),
     "nodePool": st.sampled_from(["gemma", "l4"]),
     "provisioning": _PROVISIONING,
     "replicas": st.integers(0, 6),
     "presets": st.lists(st.sampled_from([*load_presets()]), max_size=3),
     "maxModelLen": st.integers(1, 200_000),
+    "allowUnfit": st.booleans(),
     "maxOutputTokens": st.integers(1, 10_000),
     "quantization": st.sampled_from(["awq", "gptq_marlin", "fp8", "eetq", "bitsandbytes"]),
     "kvCacheDtype": st.sampled_from(["auto", "fp8_e4m3", "fp8_e5m2"]),
@@ -188,6 +187,8 @@ _SERVERS = st.one_of(
             "chunkedPrefill": st.booleans(),
             "attentionBackend": st.sampled_from(["FLASHINFER", "UNHEARD_OF"]),
             "enforceEager": st.booleans(),
+            "modelRunner": st.sampled_from(["V1", "V2"]),
+            "compileCache": st.sampled_from(["cold", "warm"]),
         },
     ),
     st.fixed_dictionaries(

@@ -29,11 +29,11 @@ PROPERTY = hypothesis.settings(
 
 
 def autopilot_stack(**server: Any) -> Raw:
-    """Autopilot with one server named gemma; `server` changes or adds keys of it."""
+    """Autopilot with one server named gemma, fit or not; `server` changes or adds keys of it."""
     return {
         "cluster": {"mode": "autopilot", "location": "us-central1"},
         "huggingFace": {"tokenSource": "config"},
-        "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", **server}},
+        "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "allowUnfit": True, **server}},
     }
 
 
@@ -103,7 +103,7 @@ def full_stack() -> Raw:
                     "tiedEmbeddings": True,
                     "gated": True,
                 },
-                "accelerator": {"type": "nvidia-l4", "count": 1},
+                "accelerator": {"type": "nvidia-l4", "count": 1, "memoryMib": 22563},
                 "nodePool": "l4",
                 "provisioning": {"model": "onDemand"},
                 "replicas": 2,
@@ -114,6 +114,9 @@ def full_stack() -> Raw:
                 "maxNumSeqs": 64,
                 "maxNumBatchedTokens": 2048,
                 "servedModelName": "gemma",
+                "allowUnfit": True,
+                "modelRunner": "V1",
+                "compileCache": "cold",
             },
             "mistral": {
                 "server": "tgi",

@@ -11,7 +11,7 @@ from tests.support import DEPLOYMENT, IAM_MEMBER, KUBERNETES_PROVIDER, NODE_POOL
 TOKEN = "hf_plantedPlantedPlanted0123456789"
 SERVERS = {
     "gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096, "presets": ["token-limits"]},
-    "legacy": {"server": "tgi", "model": "google/gemma-7b-it", "maxModelLen": 4096},
+    "legacy": {"server": "tgi", "model": "google/gemma-7b-it", "maxModelLen": 3072},
 }
 ON_CONTEXT = {
     "cluster": {"mode": "existing", "kubeconfigContext": "kind-llm"},
@@ -177,9 +177,19 @@ def test_an_existing_cluster_is_read_and_nothing_of_google_cloud_is_made(existin
 
 
 def test_a_deployment_says_what_was_decided_as_the_preview_does(on_context: Deployment) -> None:
-    warning, decision = on_context.logged
+    warning, gemma, legacy = on_context.logged
     assert warning.startswith("servers.legacy.server: Text Generation Inference is in maintenance mode\n")
-    assert decision.startswith("servers.gemma:\n  token-limits: ")
+    assert gemma == (
+        "servers.gemma:\n"
+        "  fits: a KV cache of 2.79 GiB per GPU holds 6,528 tokens; longest context 6,528, "
+        "1.6 requests of 4,096 tokens at once\n"
+        "  token-limits: maxOutputTokens: 1024 (a limit on prompt and answer, so that a smaller GPU holds them)"
+    )
+    assert legacy == (
+        "servers.legacy:\n"
+        "  fits: a KV cache of 3.08 GiB per GPU holds 7,197 tokens; longest context 6,799, "
+        "2.3 requests of 3,072 tokens at once; estimated, not measured"
+    )
 
 
 def test_a_deployment_without_the_token_that_its_settings_promise_is_refused_before_anything_is_made() -> None:

@@ -46,6 +46,14 @@ WARNINGS = {
 }
 """The warnings of each: no more, and no fewer."""
 
+VERDICT = re.compile(
+    r"fits: a KV cache of \d+\.\d\d GiB per GPU holds [\d,]+ tokens; longest context [\d,]+, "
+    r"\d+\.\d requests of (?P<context>[\d,]+) tokens at once"
+    r"(?P<estimated>; estimated, not measured)?"
+)
+MEASURED = {("dev", "gemma"), ("staging", "gemma-vllm"), ("prod", "gemma"), ("local", "gemma")}
+"""The servers whose version was measured on as many GPUs; all others are estimated, and say so."""
+
 COST = """
 config:
   gcp:project: my-project
@@ -57,6 +65,8 @@ config:
 """
 DECISIONS = [
     "servers.gemma:",
+    "fits: a KV cache of 10.01 GiB per GPU holds 46,832 tokens; longest context 8,192, "
+    "22.9 requests of 2,048 tokens at once",
     "cost: uses fp8 (quantised weights fit fewer GPUs; the guide advises it for cost)",
     "fp8: quantization: fp8 (FP8 weights, quantised while loading or in the checkpoint)",
     "fp8: vLLM quantises the linear layers while loading; the embeddings keep their precision",
@@ -66,6 +76,12 @@ DECISIONS = [
     "as FlashAttention has no FP8 KV cache on an L4",
     "cost: maxModelLen: 2048 stays (the stack says so; the preset would set 4096)",
     "cost: accelerator.count: 1 (8.7 GiB of weights fit 1 × nvidia-l4; every GPU is paid for by the hour)",
+]
+
+PLAIN = [
+    "servers.plain:",
+    "fits: a KV cache of 2.79 GiB per GPU holds 6,528 tokens; longest context 6,528, "
+    "3.2 requests of 2,048 tokens at once",
 ]
 
 
@@ -127,13 +143,22 @@ def test_its_manifests_are_complete(recordings: Recordings, name: str) -> None:
 
 
 def test_it_says_of_every_preset_what_it_does_and_nothing_of_others(recordings: Recordings, name: str) -> None:
-    expected = {
-        f"servers.{server}:": set(settings["presets"])
-        for server, settings in servers_of(name).items()
-        if "presets" in settings
-    }
+    expected = {f"servers.{server}:": set(settings.get("presets", ())) for server, settings in servers_of(name).items()}
     notes = [log.message.split("\n  ") for log in recording_of(recordings, name).messages(Severity.INFO)]
-    assert {note[0]: {line.partition(":")[0] for line in note[1:]} for note in notes} == expected
+    assert len(notes) == len(expected)
+    assert {note[0]: {line.partition(":")[0] for line in note[2:]} for note in notes} == expected
+
+
+def test_it_says_of_every_server_first_that_it_fits(recordings: Recordings, name: str) -> None:
+    notes = [log.message.split("\n  ") for log in recording_of(recordings, name).messages(Severity.INFO)]
+    verdicts = {note[0].removeprefix("servers.").removesuffix(":"): VERDICT.fullmatch(note[1]) for note in notes}
+    assert verdicts.keys() == servers_of(name).keys()
+    for server, settings in servers_of(name).items():
+        verdict = verdicts[server]
+        assert verdict, notes
+        # Gemma 7B's own 8,192 tokens where the file says nothing.
+        assert verdict["context"] == f"{settings.get('maxModelLen', 8192):,}"
+        assert (verdict["estimated"] is None) is ((name, server) in MEASURED)
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +179,12 @@ def cost(shared: Shared) -> dict[str, str]:
 
 
 def test_decisions_appear_in_the_text(cost: dict[str, str]) -> None:
-    assert notes_of(cost["text"]) == [" ".join(DECISIONS)]
+    assert notes_of(cost["text"]) == [" ".join(DECISIONS), " ".join(PLAIN)]
 
 
 def test_decisions_appear_in_the_document(cost: dict[str, str]) -> None:
     document = json.loads(cost["document"])
-    assert document["notes"] == [{"message": "\n  ".join(DECISIONS), "urn": None}]
+    assert document["notes"] == [{"message": "\n  ".join(lines), "urn": None} for lines in (DECISIONS, PLAIN)]
     assert document["warnings"] == []
 
 

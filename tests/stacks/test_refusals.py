@@ -233,7 +233,7 @@ def test_secret_manager_without_a_project_is_refused() -> None:
         {
             "cluster": {"mode": "existing", "kubeconfigContext": "kind-llm"},
             "huggingFace": {"tokenSource": "secretManager", "secret": "hf", "projectNumber": "123456789012"},
-            "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it"}},
+            "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096}},
         }
     )
     with pytest.raises(Refusal) as refusal:

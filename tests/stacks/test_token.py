@@ -23,7 +23,7 @@ config:
 """
 GEMMA = """
   gke-llm-inference:servers:
-    gemma: {server: vllm, model: google/gemma-7b-it}
+    gemma: {server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}
 """
 ENCRYPTED = f"""{CLUSTER}
   gke-llm-inference:huggingFaceToken: {{secure: "{CIPHERTEXT}"}}

@@ -1,0 +1,90 @@
+"""Whether a server fits its GPUs: its memory plan, and what is said where it does not."""
+
+import re
+from collections.abc import Iterable
+
+from catalog import Catalog
+from planning.arguments import Argument
+from planning.memory import Alternative, MemoryPlan, alternatives, memory_question, plan_memory
+from planning.models import ServedModel
+from settings import Finding, Refusal, ServerSettings, VllmSettings
+
+_PROPOSALS = 3
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+# Settings that decide on memory, by the flags with which extra arguments may override them.
+_OVERRIDES = {
+    "--max-model-len": "max_model_len",
+    "--max-total-tokens": "max_model_len",
+    "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--cuda-memory-fraction": "cuda_memory_fraction",
+    "--max-num-seqs": "max_num_seqs",
+    "--max-num-batched-tokens": "max_num_batched_tokens",
+    "--max-batch-prefill-tokens": "max_batch_prefill_tokens",
+}
+
+
+def as_overridden(settings: ServerSettings, arguments: Iterable[Argument]) -> ServerSettings:
+    """Settings with what extra arguments say of memory, so that the plan is of the server that will run."""
+    update: dict[str, float] = {}
+    for argument in arguments:
+        flag, _, value = argument.text.replace("_", "-").partition("=")
+        field = _OVERRIDES.get(flag)
+        if argument.setting.startswith("extraArgs") and field is not None and _NUMBER.fullmatch(value):
+            update[field] = float(value) if "." in value else int(value)
+    return settings.model_copy(update=update)
+
+
+def check_fit(
+    path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog
+) -> tuple[MemoryPlan | None, tuple[Alternative, ...], list[Finding], list[Finding]]:
+    """The memory plan of a server, what would fit instead, and the problems and warnings of it.
+
+    A server that does not fit is refused, unless the stack allows it, or the constants were not measured for its
+    version and it misses by less than their error band.
+
+    Args:
+        path: where the server stands in the configuration.
+        settings: its settings with presets applied.
+        version: version of the server.
+        model: the model that it loads.
+        catalog: the facts to decide by.
+
+    """
+    try:
+        plan = plan_memory(
+            memory_question(
+                path,
+                settings,
+                version,
+                model,
+                gpu_memory_mib=settings.accelerator.memory_mib,
+                compile_cache=settings.compile_cache if isinstance(settings, VllmSettings) else None,
+            )
+        )
+    except Refusal as refusal:
+        return None, (), list(refusal.problems), []
+    if plan.verdict == "fits":
+        return plan, (), [], []
+    found = alternatives(plan.question, catalog, model=model.id)
+    proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
+    finding = Finding(
+        path,
+        f"{plan.verdict} {_gpus(settings)}" if plan.verdict == "does not fit" else f"is tight on {_gpus(settings)}",
+        plan.reason,
+        proposals or "no change that is known here makes it fit; use a smaller model",
+    )
+    if plan.verdict == "tight" or settings.allow_unfit or _may_be_wrong(plan):
+        return plan, found, [], [finding]
+    return plan, found, [finding], []
+
+
+def _may_be_wrong(plan: MemoryPlan) -> bool:
+    """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
+    missing = plan.needed_mib - plan.state.kv_cache_mib
+    return not plan.calibrated and plan.state.cause == "profile" and missing <= plan.band_mib
+
+
+def _gpus(settings: ServerSettings) -> str:
+    return f"{settings.accelerator.count} × {settings.accelerator.type}"

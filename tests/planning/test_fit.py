@@ -1,0 +1,192 @@
+"""Servers that do not fit their GPUs: what is refused, what is only told, and that what is proposed helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.planning.support import on_autopilot, only_problem, planned
+from tests.settings.support import Raw, autopilot_stack
+
+if TYPE_CHECKING:
+    from settings import Finding
+
+FITS = "fits"
+TIGHT = "tight"
+UNFIT = "does not fit"
+LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
+# With a warm compile cache and this share, Gemma's whole context fits one L4, and with a cold one it does not.
+CACHED = {"gpuMemoryUtilization": 0.91}
+
+
+def strict(**server: Any) -> Raw:
+    """Autopilot with Gemma 7B on one L4, refused where it does not fit; `server` changes or adds keys."""
+    return autopilot_stack(**{"allowUnfit": False, **server})
+
+
+def verdict_of(**server: Any) -> str:
+    """The verdict on that server, which is planned."""
+    (plan,) = planned(strict(**server)).servers
+    assert plan.memory is not None
+    return plan.memory.verdict
+
+
+def fit_warnings(**server: Any) -> list[Finding]:
+    """What is told of the memory of that server, which is planned."""
+    return [warning for warning in planned(strict(**server)).warnings if warning.path == "servers.gemma"]
+
+
+def with_changes(changes: tuple[tuple[str, str | int | bool], ...]) -> Raw:
+    """The settings of an alternative as they stand in a configuration."""
+    server: Raw = {}
+    for name, value in changes:
+        target, _, key = name.rpartition(".")
+        (server.setdefault(target, {}) if target else server)[key] = value
+    return server
+
+
+def test_gemma_7b_at_its_own_context_is_refused_on_one_l4() -> None:
+    problem = only_problem(strict())
+    assert problem.path == "servers.gemma"
+    assert problem.what == "does not fit 1 × nvidia-l4"
+    assert "one request of 8192 tokens needs 3.50 GiB of KV cache" in problem.why
+    assert "15.91 GiB of weights" in problem.why
+    alternatives = on_autopilot().alternatives
+    assert problem.fix == "; or ".join(found.what for found in alternatives[:3])
+    assert "FP8 KV cache" in problem.fix
+
+
+def test_allowed_it_is_planned_with_the_same_finding_as_a_warning() -> None:
+    assert fit_warnings(allowUnfit=True) == [only_problem(strict())]
+    assert verdict_of(allowUnfit=True) == UNFIT
+
+
+def test_following_the_first_proposal_gives_a_plan_without_a_warning() -> None:
+    first = on_autopilot().alternatives[0]
+    changes = with_changes(first.changes)
+    assert changes
+    assert verdict_of(**changes) == first.plan.verdict == FITS
+    assert fit_warnings(**changes) == []
+
+
+def test_every_proposal_of_settings_can_be_followed() -> None:
+    for found in on_autopilot().alternatives:
+        if found.usd_per_hour is not None and found.changes:
+            assert verdict_of(**with_changes(found.changes)) == found.plan.verdict, found.what
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"maxModelLen": 4096},
+        {"model": "casperhansen/gemma-7b-it-awq"},
+        {"accelerator": {"memoryMib": 40_000}},
+        {"accelerator": {"count": 2}},
+        {"kvCacheDtype": "fp8_e4m3"},
+    ],
+    ids=["shorter context", "AWQ checkpoint", "more memory", "two GPUs", "FP8 KV cache"],
+)
+def test_what_fits_is_planned_without_a_word(server: Raw) -> None:
+    assert verdict_of(**server) == FITS
+    assert fit_warnings(**server) == []
+    assert on_autopilot(**server).alternatives == ()
+
+
+def test_less_memory_than_the_catalogue_has_it_makes_a_server_unfit() -> None:
+    assert only_problem(strict(maxModelLen=4096, accelerator={"memoryMib": 20_000})).path == "servers.gemma"
+
+
+def test_what_is_tight_is_a_warning_with_alternatives() -> None:
+    tight = {"gpuMemoryUtilization": 0.9, "compileCache": "warm"}
+    (warning,) = fit_warnings(**tight)
+    assert warning.what == "is tight on 1 × nvidia-l4"
+    assert warning.why
+    assert warning.fix == "; or ".join(found.what for found in on_autopilot(**tight).alternatives[:3])
+    assert verdict_of(**tight) == TIGHT
+
+
+@pytest.mark.parametrize("server", [{"version": "0.10.0"}, {"server": "tgi"}], ids=["vLLM 0.10.0", "TGI"])
+def test_a_near_miss_of_what_was_not_measured_is_a_warning(server: Raw) -> None:
+    (warning,) = fit_warnings(**server)
+    assert warning.what == "does not fit 1 × nvidia-l4"
+    (plan,) = planned(strict(**server)).servers
+    assert plan.memory is not None
+    assert (plan.memory.verdict, plan.memory.calibrated) == (UNFIT, False)
+    assert 0 < plan.memory.needed_mib - plan.memory.state.kv_cache_mib <= plan.memory.band_mib
+    assert plan.remarks[0].endswith("; estimated, not measured")
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"model": LLAMA_70B, "version": "0.10.0"},
+        {"model": LLAMA_70B, "server": "tgi"},
+        {"model": LLAMA_70B, "accelerator": {"count": 2}},
+        {"model": "google/gemma-3-27b-it"},
+        {"model": "mistralai/Mixtral-8x7B-Instruct-v0.1"},
+    ],
+    ids=["vLLM 0.10.0", "TGI", "two GPUs", "vision tower", "experts"],
+)
+def test_a_far_miss_is_refused_whether_measured_or_not(server: Raw) -> None:
+    assert only_problem(strict(**server, maxModelLen=512)).path == "servers.gemma"
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "0.10.0",
+        "0.26.0",
+    ],
+)
+def test_a_budget_beyond_what_is_free_is_refused_in_every_version(version: str) -> None:
+    problem = only_problem(strict(version=version, gpuMemoryUtilization=1, maxModelLen=1024))
+    assert "free" in problem.why
+
+
+@pytest.mark.parametrize(
+    ("server", "verdict"),
+    [
+        ({"presets": ["fp8"]}, FITS),
+        ({"gpuMemoryUtilization": 0.9, "compileCache": "warm"}, TIGHT),
+        ({}, UNFIT),
+    ],
+    ids=[FITS, TIGHT, UNFIT],
+)
+def test_remarks_begin_with_the_verdict(server: Raw, verdict: str) -> None:
+    plan = on_autopilot(**server)
+    assert plan.memory is not None
+    assert bool(plan.decisions) == ("presets" in server)
+    assert plan.remarks == (plan.memory.summary, *map(str, plan.decisions))
+    assert plan.remarks[0].startswith(f"{verdict}: ")
+
+
+def test_a_warm_compile_cache_fits_where_a_cold_one_does_not() -> None:
+    for cold in ({}, {"compileCache": "cold"}):
+        assert only_problem(strict(**CACHED, **cold)).what == "does not fit 1 × nvidia-l4"
+    assert verdict_of(**CACHED, compileCache="warm") == FITS
+    assert fit_warnings(**CACHED, compileCache="warm") == []
+
+
+def test_keeping_the_compile_cache_is_proposed_as_the_setting_that_says_so() -> None:
+    (kept,) = (found for found in on_autopilot(**CACHED).alternatives if found.kind == "keep the compile cache")
+    assert with_changes(kept.changes) == {"compileCache": "warm"}
+
+
+@pytest.mark.parametrize(("runner", "value"), [("V1", "0"), ("V2", "1"), (None, None)])
+def test_the_model_runner_is_chosen_by_its_variable(runner: str | None, value: str | None) -> None:
+    chosen = {} if runner is None else {"modelRunner": runner}
+    plan = on_autopilot(**chosen)
+    assert dict(plan.environment).get("VLLM_USE_V2_MODEL_RUNNER") == value
+
+
+@pytest.mark.parametrize("runner", ["V1", "V2"])
+def test_memory_is_planned_for_the_model_runner_that_was_chosen(runner: str) -> None:
+    plan = on_autopilot(modelRunner=runner)
+    assert plan.memory is not None
+    assert plan.memory.limits.runner == runner
+
+
+def test_memory_is_planned_for_arguments_of_ones_own() -> None:
+    assert verdict_of(extraArgs=["--max-model-len=4096"]) == FITS
+    assert only_problem(strict(maxModelLen=4096, extraArgs=["--gpu-memory-utilization=0.7"])).path == "servers.gemma"

@@ -1,0 +1,155 @@
+"""What the planning command prints: costs, quota, JSON and table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog import load_catalog
+from planning import StackIdentity, StackPlan, plan_stack
+from planning.cost import HOURS_PER_MONTH, total_cost
+from planning.models_report import model_rows
+from planning.report import stack_document, stack_text
+from settings import parse_settings
+from tests.settings.support import Raw
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CATALOG = load_catalog()
+QWEN = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 8192}
+
+
+def plan_of(pools: Raw, servers: Raw, location: str = "us-central1") -> StackPlan:
+    mode = "standard" if pools else "autopilot"
+    raw = {"cluster": {"mode": mode, "location": location}, "servers": servers}
+    if pools:
+        raw["nodePools"] = pools
+    return plan_stack(parse_settings(raw), StackIdentity("llm", "test", "my-project"))
+
+
+def test_a_server_costs_its_nodes_and_an_idle_pool_its_least_nodes() -> None:
+    document = stack_document(
+        plan_of({"l4": {"minNodes": 1, "maxNodes": 4}}, {"qwen": {**QWEN, "replicas": 3}}), CATALOG
+    )
+    price = 0.8536
+    assert document["servers"]["qwen"]["cost"]["hourlyUsd"] == pytest.approx(3 * price)
+    assert document["servers"]["qwen"]["cost"]["monthlyUsd"] == pytest.approx(3 * price * HOURS_PER_MONTH)
+    assert document["cost"]["hourlyUsd"] == pytest.approx(3 * price)
+    assert document["cost"]["idleHourlyUsd"] == pytest.approx(price)
+    assert (document["cost"]["priceRegion"], document["cost"]["priceDate"]) == ("us-central1", "2026-08-21")
+
+
+def test_spot_has_its_own_price_and_quota() -> None:
+    pools = {"l4": {"maxNodes": 2, "provisioning": {"model": "spot"}}}
+    document = stack_document(plan_of(pools, {"qwen": QWEN}), CATALOG)
+    assert document["cost"]["hourlyUsd"] == pytest.approx(0.3406)
+    assert document["quota"] == [
+        {"name": "GPUS_ALL_REGIONS", "running": 1, "largest": 2},
+        {"name": "PREEMPTIBLE_NVIDIA_L4_GPUS", "running": 1, "largest": 2},
+    ]
+
+
+def test_the_price_of_autopilot_is_not_guessed() -> None:
+    cost = stack_document(plan_of({}, {"qwen": QWEN}), CATALOG)["cost"]
+    assert (cost["hourlyUsd"], cost["idleHourlyUsd"]) == (None, 0.0)
+    assert "premium" in cost["note"]
+
+
+def test_prices_of_another_region_are_said_to_differ() -> None:
+    cost = stack_document(plan_of({"l4": {}}, {"qwen": QWEN}, location="europe-west4"), CATALOG)["cost"]
+    assert cost["note"] == "prices of us-central1; europe-west4 differs"
+
+
+def test_a_sum_with_an_unknown_part_is_unknown() -> None:
+    pools = {"a100": {"accelerator": {"type": "nvidia-tesla-a100"}}}
+    server = {**QWEN, "accelerator": {"type": "nvidia-tesla-a100"}}
+    assert stack_document(plan_of(pools, {"qwen": server}), CATALOG)["cost"]["hourlyUsd"] is None
+    assert total_cost([]).hourly_usd == 0
+
+
+def test_the_document_has_what_programs_rely_on() -> None:
+    server = stack_document(plan_of({"l4": {}}, {"qwen": QWEN}), CATALOG)["servers"]["qwen"]
+    assert server["verdict"] == "fits"
+    assert set(server["memory"]) >= {
+        *("gpuMemoryGib", "usableGib", "weightsGib", "activationGib", "cudaGraphsGib", "nonTorchGib", "kvCacheGib"),
+        *("kvCacheTokens", "largestContext", "maxConcurrency"),
+    }
+    assert set(server["placement"]) >= {"machineType", "gpus", "cpu", "memoryGib", "ephemeralGib"}
+    assert set(server["startup"]) == {"expectedSeconds", "budgetSeconds"}
+    assert set(server["cost"]) >= {"hourlyUsd", "monthlyUsd", "priceDate"}
+    assert server["args"][0] == "Qwen/Qwen2.5-7B-Instruct"
+    assert json.loads(json.dumps(server)) == server
+
+
+def test_the_parts_of_the_budget_are_all_of_it() -> None:
+    memory = stack_document(plan_of({"l4": {}}, {"qwen": QWEN}), CATALOG)["servers"]["qwen"]["memory"]
+    inside = memory["weightsGib"] + memory["activationGib"] + memory["nonTorchGib"] + memory["kvCacheGib"]
+    assert inside == pytest.approx(memory["usableGib"], abs=0.01)
+
+
+def test_the_table_keeps_to_eighty_columns_but_for_names_and_reasons() -> None:
+    text = stack_text(plan_of({"l4": {}}, {"qwen": QWEN}), CATALOG)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "  verdict    fits\n" in text
+
+
+def test_one_server_can_be_asked_for() -> None:
+    plan = plan_of({"l4": {"maxNodes": 2}}, {"one": QWEN, "two": QWEN})
+    assert list(stack_document(plan, CATALOG, "two")["servers"]) == ["two"]
+    assert "\none:" not in f"\n{stack_text(plan, CATALOG, 'two')}"
+
+
+def test_the_guides_models_on_one_l4() -> None:
+    rows = {(row.model, row.weights): row for row in model_rows("nvidia-l4", 1, CATALOG)}
+    assert 4096 <= rows["google/gemma-7b", "own precision"].context < 8192
+    assert rows["google/gemma-7b", "4-bit AWQ"].context == 8192
+    assert rows["meta-llama/Llama-2-13b-hf", "own precision"].context == 0
+    assert rows["meta-llama/Llama-2-13b-hf", "4-bit AWQ"].context == 4096
+    on_two = {(row.model, row.weights): row for row in model_rows("nvidia-l4", 2, CATALOG)}
+    assert on_two["meta-llama/Llama-2-13b-hf", "own precision"].context == 4096
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "planning", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_prints_one_document_and_nothing_else() -> None:
+    ended = command("--stack", "dev", "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(ended.stdout)["servers"]["gemma"]["memory"]["largestContext"] == 6528
+
+
+def test_the_command_refuses_what_does_not_fit_and_proposes_what_does(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.big.yaml"
+    file.write_text(
+        "config:\n  gcp:project: my-project\n"
+        "  gke-llm-inference:cluster: {mode: autopilot, location: us-central1}\n"
+        "  gke-llm-inference:huggingFace: {tokenSource: existingSecret}\n"
+        "  gke-llm-inference:servers: {gemma: {server: vllm, model: google/gemma-7b-it}}\n"
+    )
+    ended = command("--config-file", str(file))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "servers.gemma: does not fit 1 × nvidia-l4" in ended.stderr
+    assert "FP8 KV cache" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--stack", "nope"], "nope"), (["--stack", "dev", "--server", "gema"], "did you mean gemma?")],
+)
+def test_the_command_says_what_it_does_not_find(arguments: list[str], words: str) -> None:
+    ended = command(*arguments)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert words in ended.stderr
+
+
+def test_predictions_of_a_measured_case_stand_beside_the_measurement(tmp_path: Path) -> None:
+    lines = (REPOSITORY / "catalog/memory/l4-measurements-vllm-0.26.0.jsonl").read_text("utf-8").splitlines()
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text("\n".join(lines[:3]))
+    ended = command("accuracy", "--cases", str(cases))
+    assert ended.returncode == 0
+    assert "wrong verdicts: 0" in ended.stdout
