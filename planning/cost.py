@@ -91,3 +91,10 @@ def _region_note(cluster: ClusterPlan, catalog: Catalog) -> str:
 def _sum(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
+
+
+def usd_per_million_tokens(cost: Cost, replicas: int, tokens_per_second: float | None) -> float | None:
+    """USD for a million output tokens of a server whose replicas are all busy; None without a measured throughput."""
+    if cost.hourly_usd is None or tokens_per_second is None or not replicas:
+        return None
+    return cost.hourly_usd / (replicas * tokens_per_second * 3600) * 1_000_000

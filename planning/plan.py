@@ -129,13 +129,21 @@ class ProbePlan:
     Attributes:
         startup_seconds: how long the container may take from its start to its first good answer.
         startup_period_seconds: seconds between two startup probes.
-        expected_start_seconds: the estimate that the budget rests on.
+        expected_start_seconds: the estimate that the budget rests on: download, load and warm-up.
+        download_seconds: the part of the model's download.
+        load_seconds: the part of loading it to the GPUs.
+        warm_up_seconds: the part of compilation, profile and CUDA graphs.
+        image_seconds: what comes before, on a node that does not have the image: pulling it.
 
     """
 
     path: str
     expected_start_seconds: int
     startup_seconds: int
+    download_seconds: int
+    load_seconds: int
+    warm_up_seconds: int
+    image_seconds: int
     startup_period_seconds: int = 10
     readiness_period_seconds: int = 5
     readiness_failures: int = 3
@@ -221,6 +229,7 @@ class ServerPlan:
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
+        measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
         alternatives: what would fit, where the server does not or only just, cheapest first.
 
@@ -259,6 +268,7 @@ class ServerPlan:
     labels: dict[str, str]
     selector: dict[str, str]
     decisions: tuple[Decision, ...] = ()
+    measured_tokens_per_second: float | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog import Catalog
-from planning.cost import Cost, pool_cost, server_cost, total_cost
+from planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from planning.memory import MemoryPlan
 from planning.nodes import running_nodes
 from planning.plan import ServerPlan, StackPlan
@@ -92,9 +92,22 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         "startup": {
             "expectedSeconds": server.probes.expected_start_seconds,
             "budgetSeconds": server.probes.startup_seconds,
+            "parts": {
+                "imagePullSeconds": server.probes.image_seconds,
+                "downloadSeconds": server.probes.download_seconds,
+                "loadSeconds": server.probes.load_seconds,
+                "warmUpSeconds": server.probes.warm_up_seconds,
+            },
+            "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
+            "graceSeconds": server.shutdown.grace_seconds,
         },
         "rollout": {"strategy": server.rollout.strategy, "reason": server.rollout.reason},
-        "cost": _cost_document(cost, catalog),
+        "cost": {
+            **_cost_document(cost, catalog),
+            "usdPerMillionTokens": _rounded(
+                usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
+            ),
+        },
         "args": list(server.arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
@@ -162,11 +175,20 @@ def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[
         f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
-    yield f"  start      {server.probes.expected_start_seconds} s expected, {server.probes.startup_seconds} s allowed"
+    probes = server.probes
+    yield (
+        f"  start      {probes.expected_start_seconds} s expected ({probes.download_seconds} download, "
+        f"{probes.load_seconds} load, {probes.warm_up_seconds} warm-up), {probes.startup_seconds} s allowed; "
+        f"{probes.image_seconds} s before where the image is not on the node"
+    )
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield f"  cost       {_usd(cost)}, {catalog.price_region}, {catalog.price_date}" + (
         f"; {cost.note}" if cost.note else ""
     )
+    per_million = usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
+    if per_million is not None:
+        measured = f"the measured {server.measured_tokens_per_second:g} a second"
+        yield f"  tokens     {per_million:.2f} USD a million, at {measured}"
     yield from (
         f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
     )

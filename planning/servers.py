@@ -232,6 +232,7 @@ def plan_server(
         labels=dict(sorted(labels.items())),
         selector=selector,
         decisions=sized.decisions,
+        measured_tokens_per_second=settings.measured_tokens_per_second,
         memory=sized.memory,
         alternatives=sized.alternatives,
     )

@@ -75,6 +75,8 @@ class _ServerSettings(Settings):
     """Goals and techniques, applied in this order; what stands in the settings wins over them."""
     max_model_len: PositiveInt | None = None
     """Longest context, prompt and answer together, in tokens; the model's own limit if absent."""
+    measured_tokens_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Output tokens per second of one replica, as measured by you; gives the plan a price for a million tokens."""
     allow_unfit: bool = False
     """Whether a server that does not fit its GPUs is a warning rather than refused."""
     max_output_tokens: PositiveInt | None = None
