@@ -1,8 +1,8 @@
 """Times and weighs offline previews: the dev stack, then stacks of more and more servers.
 
 `python -m benchmarks.preview [--runs N] [--servers N ...]` prints a table in Markdown. Every figure is of whole
-processes: the preview and the program that it runs, started anew for each run. Memory is the sum of both processes'
-peaks, in MiB, read from /proc; elsewhere than on Linux it is left out.
+processes: the preview and the program that it runs, started anew for each run. Memory is each process's
+peak, in MiB, read from /proc; elsewhere than on Linux it is left out.
 """
 
 import argparse
@@ -24,9 +24,10 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Run:
-    """One preview: wall seconds, peak memory of all its processes in MiB, and the resources that it found."""
+    """One preview: wall seconds, peak memory in MiB of its largest process and of all, and the resources it found."""
 
     seconds: float
+    largest_mib: float | None
     memory_mib: float | None
     resources: int
 
@@ -37,15 +38,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each stack; the table shows the median")
     parser.add_argument("--servers", type=int, nargs="*", default=_DEFAULT_SERVERS, help="sizes of the stacks")
     options = parser.parse_args()
-    sys.stdout.write("| stack | resources | seconds (median) | fastest – slowest | ms per server | peak MiB |\n")
-    sys.stdout.write("| --- | ---: | ---: | ---: | ---: | ---: |\n")
+    sys.stdout.write(
+        "| stack | resources | seconds (median) | fastest – slowest | ms per server | peak MiB, largest process | both processes |\n"
+    )
+    sys.stdout.write("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
     _report("dev", [_preview(["--stack", "dev"]) for _ in range(options.runs)], None)
     with tempfile.TemporaryDirectory() as directory:
         for servers in options.servers:
             config = Path(directory, f"Pulumi.servers-{servers}.yaml")
             config.write_text(yaml.safe_dump(_stack(servers)), "utf-8")
             runs = [_preview(["--config-file", str(config)]) for _ in range(options.runs)]
-            _report(f"{servers} servers", runs, servers)
+            _report(f"{servers} server{'s' if servers > 1 else ''}", runs, servers)
 
 
 def _stack(servers: int) -> dict[str, object]:
@@ -83,7 +86,7 @@ def _preview(arguments: list[str]) -> Run:
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
         resources = json.load(output)["resourceCount"]
-    return Run(seconds, sum(peaks.values()) or None, resources)
+    return Run(seconds, max(peaks.values(), default=None), sum(peaks.values()) or None, resources)
 
 
 def _note_peaks(root: int, peaks: dict[int, float]) -> None:
@@ -109,6 +112,7 @@ def _note_peaks(root: int, peaks: dict[int, float]) -> None:
 def _report(name: str, runs: list[Run], servers: int | None) -> None:
     seconds = [run.seconds for run in runs]
     median = statistics.median(seconds)
+    largest = [run.largest_mib for run in runs if run.largest_mib is not None]
     memory = [run.memory_mib for run in runs if run.memory_mib is not None]
     cells = [
         name,
@@ -116,6 +120,7 @@ def _report(name: str, runs: list[Run], servers: int | None) -> None:
         f"{median:.2f}",
         f"{min(seconds):.2f} – {max(seconds):.2f}",
         f"{1000 * median / servers:.0f}" if servers else "",
+        f"{max(largest):.0f}" if largest else "",
         f"{max(memory):.0f}" if memory else "",
     ]
     sys.stdout.write(f"| {' | '.join(cells)} |\n")

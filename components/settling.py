@@ -8,7 +8,7 @@ async def settle() -> None:
     """Wait for everything that the program has started, all at once; use it as `pulumi.run(settle)`.
 
     The SDK waits as well, afterwards, and reports failures then. But it takes up its whole list of outstanding
-    outputs anew for each that completes: 300 servers take over a minute of that, and six seconds with this.
+    outputs anew for each that completes, which in a stack of hundreds of servers outweighs everything else.
     """
     own = asyncio.current_task()
     while True:
