@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--servers", type=int, nargs="*", default=_DEFAULT_SERVERS, help="sizes of the stacks")
     options = parser.parse_args()
     sys.stdout.write(
-        "| stack | resources | seconds (median) | fastest – slowest | ms per server | peak MiB, largest process | both processes |\n"
+        "| stack | resources | seconds (median) | fastest – slowest | ms per server "
+        "| peak MiB, largest process | both processes |\n"
     )
     sys.stdout.write("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
     _report("dev", [_preview(["--stack", "dev"]) for _ in range(options.runs)], None)
