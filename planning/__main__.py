@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 fine, 1 the configuration is wrong, 2 usage."""
     options = _parser().parse_args(arguments)
     try:
-        sys.stdout.write(_output(options))
+        if options.command is None:
+            return _plan(options)
+        sys.stdout.write(_report(options))
     except Refusal as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _output(options: argparse.Namespace) -> str:
+def _report(options: argparse.Namespace) -> str:
     catalog = load_catalog()
     match options.command:
         case "presets":
@@ -49,19 +51,35 @@ def _output(options: argparse.Namespace) -> str:
             if options.json:
                 return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
             return models_text(rows)
-        case "accuracy":
+        case _:
             text = report(read_cases(options.cases.read_text("utf-8")), options.json)
             return text if text.endswith("\n") else f"{text}\n"
+
+
+def _plan(options: argparse.Namespace) -> int:
+    """Print a stack's plan; servers that do not fit are planned too, but make the command fail."""
+    catalog = load_catalog()
     project = load_project(find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent))
     stack = load_stack(project, options.stack, options.config_file)
     settings = settings_of(stack.values, stack.secret_keys, project.name, project.directory)
     if options.server is not None and options.server not in settings.servers:
         raise PreviewError(f"--server {options.server}: {suggestion(options.server, settings.servers)}")
+    allowed = settings.model_copy(
+        update={
+            "servers": {
+                name: server.model_copy(update={"allow_unfit": True}) for name, server in settings.servers.items()
+            }
+        }
+    )
     identity = StackIdentity(project=project.name, stack=stack.stack, gcp_project=stack.values.get("gcp:project"))
-    plan = plan_stack(settings, identity, catalog)
+    plan = plan_stack(allowed, identity, catalog)
     if options.json:
-        return json.dumps(stack_document(plan, catalog, options.server), indent=2) + "\n"
-    return stack_text(plan, catalog, options.server)
+        sys.stdout.write(json.dumps(stack_document(plan, catalog, options.server), indent=2) + "\n")
+    else:
+        sys.stdout.write(stack_text(plan, catalog, options.server))
+    # What the stack itself would be refused for.
+    plan_stack(settings, identity, catalog)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -185,6 +185,9 @@ def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[
     yield f"  cost       {_usd(cost)}, {catalog.price_region}, {catalog.price_date}" + (
         f"; {cost.note}" if cost.note else ""
     )
+    for index, one in enumerate(server.alternatives):
+        price = f", {one.usd_per_hour:.2f} USD an hour" if one.usd_per_hour is not None else ""
+        yield f"  {'instead' if not index else '':<10} {one.what}: {one.plan.verdict}{price}"
     per_million = usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
     if per_million is not None:
         measured = f"the measured {server.measured_tokens_per_second:g} a second"

@@ -150,10 +150,15 @@ def test_the_command_refuses_what_does_not_fit_and_proposes_what_does(tmp_path: 
         "  gke-llm-inference:huggingFace: {tokenSource: existingSecret}\n"
         "  gke-llm-inference:servers: {gemma: {server: vllm, model: google/gemma-7b-it}}\n"
     )
-    ended = command("--config-file", str(file))
-    assert (ended.returncode, ended.stdout) == (1, "")
+    ended = command("--config-file", str(file), "--json")
+    assert ended.returncode == 1
     assert "servers.gemma: does not fit 1 × nvidia-l4" in ended.stderr
-    assert "FP8 KV cache" in ended.stderr
+    server = json.loads(ended.stdout)["servers"]["gemma"]
+    assert server["verdict"] == "does not fit"
+    assert {"kvCacheDtype": "fp8_e4m3"} in [one["changes"] for one in server["alternatives"]]
+    table = command("--config-file", str(file)).stdout
+    assert "  verdict    does not fit: " in table
+    assert "  instead    " in table
 
 
 @pytest.mark.parametrize(
