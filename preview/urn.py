@@ -26,11 +26,6 @@ def qualified_type(urn: str) -> str:
     return parts[2]
 
 
-def resource_type(urn: str) -> str:
-    """The type token of the resource itself."""
-    return qualified_type(urn).rsplit("$", 1)[-1]
-
-
 def is_provider_type(type_: str) -> bool:
     """Whether a type token is that of an explicit provider."""
     return type_.startswith(_PROVIDER_PREFIX)
