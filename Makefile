@@ -10,7 +10,7 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := __main__.py benchmarks catalog components planning preview settings tests tools
+SOURCES := __main__.py benchmarks catalog components planning preview settings stack_files tests tools
 
 .PHONY: help preview plan test test-servers lint typecheck check format generate benchmark lock clean
 
@@ -71,7 +71,10 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command 'make lock' pyproject.toml --group dev --constraint requirements.txt \
+	  --custom-compile-command 'make lock' pyproject.toml --group local --constraint requirements.txt \
+	  --output-file requirements-local.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml --group dev --constraint requirements-local.txt \
 	  --output-file requirements-dev.txt
 
 clean: ## Remove what the targets made

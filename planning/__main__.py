@@ -19,10 +19,10 @@ from planning.matrix import markdown_matrix
 from planning.models_report import model_rows, models_text
 from planning.report import stack_document, stack_text
 from planning.stack import StackIdentity, plan_stack
-from preview.errors import PreviewError
-from preview.stack_files import find_project_directory, load_project, load_stack
 from settings import Refusal, suggestion
 from settings.stack_config import settings_of
+from stack_files.errors import CommandError
+from stack_files.project import find_project_directory, load_project, load_stack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
-    except (PreviewError, OSError, UnicodeDecodeError) as error:
+    except (CommandError, OSError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -63,7 +63,7 @@ def _plan(options: argparse.Namespace) -> int:
     stack = load_stack(project, options.stack, options.config_file)
     settings = settings_of(stack.values, stack.secret_keys, project.name, project.directory)
     if options.server is not None and options.server not in settings.servers:
-        raise PreviewError(f"--server {options.server}: {suggestion(options.server, settings.servers)}")
+        raise CommandError(f"--server {options.server}: {suggestion(options.server, settings.servers)}")
     allowed = settings.model_copy(
         update={
             "servers": {

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from preview.errors import OutputError, PreviewError, ProgramError, UsageError
-from preview.masking import printable
+from preview.errors import OutputError, ProgramError
+from stack_files.errors import CommandError, UsageError
+from stack_files.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _complain(str(error))
         return EXIT_USAGE
-    except PreviewError as error:
+    except CommandError as error:
         _complain(str(error))
         return EXIT_WRONG
     except BrokenPipeError:
@@ -90,7 +91,7 @@ def _preview(options: argparse.Namespace) -> None:
     if options.stack is None and options.config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     from preview.run import record
-    from preview.stack_files import find_project_directory
+    from stack_files.project import find_project_directory
 
     directory = options.project_dir
     if directory is None:

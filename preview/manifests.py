@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from preview.masking import SECRET, UNKNOWN
+from stack_files.text import SECRET, UNKNOWN
 
 if TYPE_CHECKING:
     from preview.recording import Recording, Resource

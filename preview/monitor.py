@@ -11,11 +11,11 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from preview import wire
-from preview.masking import SECRET
 from preview.recorder import Goal
 from preview.recording import Resource, Severity
 from preview.transforms import Transforms
 from preview.urn import is_provider_type, make_urn, package_of, provider_urn
+from stack_files.text import SECRET
 
 if TYPE_CHECKING:
     from pulumi.runtime.proto.alias_pb2 import Alias

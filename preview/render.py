@@ -6,9 +6,9 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from preview.masking import printable
 from preview.recording import Severity
 from preview.tree import build_tree, servers_of, short_type
+from stack_files.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

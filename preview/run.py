@@ -6,12 +6,13 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preview.errors import ProgramError, UsageError
+from preview.errors import ProgramError
 from preview.masking import Vault
 from preview.process import ChildProcess
 from preview.recorder import Recorder
 from preview.recording import Severity
-from preview.stack_files import load_project, load_stack
+from stack_files.errors import UsageError
+from stack_files.project import load_project, load_stack
 
 if TYPE_CHECKING:
     from preview.process import Ended

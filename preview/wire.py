@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from preview.masking import SECRET, UNKNOWN
+from stack_files.text import SECRET, UNKNOWN
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value

@@ -11,20 +11,22 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.errors import ConfigError, OutputError, UsageError
+from preview.errors import OutputError
 from preview.manifests import Manifest, manifests_of, to_yaml
-from preview.masking import Vault, printable
+from preview.masking import Vault
 from preview.recording import Recording, Resource
-from preview.stack_files import find_project_directory, load_project, load_stack
 from preview.tree import short_type
 from preview.urn import make_urn
 from preview.wire import SECRET_SIGNATURE, SIGNATURE_KEY, decode
 from preview.write import write_preview
+from stack_files.errors import ConfigError, UsageError
+from stack_files.project import find_project_directory, load_project, load_stack
+from stack_files.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from preview.stack_files import StackConfig
+    from stack_files.project import StackConfig
     from tests.preview.conftest import Workspace
 
 

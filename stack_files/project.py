@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from preview.errors import ConfigError, UsageError
-from preview.masking import SECRET, printable
+from stack_files.errors import ConfigError, UsageError
+from stack_files.text import SECRET, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
