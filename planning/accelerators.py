@@ -2,7 +2,38 @@
 
 from catalog import Catalog
 from planning.machines import gpu_counts
-from settings import AcceleratorSettings, Finding, suggestion
+from planning.plan import ClusterPlan
+from settings import AcceleratorSettings, ExistingCluster, Finding, ServerAccelerator, suggestion
+
+
+def server_accelerator_findings(
+    path: str, accelerator: ServerAccelerator, cluster: ClusterPlan, catalog: Catalog
+) -> tuple[list[Finding], list[Finding]]:
+    """Problems and warnings of a server's GPUs.
+
+    A GPU that the catalogue lacks needs its memory from the stack and nodes that exist already: which machines have it,
+    and at what price, is not known.
+    """
+    if accelerator.type in catalog.accelerators or accelerator.memory_mib is None:
+        return accelerator_problems(path, accelerator, catalog), []
+    if cluster.profile == "autopilot" or not isinstance(cluster.settings, ExistingCluster):
+        return [
+            Finding(
+                f"{path}.type",
+                f"no machine with {accelerator.type} is known here",
+                "memoryMib tells the GPU's memory, but not which machines have it",
+                "use an existing Standard cluster that has such nodes, or one of: "
+                + ", ".join(sorted(catalog.accelerators)),
+            )
+        ], []
+    return [], [
+        Finding(
+            f"{path}.type",
+            f"{accelerator.type} is not in the catalogue",
+            "memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
+            "see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
+        )
+    ]
 
 
 def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: Catalog) -> list[Finding]:

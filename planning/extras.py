@@ -24,6 +24,8 @@ _PLANNED = {
     "--sharded": "accelerator.count",
     "--tensor-parallel-size": "accelerator.count",
 }
+# Variables on which the plan depends, by the setting that decides on them.
+_PLANNED_VARIABLES = {"VLLM_USE_V2_MODEL_RUNNER": "modelRunner"}
 # Pairs that the server refuses together.
 _EXCLUSIVE = (("--max-input-length", "--max-input-tokens"), ("--dtype", "--quantize"))
 _WITH_DTYPE = re.compile(r"--quantize=bitsandbytes(-nf4|-fp4)?")
@@ -107,6 +109,10 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
                     "variables stand in clear text in manifests, previews and the state",
                     "keep the token under huggingFace; other secrets are not supported here",
                 )
+            )
+        elif name in _PLANNED_VARIABLES:
+            problems.append(
+                Finding(where, "is planned", "the rest of the plan depends on it", f"set {_PLANNED_VARIABLES[name]}")
             )
         elif "$(" in value:
             problems.append(

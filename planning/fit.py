@@ -1,10 +1,8 @@
 """Whether a server fits its GPUs: its memory plan, and what is said where it does not."""
 
 import re
-from collections.abc import Iterable
 
 from catalog import Catalog
-from planning.arguments import Argument
 from planning.memory import Alternative, MemoryPlan, alternatives, memory_question, plan_memory
 from planning.models import ServedModel
 from settings import Finding, Refusal, ServerSettings, VllmSettings
@@ -25,13 +23,32 @@ _OVERRIDES = {
 }
 
 
-def as_overridden(settings: ServerSettings, arguments: Iterable[Argument]) -> ServerSettings:
-    """Settings with what extra arguments say of memory, so that the plan is of the server that will run."""
+def server_memory(path: str, settings: ServerSettings, version: str, model: ServedModel) -> MemoryPlan:
+    """The memory plan of the server that will run: settings with presets applied, and what extra arguments override.
+
+    Raises:
+        Refusal: its memory cannot be planned; with every problem.
+
+    """
+    settings = _as_overridden(settings)
+    return plan_memory(
+        memory_question(
+            path,
+            settings,
+            version,
+            model,
+            gpu_memory_mib=settings.accelerator.memory_mib,
+            compile_cache=settings.compile_cache if isinstance(settings, VllmSettings) else None,
+        )
+    )
+
+
+def _as_overridden(settings: ServerSettings) -> ServerSettings:
     update: dict[str, float] = {}
-    for argument in arguments:
-        flag, _, value = argument.text.replace("_", "-").partition("=")
+    for argument in settings.extra_args:
+        flag, _, value = argument.replace("_", "-").partition("=")
         field = _OVERRIDES.get(flag)
-        if argument.setting.startswith("extraArgs") and field is not None and _NUMBER.fullmatch(value):
+        if field is not None and _NUMBER.fullmatch(value):
             update[field] = float(value) if "." in value else int(value)
     return settings.model_copy(update=update)
 
@@ -53,16 +70,7 @@ def check_fit(
 
     """
     try:
-        plan = plan_memory(
-            memory_question(
-                path,
-                settings,
-                version,
-                model,
-                gpu_memory_mib=settings.accelerator.memory_mib,
-                compile_cache=settings.compile_cache if isinstance(settings, VllmSettings) else None,
-            )
-        )
+        plan = server_memory(path, settings, version, model)
     except Refusal as refusal:
         return None, (), list(refusal.problems), []
     if plan.verdict == "fits":
@@ -82,8 +90,11 @@ def check_fit(
 
 def _may_be_wrong(plan: MemoryPlan) -> bool:
     """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
-    missing = plan.needed_mib - plan.state.kv_cache_mib
-    return not plan.calibrated and plan.state.cause == "profile" and missing <= plan.band_mib
+    missing = {
+        "profile": plan.needed_mib - plan.state.kv_cache_mib,
+        "runtime": plan.state.peak_mib - plan.total_mib,
+    }.get(plan.state.cause)
+    return not plan.calibrated and missing is not None and missing <= plan.band_mib
 
 
 def _gpus(settings: ServerSettings) -> str:

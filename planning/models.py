@@ -1,6 +1,7 @@
 """Which model a server loads: its architecture, its checkpoint's format, and how much its weights weigh."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from catalog import GIB, Catalog, ModelArchitecture
 from catalog.presets import CheckpointFormat
@@ -34,6 +35,7 @@ class ServedModel:
         gated: whether its download needs a token.
         checkpoint: format of its checkpoint.
         checkpoint_bits: bits of a linear layer's weight in it, where the format leaves that open.
+        checkpoint_type: type of its 8-bit weights, where the format leaves that open.
 
     """
 
@@ -43,6 +45,7 @@ class ServedModel:
     gated: bool
     checkpoint: CheckpointFormat
     checkpoint_bits: int | None = None
+    checkpoint_type: Literal["float", "int"] = "float"
 
     @property
     def checkpoint_gib(self) -> float:
@@ -75,7 +78,15 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
     if given is not None:
         gated = given.gated or (known is not None and known.gated)
         return (
-            ServedModel(settings.model, given, given.family, gated, given.checkpoint, given.checkpoint_bits),
+            ServedModel(
+                settings.model,
+                given,
+                given.family,
+                gated,
+                given.checkpoint,
+                given.checkpoint_bits,
+                given.checkpoint_type,
+            ),
             [],
         )
     if known is not None:
@@ -124,4 +135,6 @@ def weights_gib(model: ModelArchitecture, linear_bits: float | None) -> float:
 def _bits(name: str, given: int | None) -> float | None:
     if name == "compressed-tensors":
         return _FOUR_BITS if given == 4 else _EIGHT_BITS
+    if name == "gptq" and given == _EIGHT_BITS:
+        return _EIGHT_BITS
     return _LINEAR_BITS.get(name)

@@ -14,6 +14,7 @@ from planning.machines import (
 from planning.node_pools import plan_pool
 from planning.plan import ClusterPlan, NodePoolPlan
 from planning.servers import SizedServer, newest_cuda
+from planning.sharing import has_memory_for_one_more, sharing_findings
 from settings import ExistingCluster, Finding, NodePoolSettings, suggestion
 
 
@@ -64,6 +65,8 @@ class Placement:
         servers: the servers, each with its node pool where the stack has any.
         pools: the pools, each with its machine.
         may_surge: names of the servers for which one more pod finds room while all others run.
+        problems: what stands in the way.
+        warnings: what may go wrong.
 
     """
 
@@ -71,6 +74,7 @@ class Placement:
     pools: tuple[NodePoolPlan, ...] = ()
     may_surge: frozenset[str] = frozenset()
     problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
 
 def place(
@@ -87,22 +91,26 @@ def place(
     if not pools:
         return _without_pools(servers, cluster, catalog)
     placed, problems = _choose_pools(servers, pools, catalog)
+    warnings: list[Finding] = []
     plans: list[NodePoolPlan] = []
     may_surge: set[str] = set()
     for key, pool in sorted(pools.items()):
         tenants = [server for server in placed if server.node_pool == key]
         machine, found = _choose_machine(key, pool, tenants, catalog)
         problems += found
-        problems += _sharing_problems(key, pool, tenants)
+        unfit, may_be_unfit = sharing_findings(key, pool, tenants)
+        problems += unfit
+        warnings += may_be_unfit
         if machine is None:
             continue
         plans.append(plan_pool(key, pool, machine, newest_cuda=newest_cuda(tenants), cluster=cluster, catalog=catalog))
         room = _node_room(pool, machine, catalog)
         for server in tenants:
             more = [*_pods(tenants), PodNeed.of(server)]
-            if (_nodes_for(more, room) or math.inf) <= pool.max_nodes:
+            finds_a_node = (_nodes_for(more, room) or math.inf) <= pool.max_nodes
+            if finds_a_node and has_memory_for_one_more(pool, server, tenants):
                 may_surge.add(server.key)
-    return Placement(tuple(placed), tuple(plans), frozenset(may_surge), tuple(problems))
+    return Placement(tuple(placed), tuple(plans), frozenset(may_surge), tuple(problems), tuple(warnings))
 
 
 def _without_pools(servers: Sequence[SizedServer], cluster: ClusterPlan, catalog: Catalog) -> Placement:
@@ -118,6 +126,8 @@ def _without_pools(servers: Sequence[SizedServer], cluster: ClusterPlan, catalog
             # Autopilot's own maxima are checked already; they are what its machines hold.
             continue
         machines = candidates(accelerator.type, accelerator.count, catalog)
+        if not machines:
+            continue  # a GPU that the catalogue lacks, on nodes that exist already
         rooms = [room_for_pods(catalog.machine_types[name], catalog) for name in machines]
         need = PodNeed.of(server)
         if not any(need.cpu_millicores <= room.cpu_millicores and need.memory_mib <= room.memory_mib for room in rooms):
@@ -305,19 +315,6 @@ def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServe
         f"GKE leaves {room:.0f} GiB of it to pods",
         f"use {boot_disk_for_gib(need, catalog)} or more",
     )
-
-
-def _sharing_problems(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer]) -> list[Finding]:
-    return [
-        Finding(
-            f"{server.path}.accelerator.count",
-            f"{server.settings.accelerator.count} GPUs are more than a pod may have where GPUs are shared",
-            "GKE rejects a request for more than one shared GPU",
-            f"use one GPU, or remove nodePools.{key}.sharing",
-        )
-        for server in tenants
-        if pool.sharing and server.settings.accelerator.count > 1
-    ]
 
 
 def _no_pool(server: SizedServer) -> Finding:

@@ -14,13 +14,15 @@ from pydantic.alias_generators import to_snake
 
 from catalog import Catalog
 from catalog.presets import Goal, GoalChoice, PresetNeeds, PresetRule, Technique, load_presets
+from planning.fit import server_memory
 from planning.limits import limit_problems
 from planning.machines import gpu_counts
+from planning.memory import MemoryPlan
 from planning.models import ServedModel, known_checkpoints
 from planning.plan import Decision
-from settings import Finding, ServerSettings, suggestion
+from settings import Finding, Refusal, ServerSettings, suggestion
 
-# Share of a GPU's nominal memory that weights may take, so that a KV cache and the server's own needs have room.
+# Share of a GPU's nominal memory that weights may take where no number of GPUs holds the context as well.
 _WEIGHTS_SHARE = 0.75
 
 # Limits that a preset advises; what the stack says of the others may leave no room for them.
@@ -246,24 +248,52 @@ def _open(work: _Work, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose_gpus(work: _Work, goal: str, why: str) -> None:
+    """The fewest GPUs with which the server starts; where none is enough, the fewest that hold the weights.
+
+    The latter leaves it to the check of the whole server to say what does not fit and what would.
+    """
     if "accelerator.count" in work.values or _is_explicit(work.settings, "accelerator.count"):
         return
     accelerator = work.settings.accelerator
-    facts = work.catalog.accelerators.get(accelerator.type)
-    if facts is None:
-        return
+    counts = [
+        count
+        for count in gpu_counts(accelerator.type, work.catalog)
+        if (work.most_gpus is None or count <= work.most_gpus)
+        and work.model.architecture.attention_heads % count == 0
+        and not _breaks(work, {"accelerator": {"count": count}})
+    ]
+    plans = {count: plan for count in counts if (plan := _memory(work, count)) is not None}
+    chosen = next(
+        (count for verdict in ("fits", "tight") for count, plan in plans.items() if plan.verdict == verdict), None
+    )
+    if chosen is not None:
+        context = plans[chosen].limits.max_model_len
+        reason = f"{chosen} × {accelerator.type} hold weights and a context of {context:,} tokens; {why}"
+        fewer = next((count for count in reversed(plans) if count < chosen and plans[count].largest_context), None)
+        if fewer is not None:
+            tight = plans[fewer].starts
+            reason += f"; {fewer} would {'be tight' if tight else f'hold {plans[fewer].largest_context:,}'}"
+    else:
+        weights = _load_peak_gib(work)
+        memory = work.catalog.accelerators[accelerator.type].memory_gib if counts else 0
+        chosen = next((count for count in counts if weights / count <= _WEIGHTS_SHARE * memory), None)
+        reason = f"{weights:.1f} GiB of weights; {why}"
+    if chosen is not None:
+        work.values["accelerator.count"] = (chosen, goal)
+        work.decisions.append(Decision(goal, f"accelerator.count: {chosen}", reason))
+
+
+def _memory(work: _Work, count: int) -> MemoryPlan | None:
+    values = {key: value for key, (value, _) in work.values.items()} | {"accelerator.count": count}
+    try:
+        return server_memory(work.path, _merged(work.settings, values), work.version, work.model)
+    except Refusal:
+        return None
+
+
+def _load_peak_gib(work: _Work) -> float:
     quantization = work.values.get("quantization", (work.settings.quantization, ""))[0]
-    weights = work.model.load_peak_gib(quantization, work.settings.server, work.version)
-    heads = work.model.architecture.attention_heads
-    for count in gpu_counts(accelerator.type, work.catalog):
-        if work.most_gpus is not None and count > work.most_gpus:
-            break
-        enough = weights / count <= _WEIGHTS_SHARE * facts.memory_gib
-        if heads % count == 0 and enough and not _breaks(work, {"accelerator": {"count": count}}):
-            work.values["accelerator.count"] = (count, goal)
-            reason = f"{weights:.1f} GiB of weights fit {count} × {accelerator.type}; {why}"
-            work.decisions.append(Decision(goal, f"accelerator.count: {count}", reason))
-            return
+    return work.model.load_peak_gib(quantization, work.settings.server, work.version)
 
 
 def _give(work: _Work, origin: str, values: Mapping[str, Any], why: str, note: str) -> None:

@@ -43,6 +43,8 @@ def quota_needs(
     largest: defaultdict[str, int] = defaultdict(int)
 
     def count(gpu: str, *, spot: bool, now: int, most: int) -> None:
+        if gpu not in catalog.accelerators:
+            return  # its nodes exist already, and Google's name of its quota is not known
         quota = catalog.accelerators[gpu].quota
         for name in (quota.spot if spot else quota.on_demand, ALL_REGIONS):
             running[name] += now

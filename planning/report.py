@@ -7,6 +7,7 @@ from typing import Any
 from catalog import Catalog
 from planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from planning.memory import MemoryPlan
+from planning.memory.plan import floored
 from planning.nodes import running_nodes
 from planning.plan import ServerPlan, StackPlan
 from planning.quota import QuotaNeed, quota_needs
@@ -139,7 +140,7 @@ def _memory_document(memory: MemoryPlan) -> dict[str, Any]:
         "kvBytesPerToken": memory.kv_bytes_per_token,
         "largestContext": memory.largest_context,
         "askedContext": memory.limits.max_model_len,
-        "maxConcurrency": round(memory.state.max_concurrency, 2),
+        "maxConcurrency": floored(memory.state.max_concurrency, 2),
         "coldStart": {"verdict": memory.cold.verdict, "kvCacheTokens": memory.cold.kv_cache_tokens},
         "restart": {"verdict": memory.warm.verdict, "kvCacheTokens": memory.warm.kv_cache_tokens},
         "errorBandGib": round(memory.band_mib / 1024, 3),
@@ -212,7 +213,7 @@ def _memory_lines(memory: MemoryPlan) -> Iterator[str]:
     yield f"  KV cache   {state.kv_cache_tokens:,} tokens, {memory.warm.kv_cache_tokens:,} after a restart"
     yield (
         f"  context    {memory.limits.max_model_len:,} asked, {memory.largest_context:,} at most; "
-        f"{state.max_concurrency:.1f} requests at once"
+        f"{floored(state.max_concurrency)} requests at once"
     )
     if not memory.calibrated:
         yield "             estimated: this server, version and number of GPUs were not measured"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from catalog import Catalog, InferenceServerFacts
 from catalog.flags import load_flags
-from planning.accelerators import accelerator_problems, region_problems
+from planning.accelerators import region_problems, server_accelerator_findings
 from planning.arguments import Argument, tgi_arguments, vllm_arguments
 from planning.extras import environment_problems, merge_arguments
-from planning.fit import as_overridden, check_fit
+from planning.fit import check_fit
 from planning.limits import limit_problems
 from planning.machines import cheapest_machine
 from planning.memory import Alternative, MemoryPlan
@@ -119,8 +119,11 @@ def size_server(
         # What a preset's rule or a limit says of a setting says more than that its flag is refused.
         told = {problem.path for problem in problems}
         problems += [problem for problem in argument_problems if problem.path not in told]
-    accelerator_found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
+    accelerator_found, unlisted = server_accelerator_findings(
+        f"{path}.accelerator", settings.accelerator, cluster, catalog
+    )
     problems += accelerator_found
+    warnings += unlisted
     problems += environment_problems(path, settings.extra_env)
     if model is not None and model.gated and isinstance(token, NoToken):
         problems.append(
@@ -135,9 +138,7 @@ def size_server(
         return None, problems, warnings
     resources = pod_resources(settings.accelerator.count, model.checkpoint_gib, settings.resources, catalog)
     problems += resource_problems(path, resources, settings.resources, model.checkpoint_gib)
-    memory, found, unfit, tight = (
-        check_fit(path, as_overridden(settings, arguments), version, model, catalog) if not problems else _NOT_CHECKED
-    )
+    memory, found, unfit, tight = check_fit(path, settings, version, model, catalog) if not problems else _NOT_CHECKED
     problems += unfit
     warnings += tight
     sized = SizedServer(key, settings, facts, version, model, resources, arguments, decisions, memory, found)

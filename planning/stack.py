@@ -74,6 +74,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     # Where a pool is wrong itself, that no server finds its place says nothing new.
     placement = Placement(tuple(sized)) if pool_problems else place(sized, pools, cluster, facts)
     problems += placement.problems
+    warnings += placement.warnings
     if problems:
         raise Refusal(problems)
     by_key = {pool.key: pool for pool in placement.pools}

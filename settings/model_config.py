@@ -130,7 +130,7 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
     dtype: Dtype = next(
         (known for known in _DTYPES if known == (text.get("dtype") or text.get("torch_dtype"))), "bfloat16"
     )
-    checkpoint, bits = _checkpoint(config, path)
+    checkpoint, bits, kind = _checkpoint(config, path)
     experts = (
         Experts(count=text["num_local_experts"], per_token=text.get("num_experts_per_tok") or 1)
         if text.get("num_local_experts")
@@ -156,6 +156,7 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
         family=_FAMILIES.get(model_type, model_type),
         checkpoint=checkpoint,
         checkpoint_bits=bits,
+        checkpoint_type=kind,
     )
 
 
@@ -210,11 +211,11 @@ def _family(text: Mapping[str, Any]) -> str:
     return (re.sub(r"[^a-z0-9_-]", "", stated.lower())[:40] if isinstance(stated, str) else "") or "other"
 
 
-def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any]:
-    """Format of the checkpoint, and the bits of a compressed-tensors weight."""
+def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any]:
+    """Format of the checkpoint, bits of a weight where the format leaves them open, and its type."""
     quantization = config.get("quantization_config")
     if not isinstance(quantization, dict):
-        return "none", None
+        return "none", None, "float"
     method = str(quantization.get("quant_method", "")).lower()
     if method not in _FORMATS:
         raise Refusal(
@@ -228,14 +229,15 @@ def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any]:
             ]
         )
     if method != "compressed-tensors":
-        return method, None
+        return method, 8 if method == "gptq" and quantization.get("bits") == 8 else None, "float"
     groups = quantization.get("config_groups")
     weights = [
-        group.get("weights", {}).get("num_bits")
+        group["weights"]
         for group in (groups.values() if isinstance(groups, dict) else [])
         if isinstance(group, dict) and isinstance(group.get("weights"), dict)
     ]
-    return method, 4 if 4 in weights else 8
+    bits = 4 if any(one.get("num_bits") == 4 for one in weights) else 8
+    return method, bits, "int" if bits == 8 and any(one.get("type") == "int" for one in weights) else "float"
 
 
 def _is_count(value: object) -> bool:

@@ -29,7 +29,9 @@ class ArchitectureSettings(ModelArchitecture):
     checkpoint: CheckpointFormat = "none"
     """How the checkpoint's weights are quantised."""
     checkpoint_bits: Literal[4, 8] | None = None
-    """Bits of a weight in a compressed-tensors checkpoint."""
+    """Bits of a weight in a compressed-tensors or GPTQ checkpoint; for GPTQ 4 if absent."""
+    checkpoint_type: Literal["float", "int"] = "float"
+    """Whether the 8-bit weights of a compressed-tensors checkpoint are floating point (FP8) or integers (W8A8)."""
 
 
 class ServerAccelerator(AcceleratorSettings):

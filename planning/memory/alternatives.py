@@ -6,7 +6,7 @@ from typing import Literal
 
 from catalog import Catalog
 from catalog.memory import MemoryFacts, load_memory_facts
-from planning.machines import candidates
+from planning.machines import candidates, gpu_counts
 from planning.memory.plan import MemoryPlan, plan_memory
 from planning.memory.question import MemoryQuestion, kv_bytes, vllm_era
 from planning.memory.served import served_weights_format
@@ -14,6 +14,7 @@ from settings import Refusal
 
 Kind = Literal[
     "keep the compile cache",
+    "lower utilisation",
     "fewer sequences",
     "FP8 KV cache",
     "FP8 weights",
@@ -28,6 +29,7 @@ Kind = Literal[
 # At the same price, what costs nothing but batch size comes first, then accuracy, then context; what rests on a disk
 # that the pods do not have by themselves comes last.
 _ORDER: tuple[Kind, ...] = (
+    "lower utilisation",
     "fewer sequences",
     "FP8 KV cache",
     "8-bit checkpoint",
@@ -40,6 +42,7 @@ _ORDER: tuple[Kind, ...] = (
     "larger GPU",
 )
 _SEQUENCES = (128, 64, 32)
+_UTILISATIONS = (0.95, 0.9, 0.85, 0.8)
 _SHORTEST_CONTEXT = 256
 _CONTEXT_STEP = 64
 _MOST_GPUS = 8
@@ -63,7 +66,7 @@ class Alternative:
 
     kind: Kind
     what: str
-    changes: tuple[tuple[str, str | int | bool], ...]
+    changes: tuple[tuple[str, str | int | float | bool], ...]
     accelerator: str | None
     gpus: int
     machine_type: str | None
@@ -75,7 +78,7 @@ class Alternative:
 class _Candidate:
     kind: Kind
     what: str
-    changes: tuple[tuple[str, str | int | bool], ...]
+    changes: tuple[tuple[str, str | int | float | bool], ...]
     question: MemoryQuestion
 
 
@@ -165,6 +168,9 @@ def _same_weights(question: MemoryQuestion, facts: MemoryFacts) -> Iterator[_Can
             changes=(("enforceEager", True),),
             question=replace(question, enforce_eager=True),
         )
+    plan = _planned(question, facts)
+    if plan is not None and plan.state.cause in ("start", "runtime"):
+        yield from _lower_utilisation(question, plan, facts)
     for sequences in _SEQUENCES:
         if question.max_num_seqs is not None and question.max_num_seqs <= sequences:
             continue
@@ -174,6 +180,20 @@ def _same_weights(question: MemoryQuestion, facts: MemoryFacts) -> Iterator[_Can
                 kind="fewer sequences",
                 what=f"at most {sequences} requests in a batch",
                 changes=(("maxNumSeqs", sequences),),
+                question=changed,
+            )
+            return
+
+
+def _lower_utilisation(question: MemoryQuestion, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
+    """The largest round share of the GPU, below the asked one, with which it starts: what it lacks lies outside."""
+    for share in _UTILISATIONS:
+        changed = replace(question, gpu_memory_utilization=share)
+        if share < plan.limits.utilization and _starts(changed, facts):
+            yield _Candidate(
+                kind="lower utilisation",
+                what=f"gpuMemoryUtilization {share:g}",
+                changes=(("gpuMemoryUtilization", share),),
                 question=changed,
             )
             return
@@ -262,9 +282,8 @@ def _larger_gpus(question: MemoryQuestion, catalog: Catalog, facts: MemoryFacts)
 
 def _counts(accelerator: str | None, catalog: Catalog) -> list[int]:
     """How many GPUs of that model a machine may have, fewest first; powers of two where the model is not known."""
-    if accelerator is None:
-        return [1, 2, 4, _MOST_GPUS]
-    return sorted({machine.gpus for machine in catalog.machine_types.values() if machine.accelerator == accelerator})
+    known = gpu_counts(accelerator, catalog) if accelerator else []
+    return known or [1, 2, 4, _MOST_GPUS]
 
 
 def _starts(question: MemoryQuestion, facts: MemoryFacts) -> bool:

@@ -1,5 +1,6 @@
 """The memory plan of one server: what each part takes, what is left for the KV cache, and whether the server starts."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -141,7 +142,7 @@ class MemoryPlan:
         return (
             f"{self.verdict}: a KV cache of {state.kv_cache_mib / _GIB:.2f} GiB per GPU holds "
             f"{state.kv_cache_tokens:,} tokens; longest context {self.largest_context:,}, "
-            f"{state.max_concurrency:.1f} requests of {self.limits.max_model_len:,} tokens at once{estimated}"
+            f"{floored(state.max_concurrency)} requests of {self.limits.max_model_len:,} tokens at once{estimated}"
         )
 
     def gib(self) -> dict[str, float]:
@@ -461,9 +462,10 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
         case "load":
             return f"loading {_gib(plan.weights_mib)} of weights takes {_gib(plan.load_peak_mib)} of {total}"
         case "profile":
+            needed, left = _distinct(plan.needed_mib, state.kv_cache_mib)
             return (
-                f"one request of {plan.limits.max_model_len} tokens needs {_gib(plan.needed_mib)} of KV cache; "
-                f"{_gib(state.kv_cache_mib)} (± {_gib(plan.band_mib)}) are left of the budget of "
+                f"one request of {plan.limits.max_model_len} tokens needs {needed} of KV cache; "
+                f"{left} (± {_gib(plan.band_mib)}) are left of the budget of "
                 f"{_gib(plan.budget_mib)} beside {_gib(plan.weights_mib)} of weights and "
                 f"{_gib(state.activation_mib)} of activation"
             )
@@ -507,6 +509,19 @@ def graph_scale(sequences: int) -> float:
 def _flashinfer(question: MemoryQuestion) -> bool:
     """Whether vLLM attends with FlashInfer, which it picks on an L4 for an FP8 KV cache and heads of these widths."""
     return kv_bytes(question.kv_cache_dtype) == 1 and question.architecture.head_dim in _FLASHINFER_HEADS
+
+
+def floored(value: float, digits: int = 1) -> float:
+    """A number cut, not rounded: 0.99 requests at once are not one."""
+    scale: int = 10**digits
+    return math.floor(value * scale) / scale
+
+
+def _distinct(one: float, other: float) -> tuple[str, str]:
+    """Two sizes in GiB, or in MiB where that would show different ones alike."""
+    if _gib(one) != _gib(other) or one == other:
+        return _gib(one), _gib(other)
+    return f"{one:.1f} MiB", f"{other:.1f} MiB"
 
 
 def _gib(mib: float) -> str:

@@ -22,7 +22,9 @@ _ON_LOAD = {
 }
 
 
-def served_weights_format(checkpoint: str, bits: int | None, quantization: str | None, server: ServerKind) -> str:
+def served_weights_format(
+    checkpoint: str, bits: int | None, quantization: str | None, server: ServerKind, kind: str = "float"
+) -> str:
     """The weights format of a checkpoint as a server loads it.
 
     Args:
@@ -30,10 +32,11 @@ def served_weights_format(checkpoint: str, bits: int | None, quantization: str |
         bits: bits of its weights, where the format leaves that open.
         quantization: quantisation that the server is asked for.
         server: the server; TGI's `bitsandbytes` has 8 bits, vLLM's has 4.
+        kind: type of the checkpoint's 8-bit weights, `float` or `int`.
 
     """
     if checkpoint == "compressed-tensors":
-        return "ctw4a16" if bits == 4 else "ctfp8"
+        return "ctw4a16" if bits == 4 else "ctw8a8" if kind == "int" else "ctfp8"
     if checkpoint == "gptq" and bits == 8:
         return "gptq8"
     if checkpoint in _CHECKPOINTS:
@@ -110,7 +113,7 @@ def memory_question(
         family=model.family,
         gpu_memory_mib=gpu_memory_mib if gpu_memory_mib is not None else float(visible.mib if visible else 0),
         weights_format=served_weights_format(
-            model.checkpoint, model.checkpoint_bits, settings.quantization, settings.server
+            model.checkpoint, model.checkpoint_bits, settings.quantization, settings.server, model.checkpoint_type
         ),
         kv_cache_dtype=settings.kv_cache_dtype or "auto",
         max_model_len=settings.max_model_len,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.planning.support import on_autopilot, only_problem, planned
+from planning.memory.plan import floored
+from tests.planning.support import existing_stack, on_autopilot, only_problem, planned
 from tests.settings.support import Raw, autopilot_stack
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def fit_warnings(**server: Any) -> list[Finding]:
     return [warning for warning in planned(strict(**server)).warnings if warning.path == "servers.gemma"]
 
 
-def with_changes(changes: tuple[tuple[str, str | int | bool], ...]) -> Raw:
+def with_changes(changes: tuple[tuple[str, str | int | float | bool], ...]) -> Raw:
     """The settings of an alternative as they stand in a configuration."""
     server: Raw = {}
     for name, value in changes:
@@ -190,3 +191,69 @@ def test_memory_is_planned_for_the_model_runner_that_was_chosen(runner: str) -> 
 def test_memory_is_planned_for_arguments_of_ones_own() -> None:
     assert verdict_of(extraArgs=["--max-model-len=4096"]) == FITS
     assert only_problem(strict(maxModelLen=4096, extraArgs=["--gpu-memory-utilization=0.7"])).path == "servers.gemma"
+
+
+# GPUs that the catalogue lacks
+
+
+def test_a_gpu_that_the_catalogue_lacks_is_planned_on_nodes_that_exist_already_once_its_memory_is_told() -> None:
+    gpu = {"type": "nvidia-rtx-pro-6000", "memoryMib": 97_000}
+    plan = planned(existing_stack({"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "accelerator": gpu}}))
+    (server,) = plan.servers
+    assert server.memory is not None
+    assert (server.memory.verdict, server.memory.total_mib, server.machine_type) == (FITS, 97_000, None)
+    assert server.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-rtx-pro-6000"}
+    (warning,) = plan.warnings
+    assert (warning.path, warning.what) == (
+        "servers.gemma.accelerator.type",
+        "nvidia-rtx-pro-6000 is not in the catalogue",
+    )
+
+
+def test_its_memory_still_refuses_what_does_not_fit_and_proposes_more_of_it() -> None:
+    gpu = {"type": "nvidia-rtx-4000", "memoryMib": 20_000}
+    raw = existing_stack({"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "accelerator": gpu}})
+    problem = only_problem(raw)
+    assert problem.what == "does not fit 1 × nvidia-rtx-4000"
+    assert "the checkpoint" in problem.fix
+
+
+def test_without_its_memory_or_without_nodes_it_is_refused() -> None:
+    server = {"server": "vllm", "model": "google/gemma-7b-it"}
+    unknown = only_problem(existing_stack({"gemma": {**server, "accelerator": {"type": "nvidia-l5"}}}))
+    assert (unknown.path, unknown.what) == (
+        "servers.gemma.accelerator.type",
+        "nvidia-l5 is not a GPU of the catalogue",
+    )
+    assert "did you mean nvidia-l4?" in unknown.fix
+    told = {**server, "accelerator": {"type": "nvidia-l5", "memoryMib": 40_000}}
+    homeless = only_problem(autopilot_stack(accelerator=told["accelerator"]))
+    assert homeless.what == "no machine with nvidia-l5 is known here"
+    assert homeless.fix.startswith("use an existing Standard cluster that has such nodes, or one of: ")
+
+
+# Settings that decide on memory, wherever they stand
+
+
+def test_a_share_that_is_not_free_at_start_is_answered_with_the_largest_that_is() -> None:
+    problem = only_problem(strict(maxModelLen=4096, gpuMemoryUtilization=1))
+    assert "are free of 22.03 GiB at start" in problem.why
+    assert problem.fix == "gpuMemoryUtilization 0.95"
+    assert verdict_of(maxModelLen=4096, gpuMemoryUtilization=0.95) == FITS
+
+
+def test_the_model_runner_is_not_chosen_behind_the_plans_back() -> None:
+    problem = only_problem(strict(maxModelLen=4096, extraEnv={"VLLM_USE_V2_MODEL_RUNNER": "1"}))
+    assert (problem.path, problem.fix) == ("servers.gemma.extraEnv.VLLM_USE_V2_MODEL_RUNNER", "set modelRunner")
+
+
+def test_a_near_miss_is_shown_as_one() -> None:
+    plan = on_autopilot().memory
+    assert plan is not None
+    largest = plan.largest_context
+    short = on_autopilot(maxModelLen=largest + 16).memory
+    assert short is not None
+    needed, left = short.needed_mib, short.state.kv_cache_mib
+    assert needed > left
+    assert f"{left / 1024:.2f} GiB" in short.reason or f"{left:.1f} MiB" in short.reason
+    assert floored(0.999) == 0.9

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.facts import SlidingWindow
+from planning.memory import served_weights_format
 from preview.run import record
 from settings import ArchitectureSettings, Finding, Refusal, parse_settings
 from settings.model_config import architecture_of, read_architecture, with_config_files
@@ -195,6 +196,17 @@ def test_the_format_of_a_checkpoint_is_read(quantization: Any, format_: str, bit
     found = read(configs.LLAMA_8B, quantization_config=quantization)
     assert (found.checkpoint, found.checkpoint_bits) == (format_, bits)
     assert found.parameters == 8_030_261_248
+
+
+def test_8_bit_integers_are_told_from_fp8_and_8_bit_gptq_from_4_bit() -> None:
+    int8 = {"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8, "type": "int"}}}}
+    found = read(configs.LLAMA_8B, quantization_config=int8)
+    assert (found.checkpoint, found.checkpoint_bits, found.checkpoint_type) == ("compressed-tensors", 8, "int")
+    assert served_weights_format("compressed-tensors", 8, None, "vllm", found.checkpoint_type) == "ctw8a8"
+    assert read(configs.LLAMA_8B, quantization_config=configs.COMPRESSED_FP8).checkpoint_type == "float"
+    gptq8 = read(configs.LLAMA_8B, quantization_config={"quant_method": "gptq", "bits": 8})
+    assert (gptq8.checkpoint, gptq8.checkpoint_bits) == ("gptq", 8)
+    assert served_weights_format("gptq", 8, None, "vllm") == "gptq8"
 
 
 def test_the_format_of_a_model_that_sees_stands_beside_its_text_part() -> None:

@@ -125,6 +125,7 @@ def full_stack() -> Raw:
                 "maxInputTokens": 2048,
                 "maxBatchPrefillTokens": 2048,
                 "cudaMemoryFraction": 0.8,
+                "allowUnfit": True,
             },
         },
     }

@@ -67,6 +67,11 @@ config:
     qwen: {{{OPEN}}}
 """
 
+UNFIT = f"""{CLUSTER}  gke-llm-inference:huggingFace: {{tokenSource: existingSecret}}
+  gke-llm-inference:servers:
+    gemma: {{server: vllm, model: google/gemma-7b-it}}
+"""
+
 EMPTY = f"{CLUSTER}  gke-llm-inference:servers: {{}}\n"
 NOT_YAML = f"{CLUSTER}  gke-llm-inference:servers: {{qwen: [}}\n"
 TWICE = f"{CLUSTER}  gke-llm-inference:servers:\n    qwen: {{{OPEN}}}\n    qwen: {{{OPEN}}}\n"
@@ -74,6 +79,7 @@ TEXTS = {
     "malformed": MALFORMED,
     "impossible": IMPOSSIBLE,
     "nowhere": NOWHERE,
+    "unfit": UNFIT,
     "empty": EMPTY,
     "not-yaml": NOT_YAML,
     "twice": TWICE,
@@ -117,7 +123,7 @@ def test_a_refusal_exits_with_one_prints_only_on_stderr_and_writes_nothing(share
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["malformed", "impossible", "nowhere", "empty"])
+@pytest.mark.parametrize("name", ["malformed", "impossible", "nowhere", "unfit", "empty"])
 def test_every_problem_comes_with_a_fix(shared: Shared, name: str) -> None:
     message = refused(shared, name).stderr
     message = message[message.index("error: the configuration has ") :]
@@ -193,6 +199,22 @@ def test_a_region_without_the_gpu_is_refused_with_the_regions_that_have_it(share
     result = refused(shared, "nowhere")
     assert "servers.qwen.accelerator.type: nvidia-l4 is not offered in australia-southeast1" in result.problems
     assert "us-central1" in result.stderr
+
+
+def test_a_context_that_does_not_fit_the_gpu_is_refused_with_what_does(shared: Shared) -> None:
+    result = refused(shared, "unfit")
+    assert result.problems == {"servers.gemma: does not fit 1 × nvidia-l4"}
+    assert "why: one request of 8192 tokens needs 3.50 GiB of KV cache; " in result.stderr
+    assert "fix: an FP8 KV cache (fp8_e4m3); or " in result.stderr
+
+
+def test_allowed_it_is_previewed_with_the_same_words_as_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.allowed.yaml"
+    file.write_text(UNFIT.replace("gemma-7b-it}", "gemma-7b-it, allowUnfit: true}"), encoding="utf-8")
+    ended = preview_command(["--config-file", file])
+    assert ended.returncode == 0, ended.stderr
+    assert "servers.gemma: does not fit 1 × nvidia-l4" in ended.stdout
+    assert "kubernetes Deployment" in ended.stdout
 
 
 def test_a_stack_without_servers_is_refused(shared: Shared) -> None:
