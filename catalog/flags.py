@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from packaging.version import Version
 
 from catalog.facts import Facts, ServerKind
 
@@ -120,13 +121,18 @@ class ServerFlags(Facts):
         # vLLM reads -O2 and -O=2 as a level, wherever the flag for it is.
         return self.server == "vllm" and ("-O" in self._names or "--optimization-level" in self.flags)
 
+    @property
+    def _takes_keys(self) -> bool:
+        # vLLM's parser reads --flag.key since 0.9.
+        return self.server == "vllm" and Version(self.version) >= Version("0.9")
+
     def _lookup(self, name: str) -> tuple[str, Flag] | None:
         written = self._normalised(name)
         names = self._names
         if written in names:
             return names[written], self.flags[names[written]]
         whole, dot, _ = written.partition(".")
-        if dot and whole in names:
+        if dot and whole in names and self._takes_keys:
             flag = self.flags[names[whole]]
             if flag.type == "json" or flag.json_object:
                 return names[whole], flag
@@ -142,7 +148,7 @@ class ServerFlags(Facts):
         if not name.startswith("-"):
             return f"{name!r} is not a flag: a flag starts with --"
         whole, dot, _ = self._normalised(name).partition(".")
-        if dot and whole in self._names:
+        if dot and whole in self._names and self._takes_keys:
             return f"{name} sets a key, but {whole} of {self.title} is no JSON"
         near = difflib.get_close_matches(self._normalised(name), sorted(self._names), n=1, cutoff=0.75)
         return f"{name} is not a flag of {self.title}" + (f"; the nearest is {near[0]}" if near else "")

@@ -7,6 +7,7 @@ from catalog.flags import ServerFlags
 from planning.arguments import Argument
 from planning.plan import Decision
 from settings import Finding
+from settings.findings import SECRET_PATTERN
 
 _SECRET_FLAGS = frozenset(
     {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}
@@ -29,7 +30,6 @@ _PLANNED_VARIABLES = {"VLLM_USE_V2_MODEL_RUNNER": "modelRunner"}
 # Pairs that the server refuses together.
 _EXCLUSIVE = (("--max-input-length", "--max-input-tokens"), ("--dtype", "--quantize"))
 _WITH_DTYPE = re.compile(r"--quantize=bitsandbytes(-nf4|-fp4)?")
-_SECRET_VALUE = re.compile(r"hf_[A-Za-z0-9]{16,}|-----BEGIN |AIza[0-9A-Za-z_-]{30,}|sk-[A-Za-z0-9]{20,}")
 _SHELL = re.compile(r"[;|&`<>\n\r\0]|\$\(|\$\{|&&|\|\|")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -50,7 +50,6 @@ def merge_arguments(
 
     """
     merged = list(planned)
-    flags = versions[-1]
     decisions: list[Decision] = []
     problems: list[Finding] = []
     for index, text in enumerate(extra):
@@ -60,8 +59,8 @@ def merge_arguments(
             problems.append(problem)
             continue
         argument = Argument(text, f"extraArgs[{index}]")
-        name = _full_name(argument.flag, flags)
-        other = _excluded(name, merged, flags)
+        name = _full_name(argument.flag, versions)
+        other = _excluded(name, argument.text, merged, versions)
         if name in _PLANNED:
             problems.append(
                 Finding(where, f"{name} is planned", "the rest of the plan depends on it", f"set {_PLANNED[name]}")
@@ -73,7 +72,9 @@ def merge_arguments(
             )
             continue
         same = [
-            position for position, one in enumerate(merged) if name is not None and _full_name(one.flag, flags) == name
+            position
+            for position, one in enumerate(merged)
+            if name is not None and _full_name(one.flag, versions) == name
         ]
         if same:
             old = merged[same[0]]
@@ -101,7 +102,7 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
             problems.append(
                 Finding(where, "has a name that is no variable", "names are letters, digits and _", "correct it")
             )
-        elif _SECRET_VALUE.search(value) or _SECRET_VALUE.search(name) or _SECRET_NAME.search(name):
+        elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
             problems.append(
                 Finding(
                     where,
@@ -122,12 +123,12 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
 
 
 def _is_plain_name(name: str) -> bool:
-    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not _SECRET_VALUE.search(name)
+    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not SECRET_PATTERN.search(name)
 
 
 def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) -> Finding | None:
     flag = text.partition("=")[0]
-    if _SECRET_VALUE.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
+    if SECRET_PATTERN.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
         return Finding(
             where,
             "would put a secret on the command line",
@@ -154,21 +155,24 @@ def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) ->
     return None
 
 
-def _full_name(flag: str, flags: ServerFlags) -> str | None:
-    """Long name of a flag, with the key that it sets of a JSON flag, if any."""
-    name = flags.name_of(flag)
+def _full_name(flag: str, versions: Sequence[ServerFlags]) -> str | None:
+    """Long name of a flag in the newest version that has it, with the key that it sets of a JSON flag, if any."""
+    name = next((known for flags in reversed(versions) if (known := flags.name_of(flag)) is not None), None)
     _, dot, key = flag.partition(".")
     return f"{name}{dot}{key}" if name is not None else None
 
 
-def _excluded(name: str | None, merged: Sequence[Argument], flags: ServerFlags) -> str | None:
-    """The planned flag that TGI's launcher refuses beside `name`, if there is one."""
-    if flags.server != "tgi":
+def _excluded(name: str | None, text: str, merged: Sequence[Argument], versions: Sequence[ServerFlags]) -> str | None:
+    """The planned flag that TGI's launcher refuses beside the argument `text` of the flag `name`, if there is one."""
+    if versions[-1].server != "tgi":
         return None
     for one, other in (*_EXCLUSIVE, *((second, first) for first, second in _EXCLUSIVE)):
-        if name == one:
-            for argument in merged:
-                quantised_with_dtype = "--dtype" in (one, other) and _WITH_DTYPE.fullmatch(argument.text)
-                if _full_name(argument.flag, flags) == other and not quantised_with_dtype:
-                    return other
+        if name != one:
+            continue
+        for argument in merged:
+            quantised_with_dtype = "--dtype" in (one, other) and (
+                _WITH_DTYPE.fullmatch(argument.text) or _WITH_DTYPE.fullmatch(text)
+            )
+            if _full_name(argument.flag, versions) == other and not quantised_with_dtype:
+                return other
     return None

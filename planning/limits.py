@@ -205,7 +205,8 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
                 f"use {context - output} or less, or a longer maxModelLen",
             )
         )
-    if output is not None and settings.max_model_len is None:
+    # An answer beyond the model's own context is told already.
+    if output is not None and settings.max_model_len is None and output < model.architecture.max_positions:
         problems.append(
             Finding(
                 f"{path}.maxOutputTokens",

@@ -4,7 +4,7 @@ A preset only fills settings that the stack leaves open. Whatever it decides, an
 stack says otherwise, becomes a `Decision` with its reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ class _Work:
     version: str
     model: ServedModel
     catalog: Catalog
-    most_gpus: int | None = None
+    gpus: Sequence[int] | None = None
     slots: dict[str, str] = field(default_factory=dict)
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -60,7 +60,7 @@ def apply_presets(
     version: str,
     model: ServedModel,
     catalog: Catalog,
-    most_gpus: int | None = None,
+    gpus: Sequence[int] | None = None,
 ) -> Applied:
     """Settings with presets applied, or the problems of applying them.
 
@@ -70,10 +70,10 @@ def apply_presets(
         version: version of the server.
         model: the model that it loads.
         catalog: the facts to decide by.
-        most_gpus: most GPUs that a node of the stack has; None where nodes come as pods need them.
+        gpus: numbers of GPUs that a goal may choose from, fewest first; those of all machines if None.
 
     """
-    work = _Work(path, settings, version, model, catalog, most_gpus)
+    work = _Work(path, settings, version, model, catalog, gpus)
     presets = load_presets()
     goals: list[tuple[str, Goal]] = []
     for index, name in enumerate(settings.presets):
@@ -257,10 +257,8 @@ def _choose_gpus(work: _Work, goal: str, why: str) -> None:
     accelerator = work.settings.accelerator
     counts = [
         count
-        for count in gpu_counts(accelerator.type, work.catalog)
-        if (work.most_gpus is None or count <= work.most_gpus)
-        and work.model.architecture.attention_heads % count == 0
-        and not _breaks(work, {"accelerator": {"count": count}})
+        for count in (gpu_counts(accelerator.type, work.catalog) if work.gpus is None else work.gpus)
+        if work.model.architecture.attention_heads % count == 0 and not _breaks(work, {"accelerator": {"count": count}})
     ]
     plans = {count: plan for count in counts if (plan := _memory(work, count)) is not None}
     chosen = next(

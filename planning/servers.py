@@ -10,7 +10,7 @@ from planning.arguments import Argument, tgi_arguments, vllm_arguments
 from planning.extras import environment_problems, merge_arguments
 from planning.fit import check_fit
 from planning.limits import limit_problems
-from planning.machines import cheapest_machine
+from planning.machines import cheapest_machine, gpu_counts
 from planning.memory import Alternative, MemoryPlan
 from planning.models import ServedModel, served_model
 from planning.names import dns_label, label_value
@@ -30,6 +30,7 @@ from settings import (
     Finding,
     HuggingFaceSettings,
     NoToken,
+    ServerAccelerator,
     ServerSettings,
     TgiSettings,
     VllmSettings,
@@ -110,7 +111,8 @@ def size_server(
         # What presets would give is not known for such a version; what the stack says itself is checked all the same.
         problems += limit_problems(path, settings, version, model, catalog)
     elif model is not None:
-        applied = apply_presets(path, settings, version, model, catalog, most_gpus)
+        choices = _gpus_with_room(settings, model, cluster, catalog, most_gpus)
+        applied = apply_presets(path, settings, version, model, catalog, choices)
         settings, decisions = applied.settings, applied.decisions
         warnings += applied.warnings
         arguments, overridden, argument_problems = _arguments(path, settings, version, facts)
@@ -299,8 +301,7 @@ def _on_autopilot(
                 "use onDemand or spot, or a Standard cluster",
             )
         )
-    maximum = catalog.accelerators[accelerator.type].autopilot_maxima.get(accelerator.count)
-    if maximum is None:
+    if accelerator.count not in catalog.accelerators[accelerator.type].autopilot_maxima:
         problems.append(
             Finding(
                 f"{path}.accelerator.count",
@@ -319,21 +320,47 @@ def _on_autopilot(
         cpu_millicores=max(resources.cpu_millicores, floor.cpu * 1000 if floor else 0),
         memory_gib=max(resources.memory_gib, floor.memory_gib if floor else 0),
     )
-    for key, asked, limit, unit in (
-        ("cpu", raised.cpu_millicores / 1000, maximum.cpu, "vCPU"),
-        ("memoryGib", raised.memory_gib, maximum.memory_gib, "GiB"),
-        ("ephemeralStorageGib", raised.ephemeral_storage_gib, maximum.ephemeral_storage_gib, "GiB"),
-    ):
-        if limit is not None and asked > limit:
-            problems.append(
-                Finding(
-                    f"{path}.resources.{key}",
-                    f"{asked:g} {unit} are more than Autopilot's {limit} for {accelerator.count} × {accelerator.type}",
-                    "Autopilot rejects the pod",
-                    f"use {limit} or less",
-                )
-            )
+    problems += _beyond_autopilot(path, accelerator, raised, catalog)
     return replace(sized, resources=raised), problems, _raised(sized, raised)
+
+
+def _beyond_autopilot(
+    path: str, accelerator: ServerAccelerator, resources: PodResources, catalog: Catalog
+) -> list[Finding]:
+    """Requests that are more than Autopilot gives a pod with these GPUs."""
+    maximum = catalog.accelerators[accelerator.type].autopilot_maxima[accelerator.count]
+    return [
+        Finding(
+            f"{path}.resources.{key}",
+            f"{asked:g} {unit} are more than Autopilot's {limit} for {accelerator.count} × {accelerator.type}",
+            "Autopilot rejects the pod",
+            f"use {limit} or less",
+        )
+        for key, asked, limit, unit in (
+            ("cpu", resources.cpu_millicores / 1000, maximum.cpu, "vCPU"),
+            ("memoryGib", resources.memory_gib, maximum.memory_gib, "GiB"),
+            ("ephemeralStorageGib", resources.ephemeral_storage_gib, maximum.ephemeral_storage_gib, "GiB"),
+        )
+        if limit is not None and asked > limit
+    ]
+
+
+def _gpus_with_room(
+    settings: ServerSettings, model: ServedModel, cluster: ClusterPlan, catalog: Catalog, most_gpus: int | None
+) -> list[int]:
+    """Numbers of GPUs that the stack's nodes have, with room for what the server requests beside them."""
+    accelerator = settings.accelerator
+
+    def has_room(count: int) -> bool:
+        if cluster.profile != "autopilot":
+            return True
+        asked = accelerator.model_copy(update={"count": count})
+        resources = pod_resources(count, model.checkpoint_gib, settings.resources, catalog)
+        offered = count in catalog.accelerators[accelerator.type].autopilot_maxima
+        return offered and not _beyond_autopilot("", asked, resources, catalog)
+
+    counts = gpu_counts(accelerator.type, catalog)
+    return [count for count in counts if (most_gpus is None or count <= most_gpus) and has_room(count)]
 
 
 def _raised(sized: SizedServer, raised: PodResources) -> list[Finding]:

@@ -110,6 +110,8 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
         for key in optional
         if text.get(key) is not None and not _is_count(text[key])
     ]
+    checkpoint, bits, kind, unknown = _checkpoint(config, path)
+    problems += unknown
     if problems:
         raise Refusal(problems)
     heads, hidden = text["num_attention_heads"], text["hidden_size"]
@@ -130,7 +132,6 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
     dtype: Dtype = next(
         (known for known in _DTYPES if known == (text.get("dtype") or text.get("torch_dtype"))), "bfloat16"
     )
-    checkpoint, bits, kind = _checkpoint(config, path)
     experts = (
         Experts(count=text["num_local_experts"], per_token=text.get("num_experts_per_tok") or 1)
         if text.get("num_local_experts")
@@ -211,25 +212,22 @@ def _family(text: Mapping[str, Any]) -> str:
     return (re.sub(r"[^a-z0-9_-]", "", stated.lower())[:40] if isinstance(stated, str) else "") or "other"
 
 
-def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any]:
-    """Format of the checkpoint, bits of a weight where the format leaves them open, and its type."""
+def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any, list[Finding]]:
+    """Format of the checkpoint, bits of a weight where the format leaves them open, its type, and problems."""
     quantization = config.get("quantization_config")
     if not isinstance(quantization, dict):
-        return "none", None, "float"
+        return "none", None, "float", []
     method = str(quantization.get("quant_method", "")).lower()
     if method not in _FORMATS:
-        raise Refusal(
-            [
-                Finding(
-                    path,
-                    "its quant_method is not known here",
-                    "the weights' size depends on it",
-                    f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
-                )
-            ]
+        problem = Finding(
+            path,
+            "its quant_method is not known here",
+            "the weights' size depends on it",
+            f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
         )
+        return None, None, "float", [problem]
     if method != "compressed-tensors":
-        return method, 8 if method == "gptq" and quantization.get("bits") == 8 else None, "float"
+        return method, 8 if method == "gptq" and quantization.get("bits") == 8 else None, "float", []
     groups = quantization.get("config_groups")
     weights = [
         group["weights"]
@@ -237,7 +235,7 @@ def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any]:
         if isinstance(group, dict) and isinstance(group.get("weights"), dict)
     ]
     bits = 4 if any(one.get("num_bits") == 4 for one in weights) else 8
-    return method, bits, "int" if bits == 8 and any(one.get("type") == "int" for one in weights) else "float"
+    return method, bits, "int" if bits == 8 and any(one.get("type") == "int" for one in weights) else "float", []
 
 
 def _is_count(value: object) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from settings.findings import Finding, Refusal, masked
+from settings.findings import TOKEN_PATTERN, Finding, Refusal
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
 
@@ -59,7 +59,7 @@ def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from tokens_in(item, f"{path}[{index}]")
-    elif isinstance(value, str) and masked(value) != value:
+    elif isinstance(value, str) and TOKEN_PATTERN.search(value):
         yield Finding(
             path,
             "holds a Hugging Face token in clear text",

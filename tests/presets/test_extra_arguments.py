@@ -391,7 +391,6 @@ def test_no_variable_leads_to_an_exception_or_shows_a_secret(variables: dict[str
         pytest.param("Google", "$(X)", id="reference"),
         pytest.param(
             *("OpenAI", TOKEN),
-            marks=pytest.mark.xfail(strict=True, reason="the settings show the name beside which a token stands"),
             id="token",
         ),
     ],
@@ -455,7 +454,6 @@ def test_a_dtype_goes_with_bitsandbytes_on_tgi(preset: str) -> None:
         pytest.param(["--quantize=bitsandbytes", "--dtype=float16"], id="dtype last"),
         pytest.param(
             ["--dtype=float16", "--quantize=bitsandbytes"],
-            marks=pytest.mark.xfail(strict=True, reason="bitsandbytes is looked for in what comes first only"),
             id="dtype first",
         ),
     ],
@@ -469,13 +467,11 @@ def test_an_argument_is_accepted_on_a_version_in_between_if_either_neighbour_tak
     assert extra in plan_of(server="tgi", version="3.0.0", extraArgs=[extra]).arguments
 
 
-@pytest.mark.xfail(strict=True, reason="names are looked up in the newer neighbour's flags alone")
 def test_an_argument_that_only_the_older_neighbour_takes_may_not_stand_there_twice() -> None:
     problem = only_problem(version="0.12.0", extraArgs=["--swap-space=4", "--swap-space=8"])
     assert (problem.path, problem.what) == ("servers.gemma.extraArgs[1]", "--swap-space stands there twice")
 
 
 @pytest.mark.parametrize("version", ["0.6.0"])
-@pytest.mark.xfail(strict=True, reason="0.6.0 does not read keys of JSON flags yet")
 def test_keys_of_json_flags_are_refused_where_vllm_does_not_read_them(version: str) -> None:
     assert isinstance(outcome(version=version, extraArgs=["--allowed-origins.a=1"]), Refusal)

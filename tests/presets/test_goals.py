@@ -325,7 +325,6 @@ def test_a_goal_chooses_nothing_that_is_refused_then(goal: str, server: dict[str
         ),
         pytest.param(
             autopilot_stack(model=GEMMA3_27B, resources={"cpu": 30}),
-            marks=pytest.mark.xfail(strict=True, reason="a goal chooses GPUs without a look at the pod's own requests"),
             id="requests of one GPU's machine",
         ),
     ],

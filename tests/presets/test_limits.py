@@ -308,7 +308,6 @@ def test_following_the_fix_for_an_answer_without_a_context_gives_a_plan(server: 
     plan_of(**server, maxOutputTokens=answer, maxModelLen=int(number))
 
 
-@pytest.mark.xfail(strict=True, reason="a second problem asks for a maxModelLen of more than 8192 and 8192 or less")
 @pytest.mark.parametrize("server", [OLD_TGI, NEW_TGI], ids=["old", "new"])
 @pytest.mark.parametrize("answer", [8192, 9000])
 def test_an_answer_beyond_the_model_on_tgi_is_not_sent_to_an_impossible_context(server: Server, answer: int) -> None:

@@ -226,7 +226,6 @@ def test_a_checkpoint_of_a_method_that_is_not_known_is_not_taken_for_an_unquanti
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the method is looked at only after all of the other keys are right")
 def test_a_method_that_is_not_known_is_reported_with_the_other_problems() -> None:
     found = problems_of(configs.LLAMA_8B, vocab_size=..., quantization_config={"quant_method": "exl2"})
     assert len(found) == 2
