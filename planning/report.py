@@ -6,7 +6,7 @@ from typing import Any
 
 from catalog import Catalog
 from planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
-from planning.memory import MemoryPlan
+from planning.memory import Alternative, MemoryPlan
 from planning.nodes import running_nodes
 from planning.plan import ServerPlan, StackPlan
 from planning.quota import QuotaNeed, quota_needs
@@ -54,7 +54,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None) -> st
     lines: list[str] = []
     for server in plan.servers:
         if only in (None, server.key):
-            lines += [*_server_lines(server, costs[server.key], catalog), ""]
+            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog), ""]
     total = _total(plan, catalog)
     lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} at most" for need in _quota(plan, catalog)]
@@ -124,7 +124,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
                 "largestContext": one.plan.largest_context,
                 "gpus": one.gpus,
                 "machineType": one.machine_type,
-                "usdPerHour": one.usd_per_hour,
+                "usdPerHour": _alternative_usd(one, plan.cluster.region, catalog),
             }
             for one in server.alternatives
         ],
@@ -154,8 +154,8 @@ def _cost_document(cost: Cost, catalog: Catalog) -> dict[str, Any]:
         "hourlyUsd": _rounded(cost.hourly_usd),
         "monthlyUsd": _rounded(cost.monthly_usd),
         "idleHourlyUsd": _rounded(cost.idle_hourly_usd),
-        "priceDate": catalog.price_date,
-        "priceRegion": catalog.price_region,
+        "priceDate": catalog.prices.date,
+        "priceRegion": cost.region,
         "note": cost.note,
     }
 
@@ -164,7 +164,7 @@ def _finding_document(finding: Finding) -> dict[str, str]:
     return {"path": finding.path, "what": finding.what, "why": finding.why, "fix": finding.fix}
 
 
-def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[str]:
+def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog) -> Iterator[str]:
     resources = server.resources
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
     yield f"  replicas   {server.replicas}, each on {server.gpu_count} × {server.gpu_type}"
@@ -182,11 +182,11 @@ def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[
         f"{probes.image_seconds} s before where the image is not on the node"
     )
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
-    yield f"  cost       {_usd(cost)}, {catalog.price_region}, {catalog.price_date}" + (
-        f"; {cost.note}" if cost.note else ""
-    )
+    dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
+    yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):
-        price = f", {one.usd_per_hour:.2f} USD an hour" if one.usd_per_hour is not None else ""
+        usd = _alternative_usd(one, region, catalog)
+        price = f", {usd:.2f} USD an hour" if usd is not None else ""
         yield f"  {'instead' if not index else '':<10} {one.what}: {one.plan.verdict}{price}"
     per_million = usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
     if per_million is not None:
@@ -237,6 +237,12 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
 def _quota(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:
     nodes = {pool.key: running_nodes(pool, plan.servers) for pool in plan.node_pools}
     return quota_needs(plan.servers, plan.node_pools, nodes, catalog)
+
+
+def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:
+    """USD per hour on demand of an alternative's machine, in the region's prices where there are any."""
+    prices = catalog.price(one.machine_type, region)[0] if one.machine_type else None
+    return prices.on_demand if prices else None
 
 
 def _usd(cost: Cost) -> str:
