@@ -328,6 +328,51 @@ class InferenceServerFacts(Facts):
         return f"{self.repository}:{self.tag_prefix}{version}"
 
 
+Basis = Literal["measured", "published", "assumed"]
+ModelStorage = Literal["nodeDisk", "persistentDisk", "gcsfuse", "filestore", "hyperdiskMl"]
+ImagePull = Literal["whole", "streamed", "preloaded"]
+
+
+class Duration(Facts):
+    """How long a part of a start takes, and what that rests on."""
+
+    seconds: Positive
+    basis: Basis
+    source: str
+
+
+class Rate(Facts):
+    """How fast a model moves, and what that rests on."""
+
+    gib_per_second: Annotated[float, Field(gt=0)]
+    basis: Basis
+    source: str
+
+
+class StorageRate(Rate):
+    """How fast a server loads a model from where it lies."""
+
+    title: str
+
+
+class StartupFacts(Facts):
+    """What the parts of a start take."""
+
+    source: str
+    date: str
+    node: Duration
+    node_longest: Duration
+    image: dict[ImagePull, Duration]
+    streaming_hosts: tuple[str, ...]
+    """Ends of the names of registries whose images GKE streams."""
+    download: Rate
+    storage: dict[ModelStorage, StorageRate]
+    process: Duration
+    compile: Duration
+    compile_cached: Duration
+    graphs: Duration
+
+
 class Catalog(Facts):
     """All facts that a plan rests on."""
 
@@ -340,6 +385,7 @@ class Catalog(Facts):
     checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
     gke: GkeFacts
+    startup: StartupFacts
 
     def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
         """List price of a machine type in a region, and the region that it is of: the reference where it has none."""

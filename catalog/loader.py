@@ -31,6 +31,7 @@ def load_catalog() -> Catalog:
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "gke": read(root / "gke.yaml"),
+            "startup": read(root / "startup.yaml"),
         }
     )
 

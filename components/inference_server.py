@@ -49,7 +49,8 @@ class InferenceServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
         )
-        timeout = f"{plan.rollout.progress_deadline_seconds + 60}s"
+        create = f"{plan.rollout.progress_deadline_seconds + 60}s"
+        update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
             metadata=_metadata(plan),
@@ -58,7 +59,7 @@ class InferenceServer(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[account, *args.after],
                 # Pulumi would give up after ten minutes, before a large model is loaded.
-                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+                custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
             ),
         )
         self.service = core.v1.Service(

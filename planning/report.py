@@ -1,5 +1,6 @@
 """A plan for people and programs: a table with a memory bar, or the same as JSON."""
 
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,13 @@ from settings import Finding
 _WIDTH = 80
 _INDENT = 13
 _BAR_WIDTH = 56
+_START_TITLES = {
+    "download": "download",
+    "load": "load",
+    "process": "server",
+    "compile": "compilation",
+    "graphs": "CUDA graphs",
+}
 _BAR_PARTS = (
     ("weightsGib", "weights", "█"),
     ("activationGib", "activations", "▓"),
@@ -90,14 +98,21 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
         "startup": {
-            "expectedSeconds": server.probes.expected_start_seconds,
+            "expectedSeconds": server.start.expected_seconds,
             "budgetSeconds": server.probes.startup_seconds,
-            "parts": {
-                "imagePullSeconds": server.probes.image_seconds,
-                "downloadSeconds": server.probes.download_seconds,
-                "loadSeconds": server.probes.load_seconds,
-                "warmUpSeconds": server.probes.warm_up_seconds,
-            },
+            "newNodeSeconds": server.start.new_node_seconds,
+            "restartSeconds": server.start.restart_seconds,
+            "parts": [
+                {
+                    "part": part.key,
+                    "seconds": math.ceil(part.seconds),
+                    "restartSeconds": math.ceil(part.restart_seconds),
+                    "why": part.why,
+                    "basis": part.basis,
+                    "source": part.source,
+                }
+                for part in server.start.parts
+            ],
             "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
             "graceSeconds": server.shutdown.grace_seconds,
         },
@@ -175,12 +190,7 @@ def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: C
         f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
-    probes = server.probes
-    yield (
-        f"  start      {probes.expected_start_seconds} s expected ({probes.download_seconds} download, "
-        f"{probes.load_seconds} load, {probes.warm_up_seconds} warm-up), {probes.startup_seconds} s allowed; "
-        f"{probes.image_seconds} s before where the image is not on the node"
-    )
+    yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
@@ -195,6 +205,21 @@ def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: C
     yield from (
         f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
     )
+
+
+def _start_lines(server: ServerPlan) -> Iterator[str]:
+    start = server.start
+    node, image = start.part("node"), start.part("imagePull")
+    inside = [
+        f"{_START_TITLES[part.key]} {math.ceil(part.seconds)}" for part in start.parts if part.key in _START_TITLES
+    ]
+    parts, allowed = ", ".join(inside), server.probes.startup_seconds
+    yield f"  start      {start.expected_seconds} s expected: {parts}; {allowed} s allowed"
+    yield (
+        f"  new node   {start.new_node_seconds} s: node {math.ceil(node.seconds)}, image {math.ceil(image.seconds)} "
+        f"({image.why}), then the start"
+    )
+    yield f"  restart    {start.restart_seconds} s in the same pod; {server.shutdown.grace_seconds} s to end"
 
 
 def _memory_lines(memory: MemoryPlan) -> Iterator[str]:

@@ -20,11 +20,13 @@ from planning.pod import (
     pod_need,
     pod_resources,
     probe_plan,
+    progress_deadline_seconds,
     resource_problems,
     rollout_plan,
     shutdown_plan,
 )
 from planning.presets import apply_presets
+from planning.startup import plan_start
 from planning.versions import full_version, image_cuda, neighbouring_versions, version_findings, version_parts
 from settings import (
     Finding,
@@ -183,7 +185,17 @@ def plan_server(
     name = dns_label(sized.key)
     gpus = settings.accelerator.count
     spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
-    probes = probe_plan(sized.model.checkpoint_gib, facts.health_path)
+    start = plan_start(
+        settings,
+        sized.image,
+        sized.model.checkpoint_gib,
+        pool=pool,
+        cluster=cluster,
+        facts=catalog.startup,
+    )
+    probes = probe_plan(start.expected_seconds, facts.health_path)
+    shutdown = shutdown_plan(spot=spot)
+    deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     labels = {
         **settings.labels,
@@ -224,10 +236,11 @@ def plan_server(
         node_selector=_node_selector(sized, pool, cluster),
         tolerations=_tolerations(pool, spot=spot),
         resources=sized.resources,
+        start=start,
         probes=probes,
-        shutdown=shutdown_plan(spot=spot),
+        shutdown=shutdown,
         rollout=rollout_plan(
-            settings.replicas, probes, cluster.profile, may_surge=may_surge, pool_known=pool is not None
+            settings.replicas, deadline, cluster.profile, may_surge=may_surge, pool_known=pool is not None
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,

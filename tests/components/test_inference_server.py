@@ -146,7 +146,8 @@ def test_a_slow_start_is_no_failure_until_the_rollout_and_pulumi_give_up_in_this
     budget = startup["failureThreshold"] * startup["periodSeconds"]
     deadline = deployment(gallery, name)["spec"]["progressDeadlineSeconds"]
     timeouts = find(gallery, DEPLOYMENT, f"{name}-deployment").options["customTimeouts"]
-    assert timeouts == {"create": f"{deadline + 60}s", "update": f"{deadline + 60}s"}
+    replicas = deployment(gallery, name)["spec"]["replicas"]
+    assert timeouts == {"create": f"{deadline + 60}s", "update": f"{max(1, replicas) * deadline + 60}s"}
     assert 600 <= budget <= 3600
     assert budget + 600 < deadline
 

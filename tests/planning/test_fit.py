@@ -159,7 +159,7 @@ def test_remarks_begin_with_the_verdict(server: Raw, verdict: str) -> None:
     plan = on_autopilot(**server)
     assert plan.memory is not None
     assert bool(plan.decisions) == ("presets" in server)
-    assert plan.remarks == (plan.memory.summary, *map(str, plan.decisions))
+    assert plan.remarks == (plan.memory.summary, plan.start_summary, *map(str, plan.decisions))
     assert plan.remarks[0].startswith(f"{verdict}: ")
 
 
