@@ -126,6 +126,22 @@ class PodResources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelVolumePlan:
+    """A volume with the model, which a pod mounts to read.
+
+    Attributes:
+        claim: name of its PersistentVolumeClaim.
+        mount_path: where the container sees it.
+        annotations: what the pod must carry for the volume's driver.
+
+    """
+
+    claim: str
+    mount_path: str
+    annotations: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartPart:
     """A part of a start.
 
@@ -278,6 +294,7 @@ class ServerPlan:
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
+        model_volume: a volume with the model; None where it is downloaded.
         measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
         alternatives: what would fit, where the server does not or only just, cheapest first.
@@ -319,6 +336,7 @@ class ServerPlan:
     selector: dict[str, str]
     decisions: tuple[Decision, ...] = ()
     measured_tokens_per_second: float | None = None
+    model_volume: ModelVolumePlan | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
 

@@ -96,6 +96,7 @@ def rollout_plan(
     *,
     may_surge: bool,
     pool_known: bool,
+    one_node: bool = False,
 ) -> RolloutPlan:
     """How to update without a deadlock.
 
@@ -105,11 +106,12 @@ def rollout_plan(
         profile: how nodes come about.
         may_surge: whether one more pod finds room in the node pool while everything else runs.
         pool_known: whether the pods run on a node pool of the stack.
+        one_node: whether the pod has a volume that only one node at a time can mount.
 
     """
     budget = replicas > 1
     longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
-    if may_surge:
+    if may_surge and not one_node:
         return RolloutPlan(
             strategy="RollingUpdate",
             max_surge=1,
@@ -120,7 +122,9 @@ def rollout_plan(
             reason="the node pool has room for one more pod",
         )
     why = (
-        "nobody can promise a spare GPU on Autopilot"
+        "only one node at a time can mount the model's volume"
+        if one_node
+        else "nobody can promise a spare GPU on Autopilot"
         if profile == "autopilot"
         else "the node pool has no room for one more pod"
         if pool_known

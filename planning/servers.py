@@ -12,6 +12,7 @@ from planning.fit import as_overridden, check_fit
 from planning.limits import limit_problems
 from planning.machines import cheapest_machine
 from planning.memory import Alternative, MemoryPlan
+from planning.model_volume import model_volume_problems, plan_model_volume, volume_environment
 from planning.models import ServedModel, served_model
 from planning.names import dns_label, label_value
 from planning.node_pools import POOL_LABEL, driver_for
@@ -124,7 +125,9 @@ def size_server(
     accelerator_found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
     problems += accelerator_found
     problems += environment_problems(path, settings.extra_env)
-    if model is not None and model.gated and isinstance(token, NoToken):
+    problems += model_volume_problems(path, settings)
+    downloads = settings.model_volume is None
+    if downloads and model is not None and model.gated and isinstance(token, NoToken):
         problems.append(
             Finding(
                 f"{path}.model",
@@ -135,8 +138,9 @@ def size_server(
         )
     if accelerator_found or model is None:
         return None, problems, warnings
-    resources = pod_resources(settings.accelerator.count, model.checkpoint_gib, settings.resources, catalog)
-    problems += resource_problems(path, resources, settings.resources, model.checkpoint_gib)
+    stored_gib = model.checkpoint_gib if downloads else 0.0
+    resources = pod_resources(settings.accelerator.count, stored_gib, settings.resources, catalog)
+    problems += resource_problems(path, resources, settings.resources, stored_gib)
     memory, found, unfit, tight = (
         check_fit(path, as_overridden(settings, arguments), version, model, catalog) if not problems else _NOT_CHECKED
     )
@@ -185,6 +189,8 @@ def plan_server(
     name = dns_label(sized.key)
     gpus = settings.accelerator.count
     spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
+    volume = settings.model_volume
+    uses_token = volume is None and not isinstance(token, NoToken)
     start = plan_start(
         settings,
         sized.image,
@@ -218,8 +224,17 @@ def plan_server(
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in sized.arguments),
-        environment=tuple(sorted({**facts.environment, **_runner(settings), **settings.extra_env}.items())),
-        uses_token=not isinstance(token, NoToken),
+        environment=tuple(
+            sorted(
+                {
+                    **facts.environment,
+                    **volume_environment(volume),
+                    **_runner(settings),
+                    **settings.extra_env,
+                }.items()
+            )
+        ),
+        uses_token=uses_token,
         secret_name="" if isinstance(token, NoToken) else token.secret_name,
         secret_key="" if isinstance(token, NoToken) else token.secret_key,
         home=facts.home,
@@ -240,12 +255,18 @@ def plan_server(
         probes=probes,
         shutdown=shutdown,
         rollout=rollout_plan(
-            settings.replicas, deadline, cluster.profile, may_surge=may_surge, pool_known=pool is not None
+            settings.replicas,
+            deadline,
+            cluster.profile,
+            may_surge=may_surge,
+            pool_known=pool is not None,
+            one_node=volume is not None and volume.access_mode == "ReadWriteOnce",
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,
         decisions=sized.decisions,
         measured_tokens_per_second=settings.measured_tokens_per_second,
+        model_volume=plan_model_volume(volume),
         memory=sized.memory,
         alternatives=sized.alternatives,
     )

@@ -29,11 +29,12 @@ def plan_start(
 
     """
     pull, why = image_pull(image, pool, cluster, facts)
+    storage: ModelStorage = settings.model_volume.storage if settings.model_volume else "nodeDisk"
     return StartPlan(
         parts=(
             _once("node", facts.node, "a machine from the autoscaler, and its driver"),
             _once("imagePull", facts.image[pull], why),
-            *_model_parts(checkpoint_gib, "nodeDisk", facts),
+            *_model_parts(checkpoint_gib, storage, facts),
             *_server_parts(settings, facts),
         )
     )

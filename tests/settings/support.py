@@ -114,6 +114,12 @@ def full_stack() -> Raw:
                 "maxNumSeqs": 64,
                 "maxNumBatchedTokens": 2048,
                 "servedModelName": "gemma",
+                "modelVolume": {
+                    "claim": "models",
+                    "path": "google/gemma-7b-it",
+                    "storage": "hyperdiskMl",
+                    "accessMode": "ReadOnlyMany",
+                },
                 "allowUnfit": True,
                 "modelRunner": "V1",
                 "compileCache": "cold",
