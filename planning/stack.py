@@ -78,9 +78,9 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     if problems:
         raise Refusal(problems)
     by_key = {pool.key: pool for pool in placement.pools}
-    for server in placement.servers:
-        pool = by_key.get(server.node_pool or "")
-        warnings += streaming_warnings(server.path, server.settings, pool, cluster, facts.startup)
+    for placed in placement.servers:
+        pool = by_key.get(placed.node_pool or "")
+        warnings += streaming_warnings(placed.path, placed.settings, pool, cluster, facts.startup)
     return StackPlan(
         cluster=cluster,
         node_pools=placement.pools,

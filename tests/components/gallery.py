@@ -161,6 +161,15 @@ SERVERS = {
         cluster: {mode: existing, kubeconfigContext: kind-llm}
         servers: {paused: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct, replicas: 0}}
     """,
+    "mounted": f"""
+        cluster: {STANDARD}
+        nodePools: {{l4: {{}}}}
+        servers:
+          mounted:
+            server: vllm
+            model: Qwen/Qwen2.5-7B-Instruct
+            modelVolume: {{claim: models, path: qwen/7b, storage: gcsfuse}}
+    """,
     "crowd": f"""
         cluster: {STANDARD}
         nodePools: {{l4: {{maxNodes: 3}}}}

@@ -32,7 +32,8 @@ def test_vllm_serves_the_directory_under_the_models_own_name() -> None:
 
 
 def test_tgi_serves_the_directory_too_and_a_volume_may_be_the_model() -> None:
-    plan = only_server(stack(**TGI))
+    tgi: Raw = TGI
+    plan = only_server(stack(**tgi))
     assert "--model-id=/models/google/gemma-7b-it" in plan.arguments
     assert only_server(stack({"claim": "models", "storage": "filestore"})).arguments[0] == "/models"
 
