@@ -114,12 +114,6 @@ def full_stack() -> Raw:
                 "maxNumSeqs": 64,
                 "maxNumBatchedTokens": 2048,
                 "servedModelName": "gemma",
-                "modelVolume": {
-                    "claim": "models",
-                    "path": "google/gemma-7b-it",
-                    "storage": "hyperdiskMl",
-                    "accessMode": "ReadOnlyMany",
-                },
                 "allowUnfit": True,
                 "modelRunner": "V1",
                 "compileCache": "cold",
@@ -131,6 +125,12 @@ def full_stack() -> Raw:
                 "maxInputTokens": 2048,
                 "maxBatchPrefillTokens": 2048,
                 "cudaMemoryFraction": 0.8,
+                "modelVolume": {
+                    "claim": "models",
+                    "path": "mistral/7b",
+                    "storage": "hyperdiskMl",
+                    "accessMode": "ReadOnlyMany",
+                },
             },
         },
     }
