@@ -15,6 +15,7 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 ProvisioningName = Literal["onDemand", "spot", "flexStart", "reservation"]
 ServerKind = Literal["vllm", "tgi"]
 Positive = Annotated[int, Field(gt=0)]
+Price = Annotated[float, Field(ge=0)]
 
 
 class Facts(BaseModel):
@@ -73,6 +74,44 @@ class UsdPerHour(Facts):
     spot: float
 
 
+class FamilyPrice(Facts):
+    """What a family's GPU and vCPU cost in a region, in USD per hour, each with the memory that comes with it."""
+
+    gpu: Price
+    vcpu: Price = 0
+    spot_gpu: Price
+    spot_vcpu: Price = 0
+
+    def of(self, machine: "MachineType") -> UsdPerHour:
+        """Price of a machine of the family."""
+        return UsdPerHour(
+            on_demand=round(machine.gpus * self.gpu + machine.vcpus * self.vcpu, 4),
+            spot=round(machine.gpus * self.spot_gpu + machine.vcpus * self.spot_vcpu, 4),
+        )
+
+
+class Prices(Facts):
+    """List prices by machine family and region."""
+
+    source: str
+    date: str
+    reference_region: str
+    """The region whose prices stand in for one without."""
+    flex_start_discount: tuple[str, ...]
+    """Families whose flex-start machines cost less than on-demand ones."""
+    families: dict[str, dict[str, FamilyPrice]]
+
+    def of(self, name: str, machine: "MachineType", region: str) -> UsdPerHour | None:
+        """Price of the machine type `name` in a region; None where there is none."""
+        price = self.families.get(machine_family(name), {}).get(region)
+        return price.of(machine) if price else None
+
+
+def machine_family(machine_type: str) -> str:
+    """Family of a machine type, such as g2-standard of g2-standard-8."""
+    return machine_type.rpartition("-")[0]
+
+
 class MachineType(Facts):
     """A Compute Engine machine type with GPUs."""
 
@@ -86,6 +125,7 @@ class MachineType(Facts):
     provisioning: tuple[ProvisioningName, ...] = ("onDemand", "spot", "flexStart", "reservation")
     """The ways in which Google sells the machine."""
     usd_per_hour: UsdPerHour | None = None
+    """Price in the reference region, by which machines are compared; `Catalog.price` has every region's."""
 
 
 class MemorySlice(Facts):
@@ -288,6 +328,51 @@ class InferenceServerFacts(Facts):
         return f"{self.repository}:{self.tag_prefix}{version}"
 
 
+Basis = Literal["measured", "published", "assumed"]
+ModelStorage = Literal["nodeDisk", "persistentDisk", "gcsfuse", "filestore", "hyperdiskMl"]
+ImagePull = Literal["whole", "streamed", "preloaded"]
+
+
+class Duration(Facts):
+    """How long a part of a start takes, and what that rests on."""
+
+    seconds: Positive
+    basis: Basis
+    source: str
+
+
+class Rate(Facts):
+    """How fast a model moves, and what that rests on."""
+
+    gib_per_second: Annotated[float, Field(gt=0)]
+    basis: Basis
+    source: str
+
+
+class StorageRate(Rate):
+    """How fast a server loads a model from where it lies."""
+
+    title: str
+
+
+class StartupFacts(Facts):
+    """What the parts of a start take."""
+
+    source: str
+    date: str
+    node: Duration
+    node_longest: Duration
+    image: dict[ImagePull, Duration]
+    streaming_hosts: tuple[str, ...]
+    """Ends of the names of registries whose images GKE streams."""
+    download: Rate
+    storage: dict[ModelStorage, StorageRate]
+    process: Duration
+    compile: Duration
+    compile_cached: Duration
+    graphs: Duration
+
+
 class Catalog(Facts):
     """All facts that a plan rests on."""
 
@@ -295,9 +380,15 @@ class Catalog(Facts):
     machine_types: dict[str, MachineType]
     system_machine_types: dict[str, tuple[int, ...]]
     """General-purpose machines: vCPU counts by family and class, such as e2-standard."""
-    price_region: str
-    price_date: str
+    prices: Prices
     models: dict[str, Model]
     checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
     gke: GkeFacts
+    startup: StartupFacts
+
+    def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
+        """List price of a machine type in a region, and the region that it is of: the reference where it has none."""
+        machine, reference = self.machine_types[machine_type], self.prices.reference_region
+        own = self.prices.of(machine_type, machine, region) if region else None
+        return (own, region) if own and region else (machine.usd_per_hour, reference)

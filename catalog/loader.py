@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from catalog.facts import Catalog
+from catalog.facts import Catalog, MachineType, Prices
 from catalog.files import directory, read
 
 
@@ -17,16 +17,24 @@ def load_catalog() -> Catalog:
     root = directory()
     machines = read(root / "machine_types.yaml")
     models = read(root / "models.yaml")
+    prices = Prices.model_validate(read(root / "prices.yaml"))
     return Catalog.model_validate(
         {
             "accelerators": read(root / "accelerators.yaml")["accelerators"],
-            "machineTypes": machines["machineTypes"],
+            "machineTypes": {
+                name: _priced(name, MachineType.model_validate(raw), prices)
+                for name, raw in machines["machineTypes"].items()
+            },
             "systemMachineTypes": machines["systemMachineTypes"],
-            "priceRegion": machines["priceRegion"],
-            "priceDate": machines["date"],
+            "prices": prices,
             "models": models["models"],
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "gke": read(root / "gke.yaml"),
+            "startup": read(root / "startup.yaml"),
         }
     )
+
+
+def _priced(name: str, machine: MachineType, prices: Prices) -> MachineType:
+    return machine.model_copy(update={"usd_per_hour": prices.of(name, machine, prices.reference_region)})

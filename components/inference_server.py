@@ -11,6 +11,7 @@ _GPU_RESOURCE = "nvidia.com/gpu"
 _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
 _CACHE = "cache"
+_MODEL = "model"
 # The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -49,7 +50,8 @@ class InferenceServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
         )
-        timeout = f"{plan.rollout.progress_deadline_seconds + 60}s"
+        create = f"{plan.rollout.progress_deadline_seconds + 60}s"
+        update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
             metadata=_metadata(plan),
@@ -58,7 +60,7 @@ class InferenceServer(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[account, *args.after],
                 # Pulumi would give up after ten minutes, before a large model is loaded.
-                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+                custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
             ),
         )
         self.service = core.v1.Service(
@@ -121,7 +123,12 @@ def _deployment_spec(plan: ServerPlan) -> apps.v1.DeploymentSpecArgs:
             if rollout.strategy == "RollingUpdate"
             else None,
         ),
-        template=core.v1.PodTemplateSpecArgs(metadata=meta.v1.ObjectMetaArgs(labels=plan.labels), spec=_pod_spec(plan)),
+        template=core.v1.PodTemplateSpecArgs(
+            metadata=meta.v1.ObjectMetaArgs(
+                labels=plan.labels, annotations=(plan.model_volume.annotations or None) if plan.model_volume else None
+            ),
+            spec=_pod_spec(plan),
+        ),
     )
 
 
@@ -150,7 +157,7 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
         containers=[_container(plan)],
-        volumes=[_cache_volume(plan), _shared_memory_volume(plan)],
+        volumes=[_cache_volume(plan), _shared_memory_volume(plan), *_model_volumes(plan)],
     )
 
 
@@ -193,6 +200,11 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         volume_mounts=[
             core.v1.VolumeMountArgs(name=_CACHE, mount_path=plan.home),
             core.v1.VolumeMountArgs(name=_SHARED_MEMORY, mount_path="/dev/shm"),  # noqa: S108 the kernel's own path
+            *(
+                [core.v1.VolumeMountArgs(name=_MODEL, mount_path=plan.model_volume.mount_path, read_only=True)]
+                if plan.model_volume
+                else []
+            ),
         ],
     )
 
@@ -247,6 +259,13 @@ def _shared_memory_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
         name=_SHARED_MEMORY,
         empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{plan.resources.shared_memory_gib}Gi"),
     )
+
+
+def _model_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
+    if plan.model_volume is None:
+        return []
+    claim = core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=plan.model_volume.claim, read_only=True)
+    return [core.v1.VolumeArgs(name=_MODEL, persistent_volume_claim=claim)]
 
 
 def _cpu(millicores: int) -> str:

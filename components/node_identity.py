@@ -5,8 +5,12 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-# Logs, metrics and node registration; images from Artifact Registry.
-NODE_ROLES = ("roles/artifactregistry.reader", "roles/container.defaultNodeServiceAccount")
+# Images from Artifact Registry; logs, metrics and node registration; image streaming, which bills to the project.
+NODE_ROLES = (
+    "roles/artifactregistry.reader",
+    "roles/container.defaultNodeServiceAccount",
+    "roles/serviceusage.serviceUsageConsumer",
+)
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 """The one access scope; what nodes may do is decided by IAM roles."""
 

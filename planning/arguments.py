@@ -10,6 +10,10 @@ _TGI_KV_CACHE_DTYPES = {"auto": None, "fp8_e4m3": "fp8_e4m3fn", "fp8_e5m2": "fp8
 _LOOKUP_TOKENS = 4
 
 
+MODELS_DIRECTORY = "/models"
+"""Where a volume with models is mounted."""
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument.
@@ -36,12 +40,13 @@ def vllm_arguments(settings: VllmSettings, port: int) -> tuple[Argument, ...]:
     """
     output = settings.max_output_tokens
     guesses = settings.speculative_tokens
+    own_name = settings.model if settings.model_volume else None
     return (
-        Argument(settings.model, "model"),
+        Argument(_source(settings), "model"),
         *_flags(
             ("--port", "server", port),
             ("--revision", "revision", settings.revision),
-            ("--served-model-name", "servedModelName", settings.served_model_name),
+            ("--served-model-name", "servedModelName", settings.served_model_name or own_name),
             ("--tensor-parallel-size", "accelerator.count", settings.accelerator.count),
             ("--quantization", "quantization", settings.quantization),
             ("--load-format", "loadFormat", settings.load_format),
@@ -88,7 +93,7 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
         prompt = max(1, total - (settings.max_output_tokens or 1))
     kv_cache_dtype = _TGI_KV_CACHE_DTYPES[settings.kv_cache_dtype] if settings.kv_cache_dtype else None
     return _flags(
-        ("--model-id", "model", settings.model),
+        ("--model-id", "model", _source(settings)),
         ("--port", "server", port),
         ("--revision", "revision", settings.revision),
         ("--num-shard", "accelerator.count", settings.accelerator.count),
@@ -100,6 +105,12 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
         ("--cuda-memory-fraction", "cudaMemoryFraction", settings.cuda_memory_fraction),
         ("--speculate", "speculativeTokens", settings.speculative_tokens),
     )
+
+
+def _source(settings: VllmSettings | TgiSettings) -> str:
+    """Where the server finds the model: its directory on a volume, else its Hugging Face id."""
+    volume = settings.model_volume
+    return f"{MODELS_DIRECTORY}/{volume.path}".rstrip("/") if volume else settings.model
 
 
 def _flags(*flags: tuple[str, str, str | int | float | None]) -> tuple[Argument, ...]:

@@ -5,6 +5,7 @@ import re
 from catalog import Catalog
 from planning.memory import Alternative, MemoryPlan, alternatives, memory_question, plan_memory
 from planning.models import ServedModel
+from planning.plan import ClusterPlan
 from settings import Finding, Refusal, ServerSettings, VllmSettings
 
 _PROPOSALS = 3
@@ -54,7 +55,7 @@ def _as_overridden(settings: ServerSettings) -> ServerSettings:
 
 
 def check_fit(
-    path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog
+    path: str, settings: ServerSettings, version: str, model: ServedModel, cluster: ClusterPlan, catalog: Catalog
 ) -> tuple[MemoryPlan | None, tuple[Alternative, ...], list[Finding], list[Finding]]:
     """The memory plan of a server, what would fit instead, and the problems and warnings of it.
 
@@ -66,6 +67,7 @@ def check_fit(
         settings: its settings with presets applied.
         version: version of the server.
         model: the model that it loads.
+        cluster: the cluster's plan; what it does not offer is not proposed.
         catalog: the facts to decide by.
 
     """
@@ -75,7 +77,9 @@ def check_fit(
         return None, (), list(refusal.problems), []
     if plan.verdict == "fits":
         return plan, (), [], []
-    found = alternatives(plan.question, catalog, model=model.id)
+    # A model that lies on a volume is not exchanged for one to download.
+    base = model.id if settings.model_volume is None else None
+    found = tuple(one for one in alternatives(plan.question, catalog, model=base) if _offered(one, cluster, catalog))
     proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
     finding = Finding(
         path,
@@ -95,6 +99,15 @@ def _may_be_wrong(plan: MemoryPlan) -> bool:
         "runtime": plan.state.peak_mib - plan.total_mib,
     }.get(plan.state.cause)
     return not plan.calibrated and missing is not None and missing <= plan.band_mib
+
+
+def _offered(change: Alternative, cluster: ClusterPlan, catalog: Catalog) -> bool:
+    """Whether the cluster may have the GPUs of a change, as far as that is known."""
+    facts = catalog.accelerators.get(change.accelerator or "")
+    if facts is None:
+        return True
+    in_region = cluster.region is None or bool(facts.zones_in(cluster.region))
+    return in_region and (cluster.profile != "autopilot" or change.gpus in facts.autopilot_maxima)
 
 
 def _gpus(settings: ServerSettings) -> str:

@@ -1,9 +1,11 @@
 """What a plan consists of: plain, frozen data that components translate into resources without arithmetic."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from catalog import ServerKind
+from catalog.facts import Basis
 from planning.memory import Alternative, MemoryPlan
 from settings import (
     AutopilotCluster,
@@ -16,6 +18,7 @@ from settings import (
 
 ClusterProfile = Literal["autopilot", "standard"]
 DriverVersion = Literal["default", "latest"]
+StartPartName = Literal["node", "imagePull", "download", "load", "process", "compile", "graphs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,27 +126,86 @@ class PodResources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelVolumePlan:
+    """A volume with the model, which a pod mounts to read.
+
+    Attributes:
+        claim: name of its PersistentVolumeClaim.
+        mount_path: where the container sees it.
+        annotations: what the pod must carry for the volume's driver.
+
+    """
+
+    claim: str
+    mount_path: str
+    annotations: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPart:
+    """A part of a start.
+
+    Attributes:
+        key: its name, as the plan's JSON has it.
+        seconds: what it is expected to take on a new node.
+        restart_seconds: what it takes when the container starts anew in the same pod.
+        why: what decides on it.
+        basis: whether its figures are measured, published or assumed.
+        source: where its figures are from.
+
+    """
+
+    key: StartPartName
+    seconds: float
+    restart_seconds: float
+    why: str
+    basis: Basis
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPlan:
+    """A start from nothing, in the order in which its parts follow each other."""
+
+    parts: tuple[StartPart, ...]
+
+    @property
+    def expected_seconds(self) -> int:
+        """From the container's start to its first good answer, for the first time on a node."""
+        return math.ceil(sum(part.seconds for part in self.parts if part.key not in ("node", "imagePull")))
+
+    @property
+    def new_node_seconds(self) -> int:
+        """From a pod that finds no node to its first good answer."""
+        return math.ceil(sum(part.seconds for part in self.parts))
+
+    @property
+    def restart_seconds(self) -> int:
+        """The same for a container that starts anew in its pod: the cache volume is kept."""
+        return math.ceil(sum(part.restart_seconds for part in self.parts))
+
+    def part(self, key: StartPartName) -> StartPart:
+        """One of the parts that every start has.
+
+        Raises:
+            StopIteration: the start has no such part.
+
+        """
+        return next(part for part in self.parts if part.key == key)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProbePlan:
     """When Kubernetes takes a container for started, ready and alive; all probes ask the health path.
 
     Attributes:
         startup_seconds: how long the container may take from its start to its first good answer.
         startup_period_seconds: seconds between two startup probes.
-        expected_start_seconds: the estimate that the budget rests on: download, load and warm-up.
-        download_seconds: the part of the model's download.
-        load_seconds: the part of loading it to the GPUs.
-        warm_up_seconds: the part of compilation, profile and CUDA graphs.
-        image_seconds: what comes before, on a node that does not have the image: pulling it.
 
     """
 
     path: str
-    expected_start_seconds: int
     startup_seconds: int
-    download_seconds: int
-    load_seconds: int
-    warm_up_seconds: int
-    image_seconds: int
     startup_period_seconds: int = 10
     readiness_period_seconds: int = 5
     readiness_failures: int = 3
@@ -179,7 +241,9 @@ class RolloutPlan:
         strategy: Recreate stops all pods first; RollingUpdate replaces some at a time.
         max_surge: pods above `replicas` during a rolling update.
         max_unavailable: pods below `replicas` during a rolling update.
-        progress_deadline_seconds: how long an update may stand still before it counts as failed.
+        progress_deadline_seconds: how long an update may stand still before it counts as failed. Each pod that
+            becomes available, and each old one that goes, starts the count anew.
+        longest_seconds: how long an update may take in all, if its pods start one after the other.
         disruption_budget: whether voluntary disruptions take one pod at a time.
         reason: why this strategy.
 
@@ -189,6 +253,7 @@ class RolloutPlan:
     max_surge: int
     max_unavailable: int
     progress_deadline_seconds: int
+    longest_seconds: int
     disruption_budget: bool
     reason: str
 
@@ -229,6 +294,7 @@ class ServerPlan:
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
+        model_volume: a volume with the model; None where it is downloaded.
         measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
         alternatives: what would fit, where the server does not or only just, cheapest first.
@@ -262,6 +328,7 @@ class ServerPlan:
     node_selector: dict[str, str]
     tolerations: tuple[Toleration, ...]
     resources: PodResources
+    start: StartPlan
     probes: ProbePlan
     shutdown: ShutdownPlan
     rollout: RolloutPlan
@@ -269,6 +336,7 @@ class ServerPlan:
     selector: dict[str, str]
     decisions: tuple[Decision, ...] = ()
     measured_tokens_per_second: float | None = None
+    model_volume: ModelVolumePlan | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
 
@@ -276,7 +344,16 @@ class ServerPlan:
     def remarks(self) -> tuple[str, ...]:
         """What to say about the server before it is made: whether it fits, and what was decided."""
         fit = (self.memory.summary,) if self.memory is not None else ()
-        return (*fit, *map(str, self.decisions))
+        return (*fit, self.start_summary, *map(str, self.decisions))
+
+    @property
+    def start_summary(self) -> str:
+        """How long a start takes and may take, and what there is to know of the image."""
+        start = self.start
+        return (
+            f"start: {start.expected_seconds} s expected, {self.probes.startup_seconds} s allowed; "
+            f"{start.new_node_seconds} s on a new node, with the image {start.part('imagePull').why}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

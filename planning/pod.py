@@ -6,8 +6,9 @@ The constants are this project's rules; each states what it rests on.
 import math
 
 from catalog import Catalog
+from catalog.facts import StartupFacts
 from planning.machines import Allocatable
-from planning.plan import ClusterProfile, PodResources, ProbePlan, RolloutPlan, ShutdownPlan
+from planning.plan import ClusterProfile, PodResources, ProbePlan, RolloutPlan, ShutdownPlan, StartPlan
 from settings import Finding, ResourceSettings
 
 # Host memory: API server and tokenizer, then per GPU one worker with CUDA's libraries and one safetensors shard
@@ -21,18 +22,12 @@ _WORKER_CPU_MILLICORES = 2000
 _CACHE_EXTRA_GIB = 8
 _MODEL_SLACK = 1.1
 _LOGS_GIB = 2
-# Half of what was measured for a Hugging Face download on an L4 machine (397 MB/s) and for loading from a
-# persistent disk (14 GiB in 66 s): a slow day must not look like a broken server.
-_DOWNLOAD_GIB_PER_SECOND = 0.18
-_LOAD_GIB_PER_SECOND = 0.2
-_WARM_UP_SECONDS = 120
+# A start may take twice what is expected of it, and its parts before the container too.
+_CAUTION = 2
 _SHORTEST_START_BUDGET_SECONDS = 600
 _LONGEST_START_BUDGET_SECONDS = 3600
 _LEAST_SLACK = 1.2
-# vLLM's image of 28 GB on disk took 236 s from Docker Hub to an L4 node; streaming needs Artifact Registry.
-_IMAGE_SECONDS = 240
-# A machine from the autoscaler and its driver, and the image.
-_NODE_AND_IMAGE_SECONDS = 660 + _IMAGE_SECONDS
+_LONGEST_UPDATE_SECONDS = 86_400
 
 
 def pod_resources(
@@ -62,25 +57,26 @@ def pod_need(resources: PodResources, pods: int = 1) -> Allocatable:
     return Allocatable(pods * resources.cpu_millicores, pods * resources.memory_gib * 1024)
 
 
-def probe_plan(checkpoint_gib: float, health_path: str) -> ProbePlan:
-    """Startup budget: twice the expected time to download, load and warm up, within 10 to 60 minutes.
+def probe_plan(expected_seconds: float, health_path: str) -> ProbePlan:
+    """Startup budget: twice the time that a container is expected to need, within 10 to 60 minutes.
 
-    A model that is expected to take longer than an hour gets a fifth more than that.
+    One that is expected to take longer than an hour gets a fifth more than that.
     """
-    download = checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
-    load = checkpoint_gib / _LOAD_GIB_PER_SECOND
-    expected = download + load + _WARM_UP_SECONDS
-    longest = max(_LONGEST_START_BUDGET_SECONDS, _LEAST_SLACK * expected)
-    budget = min(max(2 * expected, _SHORTEST_START_BUDGET_SECONDS), longest)
-    return ProbePlan(
-        path=health_path,
-        expected_start_seconds=math.ceil(expected),
-        startup_seconds=math.ceil(budget / 10) * 10,
-        download_seconds=math.ceil(download),
-        load_seconds=math.ceil(load),
-        warm_up_seconds=_WARM_UP_SECONDS,
-        image_seconds=_IMAGE_SECONDS,
-    )
+    longest = max(_LONGEST_START_BUDGET_SECONDS, _LEAST_SLACK * expected_seconds)
+    budget = min(max(_CAUTION * expected_seconds, _SHORTEST_START_BUDGET_SECONDS), longest)
+    return ProbePlan(path=health_path, startup_seconds=math.ceil(budget / 10) * 10)
+
+
+def progress_deadline_seconds(
+    start: StartPlan, probes: ProbePlan, shutdown: ShutdownPlan, startup: StartupFacts
+) -> int:
+    """How long a Deployment may go without progress: the slowest way from one pod to the next that is no fault.
+
+    The old pod ends, a node comes, the image is pulled, and the container starts. Kubernetes counts a pod that waits
+    for a node, pulls its image or is not ready yet as no progress.
+    """
+    image = _CAUTION * start.part("imagePull").seconds
+    return math.ceil(shutdown.grace_seconds + startup.node_longest.seconds + image + probes.startup_seconds)
 
 
 def shutdown_plan(*, spot: bool) -> ShutdownPlan:
@@ -95,35 +91,40 @@ def shutdown_plan(*, spot: bool) -> ShutdownPlan:
 
 def rollout_plan(
     replicas: int,
-    probes: ProbePlan,
+    deadline: int,
     profile: ClusterProfile,
     *,
     may_surge: bool,
     pool_known: bool,
+    one_node: bool = False,
 ) -> RolloutPlan:
     """How to update without a deadlock.
 
     Args:
         replicas: pods of the server.
-        probes: their startup budget counts into the progress deadline.
+        deadline: seconds that an update may stand still.
         profile: how nodes come about.
         may_surge: whether one more pod finds room in the node pool while everything else runs.
         pool_known: whether the pods run on a node pool of the stack.
+        one_node: whether the pod has a volume that only one node at a time can mount.
 
     """
-    deadline = probes.startup_seconds + _NODE_AND_IMAGE_SECONDS
     budget = replicas > 1
-    if may_surge:
+    longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
+    if may_surge and not one_node:
         return RolloutPlan(
             strategy="RollingUpdate",
             max_surge=1,
             max_unavailable=0,
             progress_deadline_seconds=deadline,
+            longest_seconds=longest,
             disruption_budget=budget,
             reason="the node pool has room for one more pod",
         )
     why = (
-        "nobody can promise a spare GPU on Autopilot"
+        "only one node at a time can mount the model's volume"
+        if one_node
+        else "nobody can promise a spare GPU on Autopilot"
         if profile == "autopilot"
         else "the node pool has no room for one more pod"
         if pool_known
@@ -135,6 +136,7 @@ def rollout_plan(
             max_surge=0,
             max_unavailable=1,
             progress_deadline_seconds=deadline,
+            longest_seconds=longest,
             disruption_budget=budget,
             reason=f"{why}: one pod at a time makes room for its successor",
         )
@@ -143,6 +145,7 @@ def rollout_plan(
         max_surge=0,
         max_unavailable=1,
         progress_deadline_seconds=deadline,
+        longest_seconds=longest,
         disruption_budget=budget,
         reason=f"{why}: the only pod stops before its successor starts",
     )

@@ -1,12 +1,13 @@
 """A plan for people and programs: a table with a memory bar, or the same as JSON."""
 
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from catalog import Catalog
 from planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
-from planning.memory import MemoryPlan
+from planning.memory import Alternative, MemoryPlan
 from planning.memory.plan import floored
 from planning.nodes import running_nodes
 from planning.plan import ServerPlan, StackPlan
@@ -16,6 +17,13 @@ from settings import Finding
 _WIDTH = 80
 _INDENT = 13
 _BAR_WIDTH = 56
+_START_TITLES = {
+    "download": "download",
+    "load": "load",
+    "process": "server",
+    "compile": "compilation",
+    "graphs": "CUDA graphs",
+}
 _BAR_PARTS = (
     ("weightsGib", "weights", "█"),
     ("activationGib", "activations", "▓"),
@@ -55,7 +63,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None) -> st
     lines: list[str] = []
     for server in plan.servers:
         if only in (None, server.key):
-            lines += [*_server_lines(server, costs[server.key], catalog), ""]
+            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog), ""]
     total = _total(plan, catalog)
     lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} at most" for need in _quota(plan, catalog)]
@@ -91,14 +99,21 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
         "startup": {
-            "expectedSeconds": server.probes.expected_start_seconds,
+            "expectedSeconds": server.start.expected_seconds,
             "budgetSeconds": server.probes.startup_seconds,
-            "parts": {
-                "imagePullSeconds": server.probes.image_seconds,
-                "downloadSeconds": server.probes.download_seconds,
-                "loadSeconds": server.probes.load_seconds,
-                "warmUpSeconds": server.probes.warm_up_seconds,
-            },
+            "newNodeSeconds": server.start.new_node_seconds,
+            "restartSeconds": server.start.restart_seconds,
+            "parts": [
+                {
+                    "part": part.key,
+                    "seconds": math.ceil(part.seconds),
+                    "restartSeconds": math.ceil(part.restart_seconds),
+                    "why": part.why,
+                    "basis": part.basis,
+                    "source": part.source,
+                }
+                for part in server.start.parts
+            ],
             "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
             "graceSeconds": server.shutdown.grace_seconds,
         },
@@ -125,7 +140,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
                 "largestContext": one.plan.largest_context,
                 "gpus": one.gpus,
                 "machineType": one.machine_type,
-                "usdPerHour": one.usd_per_hour,
+                "usdPerHour": _alternative_usd(one, plan.cluster.region, catalog),
             }
             for one in server.alternatives
         ],
@@ -155,8 +170,8 @@ def _cost_document(cost: Cost, catalog: Catalog) -> dict[str, Any]:
         "hourlyUsd": _rounded(cost.hourly_usd),
         "monthlyUsd": _rounded(cost.monthly_usd),
         "idleHourlyUsd": _rounded(cost.idle_hourly_usd),
-        "priceDate": catalog.price_date,
-        "priceRegion": catalog.price_region,
+        "priceDate": catalog.prices.date,
+        "priceRegion": cost.region,
         "note": cost.note,
     }
 
@@ -165,7 +180,7 @@ def _finding_document(finding: Finding) -> dict[str, str]:
     return {"path": finding.path, "what": finding.what, "why": finding.why, "fix": finding.fix}
 
 
-def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[str]:
+def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog) -> Iterator[str]:
     resources = server.resources
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
     yield f"  replicas   {server.replicas}, each on {server.gpu_count} × {server.gpu_type}"
@@ -176,18 +191,13 @@ def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[
         f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
-    probes = server.probes
-    yield (
-        f"  start      {probes.expected_start_seconds} s expected ({probes.download_seconds} download, "
-        f"{probes.load_seconds} load, {probes.warm_up_seconds} warm-up), {probes.startup_seconds} s allowed; "
-        f"{probes.image_seconds} s before where the image is not on the node"
-    )
+    yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
-    yield f"  cost       {_usd(cost)}, {catalog.price_region}, {catalog.price_date}" + (
-        f"; {cost.note}" if cost.note else ""
-    )
+    dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
+    yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):
-        price = f", {one.usd_per_hour:.2f} USD an hour" if one.usd_per_hour is not None else ""
+        usd = _alternative_usd(one, region, catalog)
+        price = f", {usd:.2f} USD an hour" if usd is not None else ""
         yield f"  {'instead' if not index else '':<10} {one.what}: {one.plan.verdict}{price}"
     per_million = usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
     if per_million is not None:
@@ -196,6 +206,21 @@ def _server_lines(server: ServerPlan, cost: Cost, catalog: Catalog) -> Iterator[
     yield from (
         f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
     )
+
+
+def _start_lines(server: ServerPlan) -> Iterator[str]:
+    start = server.start
+    node, image = start.part("node"), start.part("imagePull")
+    inside = [
+        f"{_START_TITLES[part.key]} {math.ceil(part.seconds)}" for part in start.parts if part.key in _START_TITLES
+    ]
+    parts, allowed = ", ".join(inside), server.probes.startup_seconds
+    yield f"  start      {start.expected_seconds} s expected: {parts}; {allowed} s allowed"
+    yield (
+        f"  new node   {start.new_node_seconds} s: node {math.ceil(node.seconds)}, image {math.ceil(image.seconds)} "
+        f"({image.why}), then the start"
+    )
+    yield f"  restart    {start.restart_seconds} s in the same pod; {server.shutdown.grace_seconds} s to end"
 
 
 def _memory_lines(memory: MemoryPlan) -> Iterator[str]:
@@ -238,6 +263,12 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
 def _quota(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:
     nodes = {pool.key: running_nodes(pool, plan.servers) for pool in plan.node_pools}
     return quota_needs(plan.servers, plan.node_pools, nodes, catalog)
+
+
+def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:
+    """USD per hour on demand of an alternative's machine, in the region's prices where there are any."""
+    prices = catalog.price(one.machine_type, region)[0] if one.machine_type else None
+    return prices.on_demand if prices else None
 
 
 def _usd(cost: Cost) -> str:

@@ -12,6 +12,7 @@ from planning.fit import check_fit
 from planning.limits import limit_problems
 from planning.machines import cheapest_machine, gpu_counts
 from planning.memory import Alternative, MemoryPlan
+from planning.model_volume import model_volume_problems, plan_model_volume, volume_environment
 from planning.models import ServedModel, served_model
 from planning.names import dns_label, label_value
 from planning.node_pools import POOL_LABEL, driver_for
@@ -20,11 +21,13 @@ from planning.pod import (
     pod_need,
     pod_resources,
     probe_plan,
+    progress_deadline_seconds,
     resource_problems,
     rollout_plan,
     shutdown_plan,
 )
 from planning.presets import apply_presets
+from planning.startup import plan_start
 from planning.versions import full_version, image_cuda, neighbouring_versions, version_findings, version_parts
 from settings import (
     Finding,
@@ -127,7 +130,9 @@ def size_server(
     problems += accelerator_found
     warnings += unlisted
     problems += environment_problems(path, settings.extra_env)
-    if model is not None and model.gated and isinstance(token, NoToken):
+    problems += model_volume_problems(path, settings)
+    downloads = settings.model_volume is None
+    if downloads and model is not None and model.gated and isinstance(token, NoToken):
         problems.append(
             Finding(
                 f"{path}.model",
@@ -138,9 +143,12 @@ def size_server(
         )
     if accelerator_found or model is None:
         return None, problems, warnings
-    resources = pod_resources(settings.accelerator.count, model.checkpoint_gib, settings.resources, catalog)
-    problems += resource_problems(path, resources, settings.resources, model.checkpoint_gib)
-    memory, found, unfit, tight = check_fit(path, settings, version, model, catalog) if not problems else _NOT_CHECKED
+    stored_gib = model.checkpoint_gib if downloads else 0.0
+    resources = pod_resources(settings.accelerator.count, stored_gib, settings.resources, catalog)
+    problems += resource_problems(path, resources, settings.resources, stored_gib)
+    memory, found, unfit, tight = (
+        check_fit(path, settings, version, model, cluster, catalog) if not problems else _NOT_CHECKED
+    )
     problems += unfit
     warnings += tight
     sized = SizedServer(key, settings, facts, version, model, resources, arguments, decisions, memory, found)
@@ -186,7 +194,19 @@ def plan_server(
     name = dns_label(sized.key)
     gpus = settings.accelerator.count
     spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
-    probes = probe_plan(sized.model.checkpoint_gib, facts.health_path)
+    volume = settings.model_volume
+    uses_token = volume is None and not isinstance(token, NoToken)
+    start = plan_start(
+        settings,
+        sized.image,
+        sized.model.checkpoint_gib,
+        pool=pool,
+        cluster=cluster,
+        facts=catalog.startup,
+    )
+    probes = probe_plan(start.expected_seconds, facts.health_path)
+    shutdown = shutdown_plan(spot=spot)
+    deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     labels = {
         **settings.labels,
@@ -209,8 +229,17 @@ def plan_server(
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in sized.arguments),
-        environment=tuple(sorted({**facts.environment, **_runner(settings), **settings.extra_env}.items())),
-        uses_token=not isinstance(token, NoToken),
+        environment=tuple(
+            sorted(
+                {
+                    **facts.environment,
+                    **volume_environment(volume),
+                    **_runner(settings),
+                    **settings.extra_env,
+                }.items()
+            )
+        ),
+        uses_token=uses_token,
         secret_name="" if isinstance(token, NoToken) else token.secret_name,
         secret_key="" if isinstance(token, NoToken) else token.secret_key,
         home=facts.home,
@@ -227,15 +256,22 @@ def plan_server(
         node_selector=_node_selector(sized, pool, cluster),
         tolerations=_tolerations(pool, spot=spot),
         resources=sized.resources,
+        start=start,
         probes=probes,
-        shutdown=shutdown_plan(spot=spot),
+        shutdown=shutdown,
         rollout=rollout_plan(
-            settings.replicas, probes, cluster.profile, may_surge=may_surge, pool_known=pool is not None
+            settings.replicas,
+            deadline,
+            cluster.profile,
+            may_surge=may_surge,
+            pool_known=pool is not None,
+            one_node=volume is not None and volume.access_mode == "ReadWriteOnce",
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,
         decisions=sized.decisions,
         measured_tokens_per_second=settings.measured_tokens_per_second,
+        model_volume=plan_model_volume(volume),
         memory=sized.memory,
         alternatives=sized.alternatives,
     )
@@ -355,7 +391,8 @@ def _gpus_with_room(
         if cluster.profile != "autopilot":
             return True
         asked = accelerator.model_copy(update={"count": count})
-        resources = pod_resources(count, model.checkpoint_gib, settings.resources, catalog)
+        stored_gib = model.checkpoint_gib if settings.model_volume is None else 0.0
+        resources = pod_resources(count, stored_gib, settings.resources, catalog)
         offered = count in catalog.accelerators[accelerator.type].autopilot_maxima
         return offered and not _beyond_autopilot("", asked, resources, catalog)
 

@@ -9,6 +9,7 @@ from planning.node_pools import check_pools
 from planning.placement import Placement, place
 from planning.plan import StackPlan
 from planning.servers import SizedServer, plan_server, size_server
+from planning.startup import streaming_warnings
 from planning.token import plan_token
 from settings import Finding, Refusal, StackSettings
 
@@ -78,6 +79,9 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     if problems:
         raise Refusal(problems)
     by_key = {pool.key: pool for pool in placement.pools}
+    for placed in placement.servers:
+        pool = by_key.get(placed.node_pool or "")
+        warnings += streaming_warnings(placed.path, placed.settings, pool, cluster, facts.startup)
     return StackPlan(
         cluster=cluster,
         node_pools=placement.pools,

@@ -33,6 +33,7 @@ from settings.node_pools import (
 from settings.parse import nearest, parse_settings, suggestion
 from settings.servers import (
     ArchitectureSettings,
+    ModelVolume,
     ResourceSettings,
     ServerAccelerator,
     ServerSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "GpuSharing",
     "HuggingFaceSettings",
     "Maintenance",
+    "ModelVolume",
     "NoToken",
     "NodePoolSettings",
     "NodeTaint",

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from catalog.facts import ModelArchitecture
 from catalog.presets import CheckpointFormat
-from settings.base import Image, Labels, PositiveInt, Settings, Version
+from settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
 from settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 
 ModelId = Annotated[
@@ -14,6 +14,9 @@ ModelId = Annotated[
 ]
 
 
+VolumePath = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
+]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
@@ -52,6 +55,29 @@ class ResourceSettings(Settings):
     """GiB on the node's own disk."""
 
 
+class ModelVolume(Settings):
+    """A volume of yours that holds the model already: the server reads it there and downloads nothing."""
+
+    claim: DnsLabel
+    """Name of the PersistentVolumeClaim, in the namespace of the servers."""
+    path: VolumePath = ""
+    """Directory of the model on the volume, without a slash at the beginning; the volume's root if empty."""
+    storage: Literal["persistentDisk", "hyperdiskMl", "gcsfuse", "filestore"]
+    """What the volume is; decides how long the model is expected to load."""
+    access_mode: Literal["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce"] = "ReadOnlyMany"
+    """Access mode of the claim; ReadWriteOnce serves one replica only. The server only ever reads."""
+
+    @model_validator(mode="after")
+    def _mountable(self) -> "ModelVolume":
+        if self.access_mode == "ReadWriteMany" and self.storage in ("persistentDisk", "hyperdiskMl"):
+            raise refused(
+                f"{self.storage} has no volumes of accessMode ReadWriteMany",
+                "a disk cannot be written to from several nodes, and the claim would stay pending",
+                "use ReadOnlyMany",
+            )
+        return self
+
+
 class _ServerSettings(Settings):
     version: Version | None = None
     """Version of the server; the catalogue's default if absent."""
@@ -61,6 +87,8 @@ class _ServerSettings(Settings):
     """Hugging Face id, such as google/gemma-7b-it."""
     revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
     """Branch, tag or commit of the model's repository."""
+    model_volume: ModelVolume | None = None
+    """A volume that holds the model already; downloaded from Hugging Face if absent."""
     architecture: ArchitectureSettings | None = None
     """The numbers of a model that the catalogue does not have."""
     config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None

@@ -100,11 +100,13 @@ def alternatives(
         plan = _planned(candidate.question, facts)
         if plan is not None and plan.starts:
             found.append(_alternative(candidate, plan, catalog))
-    return tuple(sorted(found, key=_rank))
+    return tuple(sorted(found, key=lambda one: _rank(one, question)))
 
 
-def _rank(found: Alternative) -> tuple[float, bool, int, str]:
-    price = found.usd_per_hour if found.usd_per_hour is not None else float("inf")
+def _rank(found: Alternative, asked: MemoryQuestion) -> tuple[float, bool, int, str]:
+    # Where prices are not known, the GPUs that the server has already are the cheapest.
+    same = (found.accelerator, found.gpus) == (asked.accelerator, asked.tensor_parallel * asked.pipeline_parallel)
+    price = found.usd_per_hour if found.usd_per_hour is not None else 0.0 if same else float("inf")
     return (price, found.plan.verdict == "tight", _ORDER.index(found.kind), found.what)
 
 

@@ -12,20 +12,21 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from catalog import Catalog, load_catalog
+from catalog.facts import machine_family
 
 CATALOG = load_catalog()
 DIRECTORY = Path(__file__).parents[2] / "catalog"
 FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml")])
 G2 = {
     # machine: vCPU, GiB, L4, on demand and Spot in us-central1
-    "g2-standard-4": (4, 16, 1, 0.7068, 0.2818),
-    "g2-standard-8": (8, 32, 1, 0.8536, 0.3406),
-    "g2-standard-12": (12, 48, 1, 1.0004, 0.3993),
-    "g2-standard-16": (16, 64, 1, 1.1472, 0.4580),
-    "g2-standard-24": (24, 96, 2, 2.0008, 0.7986),
-    "g2-standard-32": (32, 128, 1, 1.7344, 0.6930),
-    "g2-standard-48": (48, 192, 4, 4.0017, 1.5972),
-    "g2-standard-96": (96, 384, 8, 8.0034, 3.1945),
+    "g2-standard-4": (4, 16, 1, 0.7068, 0.4240),
+    "g2-standard-8": (8, 32, 1, 0.8536, 0.5120),
+    "g2-standard-12": (12, 48, 1, 1.0004, 0.6001),
+    "g2-standard-16": (16, 64, 1, 1.1472, 0.6881),
+    "g2-standard-24": (24, 96, 2, 2.0008, 1.2001),
+    "g2-standard-32": (32, 128, 1, 1.7344, 1.0403),
+    "g2-standard-48": (48, 192, 4, 4.0017, 2.4003),
+    "g2-standard-96": (96, 384, 8, 8.0033, 4.8005),
 }
 A2_AND_A3 = {
     # machine: GPU, count, vCPU, GiB
@@ -109,6 +110,45 @@ def test_a_g2_machine_has_its_published_shape_and_price(name: str, facts: tuple[
 def test_an_a2_or_a3_machine_has_its_published_shape(name: str, facts: tuple[str, int, int, int]) -> None:
     machine = CATALOG.machine_types[name]
     assert (machine.accelerator, machine.gpus, machine.vcpus, machine.memory_gib) == facts
+
+
+@pytest.mark.parametrize(
+    ("machine", "region", "on_demand", "spot"),
+    [
+        ("g2-standard-12", "europe-west4", 1.0515, 0.6309),
+        ("g2-standard-24", "me-central2", 3.2013, 1.9207),
+        ("g2-standard-32", "asia-northeast1", 2.2273, 1.3363),
+        ("a2-highgpu-2g", "asia-northeast3", 8.0992, 4.8594),
+        ("a2-ultragpu-2g", "us-east4", 11.4155, 4.8943),
+        ("a3-highgpu-2g", "us-west4", 24.9122, 11.2906),
+    ],
+)
+def test_a_machine_costs_what_the_source_says_for_the_region(
+    machine: str, region: str, on_demand: float, spot: float
+) -> None:
+    prices, of = CATALOG.price(machine, region)
+    assert prices is not None
+    assert (prices.on_demand, prices.spot, of) == (on_demand, spot, region)
+
+
+def test_every_machine_has_prices_where_its_gpu_is_offered_and_nowhere_else() -> None:
+    for name, machine in CATALOG.machine_types.items():
+        priced = CATALOG.prices.families[machine_family(name)]
+        assert set(priced) == set(CATALOG.accelerators[machine.accelerator].zones)
+    assert CATALOG.prices.reference_region in CATALOG.prices.families["g2-standard"]
+
+
+def test_spot_is_cheaper_than_on_demand_everywhere() -> None:
+    for name, machine in CATALOG.machine_types.items():
+        for region in CATALOG.accelerators[machine.accelerator].zones:
+            prices, _ = CATALOG.price(name, region)
+            assert prices is not None
+            assert 0 < prices.spot < prices.on_demand
+
+
+def test_an_unknown_region_has_the_reference_regions_prices() -> None:
+    assert CATALOG.price("g2-standard-8", "us-south1") == CATALOG.price("g2-standard-8", "us-central1")
+    assert CATALOG.price("g2-standard-8", None)[1] == "us-central1"
 
 
 def test_every_g2_machine_is_known() -> None:

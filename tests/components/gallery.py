@@ -161,6 +161,15 @@ SERVERS = {
         cluster: {mode: existing, kubeconfigContext: kind-llm}
         servers: {paused: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct, replicas: 0}}
     """,
+    "mounted": f"""
+        cluster: {STANDARD}
+        nodePools: {{l4: {{}}}}
+        servers:
+          mounted:
+            server: vllm
+            model: Qwen/Qwen2.5-7B-Instruct
+            modelVolume: {{claim: models, path: qwen/7b, storage: gcsfuse}}
+    """,
     "crowd": f"""
         cluster: {STANDARD}
         nodePools: {{l4: {{maxNodes: 3}}}}
@@ -190,7 +199,14 @@ for key, text in POOLS.items():
         "{}",
         cluster={"mode": "standard", "location": "us-central1", "labels": {"team": "serving"}},
         nodePools={key: settings},
-        servers={"any": {**yaml.safe_load(OPEN_MODEL), "accelerator": {"type": "nvidia-l4", "count": count}}},
+        # What matters is the pool; whether its GPUs hold the server as well is another matter.
+        servers={
+            "any": {
+                **yaml.safe_load(OPEN_MODEL),
+                "accelerator": {"type": "nvidia-l4", "count": count},
+                "allowUnfit": True,
+            }
+        },
     )
     GpuNodePool(
         key,

@@ -214,6 +214,7 @@ def test_the_control_plane_waits_for_the_nat_and_for_the_roles_of_its_nodes(gall
         f"{name}-nodes-account",
         f"{name}-nodes-artifactregistry-reader",
         f"{name}-nodes-container-defaultnodeserviceaccount",
+        f"{name}-nodes-serviceusage-serviceusageconsumer",
     ]
     assert {key: names_of(urns) for key, urns in cluster.property_dependencies.items()} == {
         "network": [f"{name}-network-vpc"],
@@ -228,6 +229,7 @@ def test_a_cluster_in_an_existing_network_waits_for_its_node_roles_alone(gallery
         "autopilot-full-nodes-account",
         "autopilot-full-nodes-artifactregistry-reader",
         "autopilot-full-nodes-container-defaultnodeserviceaccount",
+        "autopilot-full-nodes-serviceusage-serviceusageconsumer",
     ]
 
 

@@ -40,7 +40,7 @@ def test_the_components_stand_below_the_callers_own(sample: Recording) -> None:
         (INFERENCE_SERVER, "chat"),
         (INFERENCE_SERVER, "legacy"),
     }
-    assert len(sample.resources) == 28
+    assert len(sample.resources) == 29
 
 
 def test_a_urn_names_every_component_above_a_resource(sample: Recording) -> None:

@@ -20,7 +20,7 @@ from tests.support import (
 )
 
 GOLDEN = Path(__file__).with_name("golden")
-SERVERS = ["crowd", "large", "paused", "spot", "tgi", "vllm"]
+SERVERS = ["crowd", "large", "mounted", "paused", "spot", "tgi", "vllm"]
 ON_AUTOPILOT = {"spot", "vllm"}
 WITH_TOKEN = {"large": ("hf-secret", "hf_api_token"), "tgi": ("hub", "api.key"), "vllm": ("hf-secret", "hf_api_token")}
 SEVERAL_REPLICAS = {"crowd", "large"}
@@ -52,7 +52,7 @@ def quantity(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-@pytest.mark.parametrize("name", ["large", "spot", "tgi", "vllm"])
+@pytest.mark.parametrize("name", ["large", "mounted", "spot", "tgi", "vllm"])
 def test_a_server_registers_exactly_these_manifests(gallery: Recording, name: str) -> None:
     objects = children(gallery, find(gallery, INFERENCE_SERVER, name))
     documents = sorted((resource.inputs for resource in objects), key=lambda document: str(document["kind"]))
@@ -95,6 +95,20 @@ def test_a_cache_on_the_boot_disk_fits_into_the_requested_storage(gallery: Recor
     assert cache.keys() == {"sizeLimit"}
     requested = container(gallery, name)["resources"]["requests"]["ephemeral-storage"]
     assert quantity(cache["sizeLimit"]) < quantity(requested)
+
+
+def test_a_model_on_a_volume_is_mounted_to_be_read_with_what_its_driver_needs(gallery: Recording) -> None:
+    assert volumes(gallery, "mounted")["model"] == {
+        "name": "model",
+        "persistentVolumeClaim": {"claimName": "models", "readOnly": True},
+    }
+    mount = {"name": "model", "mountPath": "/models", "readOnly": True}
+    assert mount in container(gallery, "mounted")["volumeMounts"]
+    assert container(gallery, "mounted")["args"][0] == "/models/qwen/7b"
+    template = deployment(gallery, "mounted")["spec"]["template"]
+    assert template["metadata"]["annotations"] == {"gke-gcsfuse/volumes": "true"}
+    assert "annotations" not in deployment(gallery, "vllm")["spec"]["template"]["metadata"]
+    assert "model" not in volumes(gallery, "vllm")
 
 
 def test_a_model_too_large_for_the_boot_disk_gets_a_disk_of_its_own(gallery: Recording) -> None:
@@ -146,7 +160,8 @@ def test_a_slow_start_is_no_failure_until_the_rollout_and_pulumi_give_up_in_this
     budget = startup["failureThreshold"] * startup["periodSeconds"]
     deadline = deployment(gallery, name)["spec"]["progressDeadlineSeconds"]
     timeouts = find(gallery, DEPLOYMENT, f"{name}-deployment").options["customTimeouts"]
-    assert timeouts == {"create": f"{deadline + 60}s", "update": f"{deadline + 60}s"}
+    replicas = deployment(gallery, name)["spec"]["replicas"]
+    assert timeouts == {"create": f"{deadline + 60}s", "update": f"{max(1, replicas) * deadline + 60}s"}
     assert 600 <= budget <= 3600
     assert budget + 600 < deadline
 

@@ -17,12 +17,12 @@ from tests.support import (
 )
 
 PROTECTED = [
-    (GKE_CLUSTER, "protected-cluster", 12),
+    (GKE_CLUSTER, "protected-cluster", 13),
     (GPU_NODE_POOL, "protected-pool", 1),
     (HUGGING_FACE_TOKEN, "protected-token", 1),
     (INFERENCE_SERVER, "protected-server", 4),
     (NETWORK, "protected-network", 4),
-    (NODE_IDENTITY, "protected-nodes", 3),
+    (NODE_IDENTITY, "protected-nodes", 4),
 ]
 
 

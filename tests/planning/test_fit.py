@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planning.memory.plan import floored
-from tests.planning.support import existing_stack, on_autopilot, only_problem, planned
+from tests.planning.support import CATALOG, existing_stack, on_autopilot, only_problem, planned
 from tests.settings.support import Raw, autopilot_stack
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def test_following_the_first_proposal_gives_a_plan_without_a_warning() -> None:
 
 def test_every_proposal_of_settings_can_be_followed() -> None:
     for found in on_autopilot().alternatives:
-        if found.usd_per_hour is not None and found.changes:
+        assert found.gpus in CATALOG.accelerators[found.accelerator or ""].autopilot_maxima, found.what
+        if found.changes:
             assert verdict_of(**with_changes(found.changes)) == found.plan.verdict, found.what
 
 
@@ -158,7 +159,7 @@ def test_remarks_begin_with_the_verdict(server: Raw, verdict: str) -> None:
     plan = on_autopilot(**server)
     assert plan.memory is not None
     assert bool(plan.decisions) == ("presets" in server)
-    assert plan.remarks == (plan.memory.summary, *map(str, plan.decisions))
+    assert plan.remarks == (plan.memory.summary, plan.start_summary, *map(str, plan.decisions))
     assert plan.remarks[0].startswith(f"{verdict}: ")
 
 

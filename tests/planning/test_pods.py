@@ -129,41 +129,24 @@ def test_shared_memory_and_cache_stay_within_what_is_requested(
 
 
 @pytest.mark.parametrize(
-    ("model", "expected", "budget"),
-    [
-        ("google/gemma-3-1b-it", 140, 600),
-        ("google/gemma-7b", 288, 600),
-        ("google/gemma-3-27b-it", 660, 1320),
-        ("meta-llama/Llama-3.1-70B-Instruct", 1508, 3020),
-    ],
+    ("expected", "budget"), [(1, 600), (288, 600), (660, 1320), (1508, 3020), (2000, 3600), (3600, 4320)]
 )
-def test_the_startup_budget_is_twice_the_expected_time(model: str, expected: int, budget: int) -> None:
-    probes = probe_plan(CATALOG.models[model].weights_gib, "/health")
-    assert (probes.path, probes.expected_start_seconds, probes.startup_seconds) == ("/health", expected, budget)
+def test_the_startup_budget_is_twice_the_expected_time(expected: int, budget: int) -> None:
+    probes = probe_plan(expected, "/health")
+    assert (probes.path, probes.startup_seconds) == ("/health", budget)
     assert probes.startup_failures * probes.startup_period_seconds == budget
 
 
-@given(sizes=st.lists(st.floats(0.001, 4000), min_size=2, max_size=6))
+@given(expected=st.lists(st.floats(1, 50_000), min_size=2, max_size=6))
 @PROPERTY
-def test_a_larger_model_never_gets_less_time_to_start(sizes: list[float]) -> None:
-    plans = [probe_plan(size, "/health") for size in sorted(sizes)]
-    budgets = [plan.startup_seconds for plan in plans]
+def test_what_takes_longer_never_gets_less_time_to_start(expected: list[float]) -> None:
+    budgets = [probe_plan(seconds, "/health").startup_seconds for seconds in sorted(expected)]
     assert budgets == sorted(budgets)
     assert all(budget >= 600 and budget % 10 == 0 for budget in budgets)
-    assert all(plan.startup_seconds <= max(3600, 1.2 * plan.expected_start_seconds + 10) for plan in plans)
-
-
-@pytest.mark.parametrize("model", CATALOG.models)
-def test_every_model_of_the_catalogue_is_given_more_time_than_it_is_expected_to_take(model: str) -> None:
-    probes = probe_plan(CATALOG.models[model].weights_gib, "/health")
-    assert probes.startup_seconds >= 1.9 * probes.expected_start_seconds
-
-
-@given(size=st.floats(0.001, 4000))
-@PROPERTY
-def test_a_model_is_never_killed_before_it_is_expected_to_be_up(size: float) -> None:
-    probes = probe_plan(size, "/health")
-    assert probes.startup_seconds >= 1.19 * probes.expected_start_seconds
+    assert all(
+        1.19 * seconds <= budget <= max(3600, 1.2 * seconds + 10)
+        for seconds, budget in zip(sorted(expected), budgets, strict=True)
+    )
 
 
 def test_a_pod_on_spot_ends_within_the_notice_that_google_gives() -> None:
@@ -203,12 +186,11 @@ def test_the_grace_period_follows_the_machine_that_the_pod_runs_on(raw: Raw, gra
 def test_an_update_needs_no_gpu_that_is_not_there(
     replicas: int, *, may_surge: bool, pool_known: bool, strategy: str, surge: int, unavailable: int, reason: str
 ) -> None:
-    probes = probe_plan(GEMMA_7B_GIB, "/health")
-    plan = rollout_plan(replicas, probes, "standard", may_surge=may_surge, pool_known=pool_known)
+    plan = rollout_plan(replicas, 2000, "standard", may_surge=may_surge, pool_known=pool_known)
     assert (plan.strategy, plan.max_surge, plan.max_unavailable) == (strategy, surge, unavailable)
     assert plan.reason.startswith(reason)
     assert plan.disruption_budget is (replicas > 1)
-    assert plan.progress_deadline_seconds == probes.startup_seconds + 900
+    assert (plan.progress_deadline_seconds, plan.longest_seconds) == (2000, 2000 * max(1, replicas))
 
 
 @pytest.mark.parametrize(("replicas", "strategy"), [(1, "Recreate"), (2, "RollingUpdate")])
@@ -371,4 +353,4 @@ def test_a_described_model_decides_on_storage_and_start() -> None:
     described: dict[str, Any] = {"model": "me/mine", "architecture": architecture(parameters=10**10, dtype="float32")}
     plan = on_autopilot(**described)
     assert plan.resources.cache_gib == math.ceil(37.2529 * 1.1) + 8
-    assert plan.probes.expected_start_seconds == math.ceil(37.2529 / 0.18 + 37.2529 / 0.2 + 120)
+    assert plan.start.expected_seconds == math.ceil(37.2529 / 0.18 + 37.2529 / 0.2 + 120)

@@ -261,7 +261,8 @@ def holds_together(plan: StackPlan) -> None:
         assert server.rollout.max_surge + server.rollout.max_unavailable >= 1
         assert server.shutdown.drain_seconds < server.shutdown.grace_seconds
         assert server.resources.cpu_millicores > 0
-        assert server.probes.startup_seconds >= max(600, 1.19 * server.probes.expected_start_seconds)
+        assert server.probes.startup_seconds >= max(600, 1.19 * server.start.expected_seconds)
+        assert server.rollout.progress_deadline_seconds > server.start.new_node_seconds + server.shutdown.grace_seconds
         if "spot" in {toleration.key.rpartition("-")[2] for toleration in server.tolerations}:
             assert server.shutdown.grace_seconds < 30
     for pool in plan.node_pools:

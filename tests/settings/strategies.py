@@ -158,6 +158,13 @@ _ANY_SERVER = {
     "quantization": st.sampled_from(["awq", "gptq_marlin", "fp8", "eetq", "bitsandbytes"]),
     "kvCacheDtype": st.sampled_from(["auto", "fp8_e4m3", "fp8_e5m2"]),
     "speculativeTokens": st.integers(1, 16),
+    "modelVolume": st.fixed_dictionaries(
+        {
+            "claim": st.just("models"),
+            "storage": st.sampled_from(["persistentDisk", "hyperdiskMl", "gcsfuse", "filestore"]),
+        },
+        optional={"path": st.just("google/gemma"), "accessMode": st.sampled_from(["ReadOnlyMany", "ReadWriteOnce"])},
+    ),
     "extraArgs": st.lists(
         st.sampled_from(["--max-model-len=64", "--num-shard=1", "--unheard-of", "plain", "--seed=1; ls"]), max_size=3
     ),

@@ -126,6 +126,12 @@ def full_stack() -> Raw:
                 "maxBatchPrefillTokens": 2048,
                 "cudaMemoryFraction": 0.8,
                 "allowUnfit": True,
+                "modelVolume": {
+                    "claim": "models",
+                    "path": "mistral/7b",
+                    "storage": "hyperdiskMl",
+                    "accessMode": "ReadOnlyMany",
+                },
             },
         },
     }

@@ -51,6 +51,7 @@ VERDICT = re.compile(
     r"\d+\.\d requests of (?P<context>[\d,]+) tokens at once"
     r"(?P<estimated>; estimated, not measured)?"
 )
+START = re.compile(r"start: \d+ s expected, \d+ s allowed; \d+ s on a new node, with the image pulled whole: ")
 MEASURED = {("dev", "gemma"), ("staging", "gemma-vllm"), ("prod", "gemma"), ("local", "gemma")}
 """The servers whose version was measured on as many GPUs; all others are estimated, and say so."""
 
@@ -67,6 +68,8 @@ DECISIONS = [
     "servers.gemma:",
     "fits: a KV cache of 10.01 GiB per GPU holds 46,832 tokens; longest context 8,192, "
     "22.9 requests of 2,048 tokens at once",
+    "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
+    "with the image pulled whole: GKE does not stream from docker.io",
     "cost: uses fp8 (quantised weights fit fewer GPUs; the guide advises it for cost)",
     "fp8: quantization: fp8 (FP8 weights, quantised while loading or in the checkpoint)",
     "fp8: vLLM quantises the linear layers while loading; the embeddings keep their precision",
@@ -82,6 +85,8 @@ PLAIN = [
     "servers.plain:",
     "fits: a KV cache of 2.79 GiB per GPU holds 6,528 tokens; longest context 6,528, "
     "3.2 requests of 2,048 tokens at once",
+    "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
+    "with the image pulled whole: GKE does not stream from docker.io",
 ]
 
 
@@ -146,7 +151,8 @@ def test_it_says_of_every_preset_what_it_does_and_nothing_of_others(recordings: 
     expected = {f"servers.{server}:": set(settings.get("presets", ())) for server, settings in servers_of(name).items()}
     notes = [log.message.split("\n  ") for log in recording_of(recordings, name).messages(Severity.INFO)]
     assert len(notes) == len(expected)
-    assert {note[0]: {line.partition(":")[0] for line in note[2:]} for note in notes} == expected
+    assert {note[0]: {line.partition(":")[0] for line in note[3:]} for note in notes} == expected
+    assert all(START.match(note[2]) for note in notes)
 
 
 def test_it_says_of_every_server_first_that_it_fits(recordings: Recordings, name: str) -> None:
