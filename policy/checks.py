@@ -23,7 +23,7 @@ def check_stack(policy: StackPolicy, resources: Sequence[Resource], settings: Se
 def check(policy: Policy, resources: Sequence[Resource], settings: Settings) -> tuple[Violation, ...]:
     """Everything that breaks a policy, sorted by resource and message, each once."""
     if isinstance(policy, StackPolicy):
-        found = set(check_stack(policy, resources, settings))
+        found = set(check_stack(policy, sorted(resources, key=lambda one: one.urn), settings))
     else:
         found = {violation for resource in resources for violation in check_resource(policy, resource, settings)}
     return tuple(sorted(found))

@@ -55,7 +55,7 @@ def _resource_policy(one: Configured) -> ResourceValidationPolicy:
 
 def _stack_policy(one: Configured) -> StackValidationPolicy:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        resources = sorted(map(_resource_of, args.resources), key=lambda resource: resource.urn)
+        resources = [_resource_of(resource) for resource in args.resources]
         for violation in check(one.policy, resources, _settings(one, args.get_config())):
             report(message_of(one.policy, violation.message), violation.urn or None)
 

@@ -119,10 +119,7 @@ def _budget(resources: Sequence[Resource], settings: BudgetSettings) -> Iterator
     if not settings.allow_unpriced:
         for share in shares:
             if share.usd_per_hour is None:
-                yield (
-                    None,
-                    f"no price is known of {share.title}, so the ceiling of {ceiling:,.0f} USD cannot be checked",
-                )
+                yield None, f"no price is known of {share.title}: the ceiling of {ceiling:,.0f} USD cannot be checked"
 
 
 GPU_BUDGET = StackPolicy(

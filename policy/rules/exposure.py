@@ -24,7 +24,7 @@ def _public(resources: Sequence[Resource], _: NoSettings) -> Iterator[tuple[str 
                     for service in _unprotected_services(resource, resources):
                         yield (
                             resource.urn,
-                            f"is a public Ingress, and its Service {service} has no BackendConfig with IAP",
+                            f"is a public Ingress, whose Service {service} has no BackendConfig with IAP",
                         )
             case "gateway.networking.k8s.io", "Gateway":
                 if _is_public_gateway(resource):
