@@ -17,6 +17,11 @@ def is_gpu_pool(resource: Resource) -> bool:
     return resource.type == NODE_POOL and bool(accelerators(resource))
 
 
+def hides_gpus(resource: Resource) -> bool:
+    """Whether it is a node pool of which is not known whether it has GPUs."""
+    return resource.type == NODE_POOL and isinstance(resource.at("nodeConfig", "guestAccelerators"), Opaque)
+
+
 def accelerators(pool: Resource) -> list[dict[str, Any]]:
     """The GPUs of each node."""
     return [fields(item) for item in items(pool.at("nodeConfig", "guestAccelerators"))]

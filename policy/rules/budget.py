@@ -9,7 +9,7 @@ from pydantic import Field
 from catalog import Catalog, load_catalog
 from planning.cost import HOURS_PER_MONTH
 from policy.model import StackPolicy
-from policy.pools import is_gpu_pool, largest_size
+from policy.pools import hides_gpus, is_gpu_pool, largest_size
 from policy.resources import Opaque, Resource, at, number
 from policy.workloads import ACCELERATOR_LABEL, GPU, containers, is_server, object_name, pod_spec, same_namespace
 from settings.base import NonEmpty, Settings
@@ -51,7 +51,7 @@ def gpu_cost(resources: Sequence[Resource], catalog: Catalog) -> list[Share]:
     their GPUs, which is the least that it costs with all replicas. What is not known yet is left out.
     """
     pools = [resource for resource in resources if is_gpu_pool(resource)]
-    if pools:
+    if pools or any(hides_gpus(resource) for resource in resources):
         return [share for pool in pools if (share := _pool_share(pool, catalog)) is not None]
     return [
         share

@@ -68,11 +68,16 @@ def _has_backend_config(service: str, ingress: Resource, resources: Sequence[Res
             if isinstance(annotation, Opaque):
                 return True
             if isinstance(annotation, str) and any(
-                f'"{object_name(config)}"' in annotation and _enabled(config.at("spec", "iap", "enabled"))
-                for config in configs
+                _is_named(config, annotation) and _enabled(config.at("spec", "iap", "enabled")) for config in configs
             ):
                 return True
     return False
+
+
+def _is_named(config: Resource, annotation: str) -> bool:
+    """Whether a Service's annotation names a BackendConfig, or may."""
+    name = object_name(config)
+    return name is None or f'"{name}"' in annotation
 
 
 def _is_public_gateway(gateway: Resource) -> bool:

@@ -31,9 +31,8 @@ def _limits(resource: Resource, _: NoSettings) -> Iterator[str]:
                 yield f"{container.title}: has no limit of {name}"
     if resource.kind not in ("Deployment", "StatefulSet"):
         return  # such as a DaemonSet that looks after GPU nodes
-    hidden = any(isinstance(container.at("resources"), Opaque) for container in found) or isinstance(
-        at(pod_spec(resource), "containers"), Opaque
-    )
+    listed = at(pod_spec(resource), "containers")
+    hidden = any(isinstance(one, Opaque) for one in (listed, *items(listed)))
     selects = at(pod_spec(resource), "nodeSelector", ACCELERATOR_LABEL)
     if isinstance(selects, str) and not hidden and not any(_gpus_asked(container) for container in found):
         yield f"its pods select nodes with {selects}, but no container has a limit of {GPU}"

@@ -55,7 +55,7 @@ def _in_environment(container: object, where: str) -> Iterator[str]:
             continue
         if isinstance(value, str) and value and not value.startswith("$("):
             yield f"{where}.env[{position}].value"
-        if at(variable, "valueFrom", "configMapKeyRef") is not None:
+        if isinstance(at(variable, "valueFrom", "configMapKeyRef"), dict):
             yield f"{where}.env[{position}].valueFrom.configMapKeyRef"
 
 

@@ -1,6 +1,7 @@
 """Which environment a stack is, and how levels and settings come together."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,7 @@ def test_each_environment_states_every_policy_and_none_is_laxer_than_the_one_bef
     for environment in ("dev", "staging", "prod"):
         assert sorted(environment_document(environment)) == [policy.name for policy in POLICIES]
         levels.append([_ORDER.index(one.level) for one in configure(environment_document(environment))])
-    assert all(
-        one <= other
-        for lower, upper in zip(levels, levels[1:], strict=False)
-        for one, other in zip(lower, upper, strict=True)
-    )
+    assert all(one <= other for lower, upper in pairwise(levels) for one, other in zip(lower, upper, strict=True))
     assert min(levels[2]) >= 1
 
 
