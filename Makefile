@@ -62,6 +62,7 @@ generate: $(VENV)/.development ## Write the JSON schema and the config reference
 	@$(BIN)/python -m settings reference > docs/configuration.md
 	@$(BIN)/python -m planning presets > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
+	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 
 benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews
 	@$(BIN)/python -m benchmarks.memory

@@ -48,7 +48,7 @@ def _resource_policy(one: Configured) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         resource = Resource(args.urn, args.resource_type, args.name, plain_properties(args.props), args.opts.protect)
         for violation in check(one.policy, [resource], _settings(one, args.get_config())):
-            report(message_of(one.policy, violation.message))
+            report(message_of(one.policy, violation.message), None)
 
     return ResourceValidationPolicy(**_described(one, validate))
 

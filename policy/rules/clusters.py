@@ -30,22 +30,29 @@ def _private_nodes(resource: Resource, _: NoSettings) -> Iterator[str]:
 
 
 def _node_identity(resource: Resource, _: NoSettings) -> Iterator[str]:
-    if resource.type == NODE_POOL:
-        where = ("nodeConfig",)
-    elif resource.type != CLUSTER:
+    where = _identity_path(resource)
+    if where is None:
         return
-    elif resource.at("enableAutopilot") in (None, False):
-        where = ("nodeConfig",)
-        if resource.at("nodeConfig") is None and resource.at("nodePools") is not None:
-            return  # its pools are written into it, each with a configuration of its own
-    else:
-        where = ("clusterAutoscaling", "autoProvisioningDefaults")
     path = ".".join(where)
     account, scopes = resource.at(*where, "serviceAccount"), resource.at(*where, "oauthScopes")
     if _is_default_account(account):
         yield f"its nodes run as the project's default service account: {path}.serviceAccount"
     if not _is_cloud_platform(scopes):
         yield f"its nodes have access scopes other than cloud-platform: {path}.oauthScopes"
+
+
+def _identity_path(resource: Resource) -> tuple[str, ...] | None:
+    """Where the identity of nodes stands; None where there is none to look at."""
+    if resource.type == NODE_POOL:
+        return ("nodeConfig",)
+    autopilot = resource.at("enableAutopilot")
+    if resource.type != CLUSTER or isinstance(autopilot, Opaque):
+        return None
+    if autopilot:
+        return ("clusterAutoscaling", "autoProvisioningDefaults")
+    if resource.at("nodeConfig") is None and resource.at("nodePools") is not None:
+        return None  # its pools are written into it, each with a configuration of its own
+    return ("nodeConfig",)
 
 
 def _is_default_account(account: Any) -> bool:

@@ -39,7 +39,7 @@ class Analyzer:
 
     def configure(self, given: Mapping[str, Any] | None = None) -> analyzer_pb2.AnalyzerInfo:
         """Hands the pack its configuration as the CLI does: its own, then what `--policy-pack-config` says."""
-        info = self.stub.GetAnalyzerInfo(empty_pb2.Empty())
+        info: analyzer_pb2.AnalyzerInfo = self.stub.GetAnalyzerInfo(empty_pb2.Empty())
         request = analyzer_pb2.ConfigureAnalyzerRequest()
         for policy in info.policies:
             config = request.policyConfig[policy.name]

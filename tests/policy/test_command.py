@@ -94,8 +94,9 @@ def test_json_has_the_violations_and_levels_can_be_changed(project: Path) -> Non
 def test_advice_alone_does_not_fail_the_command(project: Path) -> None:
     levels = project / "levels.json"
     levels.write_text('{"all": "advisory"}')
-    arguments = ["--project-dir", project, "--stack", "test", "--policy", "--policy-config", levels, "--json"]
-    result = preview_command(arguments)
+    result = preview_command(
+        ["--project-dir", project, "--stack", "test", "--policy", "--policy-config", levels, "--json"]
+    )
     assert result.returncode == 0
     policies = json.loads(result.stdout)["policies"]
     assert policies["passed"]

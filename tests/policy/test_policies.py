@@ -7,6 +7,8 @@ import pytest
 from policy.offline import check_recording
 from policy.registry import POLICIES
 from tests.policy.cases import CASES, TOKEN, Case
+from tests.support import REPOSITORY
+from tools.policy_reference import page
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -40,3 +42,7 @@ def test_each_policy_has_stacks_that_break_it_that_do_not_and_that_hide_it() -> 
 def test_the_names_are_sorted_and_no_two_are_the_same() -> None:
     names = [policy.name for policy in POLICIES]
     assert names == sorted(set(names))
+
+
+def test_the_page_about_policies_is_generated() -> None:
+    assert (REPOSITORY / "docs" / "policies.md").read_text("utf-8") == page(), "run: make generate"
