@@ -18,6 +18,6 @@ configured = configure(environment_document(environment))
 PolicyPack(
     NAME,
     policies=[*pulumi_policies(configured)],
-    initial_config=initial_config(configured),
+    initial_config={**initial_config(configured)},
     description=f"Policies for LLM inference on GKE, with the levels of {environment}",
 )

@@ -33,7 +33,7 @@ def pulumi_policies(configured: Sequence[Configured]) -> list[ResourceValidation
     ]
 
 
-def initial_config(configured: Sequence[Configured]) -> dict[str, EnforcementLevel | dict[str, Any]]:
+def initial_config(configured: Sequence[Configured]) -> dict[str, dict[str, Any]]:
     """Levels and settings of an environment; what `--policy-pack-config` says goes over them."""
     return {
         one.policy.name: {

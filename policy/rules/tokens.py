@@ -15,6 +15,7 @@ _FLAG_ALONE = re.compile(_CREDENTIAL_FLAG)
 # Where a secret is at home: the fields of the resources that hold secrets.
 _HOMES = {
     "kubernetes:core/v1:Secret": ("data", "stringData"),
+    "kubernetes:helm.sh/v3:Release": ("values", "valueYamlFiles"),
     "gcp:secretmanager/secretVersion:SecretVersion": ("secretData", "secretDataWo"),
     "gcp:secretmanager/regionalSecretVersion:RegionalSecretVersion": ("secretData",),
 }

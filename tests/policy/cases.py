@@ -388,6 +388,11 @@ CASES = (
             resource("kubernetes:core/v1:Secret", "hf", {"stringData": {"token": SECRET}}),
         ),
     ),
+    Case(
+        "token-from-secret",
+        "a chart's values, which Helm keeps in a Secret",
+        (resource("kubernetes:helm.sh/v3:Release", "chart", {"chart": "router", "values": {"key": SECRET}}),),
+    ),
     Case("token-from-secret", "a reference", (with_container(args=["--api-key", "$(API_KEY)", "--api-key=$(KEY)"]),)),
     Case("token-from-secret", "unknown", (environment({"name": "HF_TOKEN", "value": UNKNOWN}),)),
     # deletion-protection
@@ -464,7 +469,14 @@ CASES = (
         ),
     ),
     Case("node-identity", "own", (cluster(), pool(), resource(CLUSTER, "auto", AUTOPILOT))),
-    Case("node-identity", "unknown", (pool({"serviceAccount": UNKNOWN, "oauthScopes": UNKNOWN}),)),
+    Case(
+        "node-identity",
+        "unknown",
+        (
+            pool({"serviceAccount": UNKNOWN, "oauthScopes": UNKNOWN}),
+            resource(CLUSTER, "cluster", {**AUTOPILOT, "enableAutopilot": UNKNOWN, "clusterAutoscaling": None}),
+        ),
+    ),
     # basic-roles
     Case("basic-roles", "editor", (iam("roles/editor"),), (("grant", "grants the basic role roles/editor"),)),
     Case("basic-roles", "narrow", (iam("roles/artifactregistry.reader"),)),

@@ -5,9 +5,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from policy.configuration import configure, environment_document, environment_of, environments, read_document
+from policy.pack import initial_config, pulumi_policies
 from policy.registry import POLICIES
 from policy.rules.budget import BudgetSettings
 from settings.findings import Refusal
@@ -121,3 +123,18 @@ def test_the_files_are_plain_json() -> None:
     for environment in environments():
         document = environment_document(environment)
         assert document == json.loads(json.dumps(document))
+
+
+def test_the_files_fit_the_schemas_that_the_pulumi_cli_validates_them_by() -> None:
+    for environment in environments():
+        configured = configure(environment_document(environment))
+        stated = initial_config(configured)
+        for one in pulumi_policies(configured):
+            assert stated[one.name]["enforcementLevel"] is one.enforcement_level
+            settings = {key: value for key, value in stated[one.name].items() if key != "enforcementLevel"}
+            if one.config_schema is None:
+                assert not settings
+                continue
+            schema = {"properties": one.config_schema.properties, "required": one.config_schema.required}
+            jsonschema.Draft7Validator.check_schema(schema)
+            jsonschema.validate(settings, schema, jsonschema.Draft7Validator)
