@@ -20,7 +20,8 @@ _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("core", "Pod"): (),
     ("core", "ReplicationController"): _TEMPLATE,
 }
-_SERVER_KINDS = ("Deployment", "StatefulSet")
+SERVER_KINDS = ("Deployment", "StatefulSet")
+"""Workloads that keep their pods running."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ def pod_spec(resource: Resource) -> Any:
     return at(pod_template(resource), "spec")
 
 
+def pod_spec_path(resource: Resource) -> str:
+    """The property path of that spec; empty where there is none."""
+    path = _TEMPLATES.get((resource.group, resource.kind))
+    return "" if path is None else ".".join((*path, "spec"))
+
+
 def containers(resource: Resource) -> Iterator[Container]:
     """The containers of a workload, init containers first."""
     spec = pod_spec(resource)
@@ -71,7 +78,7 @@ def containers(resource: Resource) -> Iterator[Container]:
 
 def is_server(resource: Resource) -> bool:
     """Whether it keeps pods with GPUs running."""
-    return resource.kind in _SERVER_KINDS and any(container.wants_gpu for container in containers(resource))
+    return resource.kind in SERVER_KINDS and any(container.wants_gpu for container in containers(resource))
 
 
 def labels_of(value: Any) -> dict[str, Any]:

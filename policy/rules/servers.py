@@ -8,6 +8,7 @@ from policy.resources import Opaque, Resource, at, fields, items, number
 from policy.workloads import (
     ACCELERATOR_LABEL,
     GPU,
+    SERVER_KINDS,
     containers,
     is_server,
     is_workload,
@@ -29,7 +30,7 @@ def _limits(resource: Resource, _: NoSettings) -> Iterator[str]:
         for name in (GPU, "memory"):
             if at(limits, name) is None:
                 yield f"{container.title}: has no limit of {name}"
-    if resource.kind not in ("Deployment", "StatefulSet"):
+    if resource.kind not in SERVER_KINDS:
         return  # such as a DaemonSet that looks after GPU nodes
     listed = at(pod_spec(resource), "containers")
     hidden = any(isinstance(one, Opaque) for one in (listed, *items(listed)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from policy.model import NoSettings, ResourcePolicy
 from policy.resources import Opaque, Resource, at, items, texts
-from policy.workloads import containers, pod_spec
+from policy.workloads import pod_spec, pod_spec_path
 from settings.findings import masked
 
 _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|PASSWORD|SECRET)$")
@@ -40,10 +40,10 @@ def _is_credential(text: str | Opaque, resource: Resource) -> bool:
 
 def _in_containers(resource: Resource) -> Iterator[str]:
     """Paths of what is a credential by its name: an environment variable or a flag."""
-    prefix = _prefix(resource)
+    path = pod_spec_path(resource)
     for part in ("initContainers", "containers"):
         for index, container in enumerate(items(at(pod_spec(resource), part))):
-            where = f"{prefix}{part}[{index}]"
+            where = f"{path}.{part}[{index}]"
             yield from _in_environment(container, where)
             for field in ("args", "command"):
                 yield from _in_words(at(container, field), f"{where}.{field}")
@@ -70,15 +70,6 @@ def _in_words(words: object, where: str) -> Iterator[str]:
             yield f"{where}[{position}]"
         elif _FLAG_ALONE.fullmatch(word) and isinstance(following, str) and not following.startswith(("$(", "-")):
             yield f"{where}[{position + 1}]"
-
-
-def _prefix(resource: Resource) -> str:
-    """The path of the pod's spec, up to the names of its lists."""
-    if next(containers(resource), None) is None:
-        return ""
-    if resource.kind == "Pod":
-        return "spec."
-    return "spec.jobTemplate.spec.template.spec." if resource.kind == "CronJob" else "spec.template.spec."
 
 
 TOKEN_FROM_SECRET = ResourcePolicy(
