@@ -10,9 +10,9 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := __main__.py benchmarks catalog components planning preview settings stack_files tests tools
+SOURCES := __main__.py benchmarks catalog components planning policy preview settings stack_files tests tools
 
-.PHONY: help preview plan test test-servers lint typecheck check format generate benchmark lock clean
+.PHONY: help preview policy plan test test-servers lint typecheck check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files
 	@$(BIN)/python -m preview --stack $(STACK) $(if $(OUT),--out $(OUT))
+
+policy: $(VENV)/.runtime ## Check the policies of STACK's environment on an offline preview
+	@$(BIN)/python -m preview --stack $(STACK) --policy
 
 plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, machine, start, cost
 	@$(BIN)/python -m planning --stack $(STACK)
@@ -57,11 +60,12 @@ format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-generate: $(VENV)/.development ## Write the JSON schema and the config reference anew
+generate: $(VENV)/.development ## Write the JSON schema and the generated pages anew
 	@$(BIN)/python -m settings schema > schemas/stack.schema.json
 	@$(BIN)/python -m settings reference > docs/configuration.md
 	@$(BIN)/python -m planning presets > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
+	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 
 benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews
 	@$(BIN)/python -m benchmarks.memory

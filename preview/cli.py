@@ -1,4 +1,4 @@
-"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json]`."""
+"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json] [--policy]`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from preview.errors import OutputError, ProgramError
-from stack_files.errors import CommandError, UsageError
+from stack_files.errors import CommandError, ConfigError, UsageError
 from stack_files.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from policy.offline import Report
     from preview.masking import Vault
     from preview.recording import Recording
 
 EXIT_FINE = 0
 EXIT_WRONG = 1
-"""The configuration or the program is wrong, or the results could not be written."""
+"""The configuration or the program is wrong, a mandatory policy is violated, or the results could not be written."""
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
@@ -29,11 +30,14 @@ _DEFAULT_TIMEOUT = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code. On failure stdout stays empty and nothing is written."""
+    """Runs the command and returns its exit code.
+
+    On failure stdout stays empty and nothing is written; a violated policy is a result, not a failure.
+    """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        _preview(options)
+        passed = _preview(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -50,14 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_WRONG
-    return EXIT_FINE
+    return EXIT_FINE if passed else EXIT_WRONG
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preview",
         description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
-        epilog="Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
+        epilog="Exit codes: 0 fine, 1 the configuration or the program is wrong or a mandatory policy is "
+        "violated, 2 usage.",
         allow_abbrev=False,
     )
     parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")
@@ -71,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", type=Path, help="write resources.json and manifests/ into this directory"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    parser.add_argument("--policy", action="store_true", help="check the policies of the stack's environment too")
+    parser.add_argument(
+        "--policy-config",
+        metavar="FILE",
+        type=Path,
+        help="levels and settings over the environment's, as for pulumi's --policy-pack-config; implies --policy",
+    )
     parser.add_argument(
         "--project-dir",
         metavar="DIR",
@@ -87,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preview(options: argparse.Namespace) -> None:
+def _preview(options: argparse.Namespace) -> bool:
+    """Whether no mandatory policy is violated, as far as policies were asked for."""
     if options.stack is None and options.config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     from preview.run import record
@@ -97,13 +110,31 @@ def _preview(options: argparse.Namespace) -> None:
     if directory is None:
         directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent)
     recording = record(directory, options.stack, options.config_file, timeout=options.timeout)
-    _deliver(recording, options)
+    report = _check(recording, directory, options) if options.policy or options.policy_config else None
+    _deliver(recording, report, options)
+    return report is None or report.passed
 
 
-def _deliver(recording: Recording, options: argparse.Namespace) -> None:
+def _check(recording: Recording, directory: Path, options: argparse.Namespace) -> Report:
+    from policy.configuration import ENVIRONMENT_KEY
+    from policy.offline import check_recording
+    from settings.findings import Refusal
+    from stack_files.project import load_project, load_stack
+
+    config = load_stack(load_project(directory), options.stack, options.config_file)
+    try:
+        return check_recording(recording, config.values.get(ENVIRONMENT_KEY), options.policy_config)
+    except Refusal as refusal:
+        raise ConfigError("\n".join(map(str, refusal.problems))) from None
+
+
+def _deliver(recording: Recording, report: Report | None, options: argparse.Namespace) -> None:
     from preview.manifests import manifests_of
     from preview.render import Style, render_document, render_text
     from preview.write import to_json, write_preview
+
+    if report is not None:
+        from policy.offline import report_text
 
     vault = recording.vault
     manifests = manifests_of(recording)
@@ -116,11 +147,17 @@ def _deliver(recording: Recording, options: argparse.Namespace) -> None:
         files = tuple(str(options.out / path) for path in written)
     _show_output(recording, sys.stderr if options.json else sys.stdout)
     if options.json:
-        text = to_json(vault.mask_value(render_document(recording, files=files)))
+        document = render_document(recording, files=files)
+        if report is not None:
+            document["policies"] = report.as_dict()
+        text = to_json(vault.mask_value(document))
         _assert_clean(vault, text)
     else:
         style = Style(colour=_wants_colour(), ascii_only=not _shows("├×"))
-        text = vault.mask(render_text(recording, manifests=manifests, files=files, style=style))
+        text = render_text(recording, manifests=manifests, files=files, style=style)
+        if report is not None:
+            text += f"\n{report_text(report)}"
+        text = vault.mask(text)
     _print(text)
 
 

@@ -3,8 +3,9 @@
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -13,6 +14,8 @@ from pydantic_core import ErrorDetails
 from settings.findings import TOKEN_PATTERN, Finding, Refusal
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
+
+M = TypeVar("M", bound=BaseModel)
 
 _TYPES = {
     "string_type": "text",
@@ -41,12 +44,23 @@ def parse_settings(raw: Mapping[str, Any]) -> StackSettings:
     leaked = list(tokens_in(raw))
     if leaked:
         raise Refusal(leaked)
+    return parse_model(StackSettings, raw)
+
+
+def parse_model(model: type[M], raw: Mapping[str, Any], path: str = "") -> M:
+    """One model from raw values, as YAML or JSON would hold them; `path` is where they stand.
+
+    Raises:
+        Refusal: with every problem of `raw`. No value is echoed.
+
+    """
     try:
-        document = json.dumps(_with_text_keys(raw), default=str)
-        return StackSettings.model_validate_json(document, by_alias=True, by_name=False)
+        return model.model_validate_json(json.dumps(_with_text_keys(raw), default=str), by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise Refusal(_finding(StackSettings, raw, detail) for detail in details) from None
+        problems = [_finding(model, raw, detail) for detail in details]
+        prefix = f"{path}." if path else ""
+        raise Refusal(replace(one, path=f"{prefix}{one.path}") for one in problems) from None
 
 
 def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:

@@ -1,0 +1,31 @@
+"""All policies, sorted by name."""
+
+from policy.model import Policy
+from policy.rules.allowed import ALLOWED_GPUS, ALLOWED_REGIONS, REQUIRED_LABELS
+from policy.rules.budget import GPU_BUDGET
+from policy.rules.clusters import BASIC_ROLES, DELETION_PROTECTION, GPU_POOL_MAXIMUM, NODE_IDENTITY, PRIVATE_NODES
+from policy.rules.exposure import AUTHENTICATED_ENTRY
+from policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
+from policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
+from policy.rules.tokens import TOKEN_FROM_SECRET
+
+POLICIES: tuple[Policy, ...] = (
+    ALLOWED_GPUS,
+    ALLOWED_REGIONS,
+    AUTHENTICATED_ENTRY,
+    BASIC_ROLES,
+    DELETION_PROTECTION,
+    DISRUPTION_BUDGETS,
+    GPU_BUDGET,
+    GPU_LIMITS,
+    GPU_POOL_MAXIMUM,
+    IMAGE_DIGESTS,
+    NODE_IDENTITY,
+    PINNED_IMAGES,
+    PRIVATE_NODES,
+    PROBES,
+    REQUIRED_LABELS,
+    SERVER_IDENTITY,
+    TOKEN_FROM_SECRET,
+)
+"""Every policy that is checked; one that is added here gets a level in each file of `config/`."""
