@@ -17,6 +17,7 @@ from tests.support import (
     STACKS,
     Recordings,
     Shared,
+    effective_of,
     of_type,
     preview_command,
 )
@@ -97,8 +98,7 @@ def file_of(name: str) -> Path:
 
 
 def servers_of(name: str) -> dict[str, dict[str, Any]]:
-    document = yaml.safe_load(file_of(name).read_text(encoding="utf-8"))
-    servers: dict[str, dict[str, Any]] = document["config"]["gke-llm-inference:servers"]
+    servers: dict[str, dict[str, Any]] = effective_of(file_of(name))["servers"]
     return servers
 
 

@@ -32,7 +32,7 @@ DRIFTED = {
     ],
     "changeSummary": {"same": 20, "update": 1, "delete": 1},
 }
-CLEAN = {"steps": DRIFTED["steps"][:1], "changeSummary": {"same": 22}}
+CLEAN = {"steps": [], "changeSummary": {"same": 22}}
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_without_drift_and_issue_nothing_is_written(github: FakeGitHub) -> None:
 
 def test_a_huge_drift_stays_bounded_and_names_cannot_break_out(github: FakeGitHub) -> None:
     names = ["!`@all\n# hi", *map(str, range(500))]
-    properties = {str(number): {} for number in range(50)}
+    properties: dict[str, Any] = {str(number): {} for number in range(50)}
     steps = [{"op": "update", "urn": urn("a:b:C", name), "detailedDiff": properties} for name in names]
     report(github.github(), "prod", drift_of({"steps": steps, "changeSummary": {"update": 501}}), URL)
     body = github.writes[0][2]["body"]
