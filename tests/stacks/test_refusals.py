@@ -67,7 +67,11 @@ config:
     qwen: {{{OPEN}}}
 """
 
-EMPTY = f"{CLUSTER}  gke-llm-inference:servers: {{}}\n"
+EMPTY = """\
+config:
+  gke-llm-inference:cluster: {mode: existing, kubeconfigContext: kind-llm}
+  gke-llm-inference:servers: {}
+"""
 NOT_YAML = f"{CLUSTER}  gke-llm-inference:servers: {{qwen: [}}\n"
 TWICE = f"{CLUSTER}  gke-llm-inference:servers:\n    qwen: {{{OPEN}}}\n    qwen: {{{OPEN}}}\n"
 TEXTS = {
@@ -195,8 +199,8 @@ def test_a_region_without_the_gpu_is_refused_with_the_regions_that_have_it(share
     assert "us-central1" in result.stderr
 
 
-def test_a_stack_without_servers_is_refused(shared: Shared) -> None:
-    assert [line.partition(": ")[0] for line in refused(shared, "empty").problems] == ["servers"]
+def test_a_stack_that_makes_nothing_is_refused(shared: Shared) -> None:
+    assert [line.partition(": ")[0] for line in refused(shared, "empty").problems] == ["configuration"]
 
 
 def test_a_cluster_in_google_cloud_without_a_project_is_refused(shared: Shared) -> None:
