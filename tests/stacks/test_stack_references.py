@@ -108,7 +108,7 @@ def _without_secrets(value: Any) -> Any:
 
 
 def test_a_stack_may_add_pools_of_its_own_to_the_other_stacks_cluster() -> None:
-    more = {"gcp:project": "my-project", "nodePools": {"l4": {}}}
+    more: dict[str, Any] = {"gcp:project": "my-project", "nodePools": {"l4": {}}}
     deployment = team({**REFERENCE, "location": "us-central1"}, **more)
     assert deployment.code == 0, deployment.logged
     pool = deployment.registered(NODE_POOL)["l4"]
