@@ -10,12 +10,14 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
+ACTIONLINT := v1.7.12
 SOURCES := __main__.py benchmarks catalog components planning policy preview settings stack_files tests tools
 
-.PHONY: help preview policy plan test test-servers lint typecheck check format generate benchmark lock clean
+.PHONY: help preview policy plan test test-servers lint lint-workflows typecheck compare-security check format generate \
+  benchmark lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What a preview needs; the stamp holds the lock's place in time.
 $(VENV)/.runtime: requirements.txt
@@ -53,6 +55,14 @@ lint: $(VENV)/.development ## Check style and formatting
 
 typecheck: $(VENV)/.development ## Check types, strictly
 	@$(BIN)/mypy
+
+lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, and with actionlint where Go is installed
+	@$(BIN)/zizmor --offline --quiet --no-progress .github
+	@if command -v go > /dev/null; then go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT); \
+	else echo "actionlint was left out: it needs Go" >&2; fi
+
+compare-security: $(VENV)/.runtime ## Check that prod is never weaker than staging
+	@$(BIN)/python -m settings security --stack prod --at-least staging
 
 check: lint typecheck test ## Everything that must hold
 

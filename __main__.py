@@ -16,10 +16,14 @@ from components import (
 )
 from planning import StackIdentity, plan_stack
 from settings import Refusal
-from settings.pulumi_config import read_settings, read_token
+from settings.pulumi_config import read_configuration, read_token
 
 try:
-    settings = read_settings()
+    configuration = read_configuration()
+except Refusal as refusal:
+    raise pulumi.RunError(str(refusal)) from None
+settings, origins = configuration.settings, configuration.origins
+try:
     token = read_token(settings)
     plan = plan_stack(
         settings,
@@ -30,10 +34,10 @@ try:
         ),
     )
 except Refusal as refusal:
-    raise pulumi.RunError(str(refusal)) from None
+    raise pulumi.RunError(str(origins.located(refusal))) from None
 
 for warning in plan.warnings:
-    pulumi.log.warn(str(warning))
+    pulumi.log.warn(str(origins.located_finding(warning)))
 for planned in plan.servers:
     pulumi.log.info("\n  ".join([f"servers.{planned.key}:", *planned.remarks]))
 
@@ -85,6 +89,7 @@ servers = {
 
 pulumi.export("clusterName", cluster.cluster_name)
 pulumi.export("kubeconfig", cluster.kubeconfig)
+pulumi.export("nodeServiceAccount", cluster.node_service_account)
 pulumi.export("namespace", plan.namespace)
 pulumi.export("servers", {name: server.url for name, server in servers.items()})
 

@@ -34,9 +34,9 @@ class GkeCluster(pulumi.ComponentResource):
     cluster_name: pulumi.Output[str]
     """Name in Google Cloud, or the kubeconfig's context."""
     location: str | None
-    """Region or zone; None for a kubeconfig context."""
+    """Region or zone; None for a kubeconfig context, and for another stack's cluster unless settings name it."""
     kubeconfig: pulumi.Output[str] | None
-    """Kubeconfig without credentials; None for a kubeconfig context."""
+    """Kubeconfig without credentials, or another stack's as a secret; None for a kubeconfig context."""
     provider: kubernetes.Provider
     """Kubernetes provider; pass it to the components that run on the cluster."""
     node_service_account: pulumi.Output[str] | None
@@ -56,6 +56,8 @@ class GkeCluster(pulumi.ComponentResource):
             case ExistingCluster(kubeconfig_context=str() as context):
                 self.cluster_name = pulumi.Output.from_input(context)
                 self.provider = self._kubernetes_provider(context=context, cluster_identifier=context)
+            case ExistingCluster(stack_reference=str() as reference, node_service_account=email):
+                self._use_other_stack(reference, email, plan)
             case ExistingCluster(node_service_account=email):
                 self.node_service_account = pulumi.Output.from_input(email) if email else None
                 found = gcp.container.Cluster.get(
@@ -120,6 +122,21 @@ class GkeCluster(pulumi.ComponentResource):
         self._use(cluster, plan)
         if isinstance(settings, StandardCluster):
             self.before_gpu_pools = [self._system_pool(settings, cluster, plan, identity.email)]
+
+    def _use_other_stack(self, reference: str, node_service_account: str | None, plan: ClusterPlan) -> None:
+        owner = pulumi.StackReference(
+            f"{self._prefix}-owner", stack_name=reference, opts=pulumi.ResourceOptions(parent=self)
+        )
+        self.cluster_name = _exported(owner, reference, "clusterName")
+        # This project's kubeconfigs hold no credential, but another program's may.
+        self.kubeconfig = pulumi.Output.secret(_exported(owner, reference, "kubeconfig"))
+        if node_service_account:
+            self.node_service_account = pulumi.Output.from_input(node_service_account)
+        elif plan.location is not None:  # which node pools need, and they alone
+            self.node_service_account = _exported(owner, reference, "nodeServiceAccount")
+        self.provider = self._kubernetes_provider(
+            kubeconfig=self.kubeconfig, cluster_identifier=pulumi.Output.concat(reference, "/", self.cluster_name)
+        )
 
     def _use(self, cluster: gcp.container.Cluster, plan: ClusterPlan) -> None:
         self.cluster_name = cluster.name
@@ -282,6 +299,17 @@ def _recurring_window(maintenance: Maintenance) -> gcp.container.ClusterMaintena
         end_time=f"2026-01-{end_day:02d}T{end_hours % 24:02d}:{minutes:02d}:00Z",
         recurrence=f"FREQ=WEEKLY;BYDAY={','.join(days)}",
     )
+
+
+def _exported(owner: pulumi.StackReference, reference: str, name: str) -> pulumi.Output[str]:
+    """An output of another stack; the deployment fails where that stack does not export it."""
+
+    def found(value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"cluster.stackReference: stack {reference} exports no {name}")
+        return value
+
+    return owner.get_output(name).apply(found)
 
 
 def _required(value: str | None) -> str:

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from catalog import load_catalog
@@ -20,7 +20,7 @@ from planning.models_report import model_rows, models_text
 from planning.report import stack_document, stack_text
 from planning.stack import StackIdentity, plan_stack
 from settings import Refusal, suggestion
-from settings.stack_config import settings_of
+from settings.stack_config import configuration_of
 from stack_files.errors import CommandError
 from stack_files.project import find_project_directory, load_project, load_stack
 
@@ -61,7 +61,8 @@ def _plan(options: argparse.Namespace) -> int:
     catalog = load_catalog()
     project = load_project(find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent))
     stack = load_stack(project, options.stack, options.config_file)
-    settings = settings_of(stack.values, stack.secret_keys, project.name, project.directory)
+    configuration = configuration_of(stack.values, stack.secret_keys, project.name, project.directory, file=stack.file)
+    settings = configuration.settings
     if options.server is not None and options.server not in settings.servers:
         raise CommandError(f"--server {options.server}: {suggestion(options.server, settings.servers)}")
     allowed = settings.model_copy(
@@ -72,13 +73,21 @@ def _plan(options: argparse.Namespace) -> int:
         }
     )
     identity = StackIdentity(project=project.name, stack=stack.stack, gcp_project=stack.values.get("gcp:project"))
-    plan = plan_stack(allowed, identity, catalog)
+    origins = configuration.origins
+    try:
+        plan = plan_stack(allowed, identity, catalog)
+    except Refusal as refusal:
+        raise origins.located(refusal) from None
+    plan = replace(plan, warnings=tuple(map(origins.located_finding, plan.warnings)))
     if options.json:
         sys.stdout.write(json.dumps(stack_document(plan, catalog, options.server), indent=2) + "\n")
     else:
         sys.stdout.write(stack_text(plan, catalog, options.server))
     # What the stack itself would be refused for.
-    plan_stack(settings, identity, catalog)
+    try:
+        plan_stack(settings, identity, catalog)
+    except Refusal as refusal:
+        raise origins.located(refusal) from None
     return 0
 
 

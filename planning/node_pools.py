@@ -62,6 +62,15 @@ def _misplaced(pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan) -> l
             )
         ]
     if isinstance(cluster.settings, ExistingCluster) and cluster.location is None:
+        if cluster.settings.stack_reference is not None:
+            return [
+                Finding(
+                    "nodePools",
+                    "need the cluster's location",
+                    "zones and machines are planned before the other stack's outputs are read",
+                    "add cluster.location, or leave node pools to the stack that owns the cluster",
+                )
+            ]
         return [
             Finding(
                 "nodePools",

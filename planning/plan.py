@@ -27,9 +27,9 @@ class ClusterPlan:
 
     Attributes:
         settings: what was asked for, checked.
-        name: name in Google Cloud; None for a kubeconfig context.
+        name: name in Google Cloud; None for another stack's cluster and a kubeconfig context.
         project: Google Cloud project; None for a kubeconfig context.
-        location: region or zone; None for a kubeconfig context.
+        location: region or zone; None for a kubeconfig context, and for another stack's cluster unless stated.
         service_account_id: id of the nodes' service account, for a cluster that is made.
         region: region of `location`.
 

@@ -65,6 +65,7 @@ _FEATURE_NAMES = frozenset(
 )
 
 _KUBERNETES_SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
+_STACK_REFERENCE = "pulumi:pulumi:StackReference"
 _SECRET_FIELDS = ("data", "stringData")
 
 _EMPTY = empty_pb2.Empty()
@@ -205,7 +206,9 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
             provider = parent_goal.providers.get(package_of(request.type) or "", "")
         recorder.log(
             Severity.WARNING,
-            f"a preview without a cloud cannot read the existing resource '{request.name}' "
+            f"a preview without a cloud cannot read the stack {request.id}; its outputs are unknown"
+            if request.type == _STACK_REFERENCE
+            else f"a preview without a cloud cannot read the existing resource '{request.name}' "
             f"({request.type}); what it would return is unknown",
             urn,
         )

@@ -1,21 +1,91 @@
-"""`python -m settings schema | reference`: prints the JSON schema of stack files or the config reference."""
+"""What the settings say, without Pulumi.
+
+`python -m settings effective --stack NAME [--origin] [--json]` prints a stack's settings as they take effect,
+`python -m settings security --stack NAME --at-least OTHER` checks that one stack is never weaker than another,
+`python -m settings schema` prints the JSON schema of stack files, `python -m settings reference` the config reference.
+"""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+from settings.effective import effective_origins, effective_settings, effective_yaml, origins_text
+from settings.findings import Finding, Refusal
 from settings.reference import markdown_reference, stack_schema
+from settings.security import weaker_settings
+from settings.stack_config import StackConfiguration, configuration_of
+from stack_files.errors import CommandError, UsageError
+from stack_files.project import find_project_directory, load_project, load_stack
 
 
-def main() -> None:
-    """Print what is asked for on standard output."""
-    parser = argparse.ArgumentParser(prog="python -m settings", description=__doc__)
-    parser.add_argument("what", choices=["schema", "reference"])
-    if parser.parse_args().what == "schema":
-        sys.stdout.write(json.dumps(stack_schema(), indent=2) + "\n")
-    else:
-        sys.stdout.write(markdown_reference())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 fine, 1 the configuration is wrong or weaker, 2 usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "schema":
+                sys.stdout.write(json.dumps(stack_schema(), indent=2) + "\n")
+            case "reference":
+                sys.stdout.write(markdown_reference())
+            case "effective":
+                sys.stdout.write(_effective(options))
+            case _:
+                return _security(options)
+    except (Refusal, CommandError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _effective(options: argparse.Namespace) -> str:
+    configuration = _configuration(options.stack, options.config_file)
+    if options.json:
+        document = effective_origins(configuration) if options.origin else effective_settings(configuration)
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return origins_text(configuration) if options.origin else effective_yaml(configuration)
+
+
+def _security(options: argparse.Namespace) -> int:
+    stack, than = options.stack, options.at_least
+    configuration, reference = _configuration(stack), _configuration(than)
+    found = weaker_settings(configuration.settings, name=stack, than=reference.settings, than_name=than)
+    if not found:
+        print(f"{stack} is at least as strong as {than} in every security setting")
+        return 0
+    count = len(found)
+    print(f"error: {stack} is weaker than {than} in {count} setting{'s' if count != 1 else ''}:", file=sys.stderr)
+    for finding in found:
+        located: Finding = configuration.origins.located_finding(finding)
+        print(located, file=sys.stderr)
+    return 1
+
+
+def _configuration(name: str | None, config_file: Path | None = None) -> StackConfiguration:
+    project = load_project(find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent))
+    stack = load_stack(project, name, config_file)
+    try:
+        return configuration_of(stack.values, stack.secret_keys, project.name, project.directory, file=stack.file)
+    except Refusal as refusal:
+        raise CommandError(f"{stack.file}: {refusal}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m settings", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    effective = commands.add_parser("effective", help="a stack's settings as they take effect, with all defaults")
+    effective.add_argument("--stack", metavar="NAME", help="the stack (reads Pulumi.NAME.yaml)")
+    effective.add_argument("--config-file", metavar="PATH", type=Path, help="a stack's file anywhere")
+    effective.add_argument("--origin", action="store_true", help="say for each value which file it is from")
+    effective.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    security = commands.add_parser("security", help="check that a stack is never weaker than another")
+    security.add_argument("--stack", metavar="NAME", required=True, help="the stack that must be strong, such as prod")
+    security.add_argument("--at-least", metavar="OTHER", required=True, help="the stack it is held against")
+    commands.add_parser("schema", help="the JSON schema of stack files and base files")
+    commands.add_parser("reference", help="the config reference in Markdown")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

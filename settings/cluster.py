@@ -22,6 +22,7 @@ ClusterName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,38}[
 ServiceAccountEmail = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$", max_length=320)
 ]
+StackName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){2}$")]
 Weekday = Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
 
@@ -166,7 +167,7 @@ class StandardCluster(_CreatedCluster):
 
 
 class ExistingCluster(Settings):
-    """A cluster that exists already: a GKE cluster by name and location, or a context of a kubeconfig."""
+    """A cluster that exists already: a GKE cluster by name and location, one of another stack, or a kubeconfig's."""
 
     mode: Literal["existing"]
     """The cluster is there already."""
@@ -174,21 +175,25 @@ class ExistingCluster(Settings):
     """How its nodes come about, which decides what a pod may ask for."""
     name: NonEmpty | None = None
     """Name of a GKE cluster in the project."""
+    stack_reference: StackName | None = None
+    """Stack that made the cluster, as organization/project/stack; its outputs clusterName and kubeconfig are used."""
     location: Location | None = None
-    """Its region or zone."""
+    """Its region or zone; with stackReference only where nodePools need it."""
     node_service_account: ServiceAccountEmail | None = None
-    """Email of the service account that nodes of nodePools run as."""
+    """Email of the service account that nodes of nodePools run as; with stackReference, the other stack's if absent."""
     kubeconfig_context: NonEmpty | None = None
     """A context of the kubeconfig that the machine running Pulumi uses."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ExistingCluster":
-        by_name = self.name is not None or self.location is not None
-        if by_name == (self.kubeconfig_context is not None):
+        by_reference = self.stack_reference is not None
+        by_name = self.name is not None or (self.location is not None and not by_reference)
+        ways = [by_name, by_reference, self.kubeconfig_context is not None]
+        if sum(ways) != 1:
             raise refused(
-                "names " + ("two clusters" if by_name else "no cluster"),
-                "an existing cluster is found either in Google Cloud or in a kubeconfig",
-                "give name and location, or kubeconfigContext alone",
+                "names " + ("two clusters" if any(ways) else "no cluster"),
+                "an existing cluster is found in Google Cloud, by another stack's outputs or in a kubeconfig",
+                "give name and location, or stackReference, or kubeconfigContext alone",
             )
         if by_name and (self.name is None or self.location is None):
             raise refused(
@@ -196,7 +201,7 @@ class ExistingCluster(Settings):
                 "a GKE cluster is identified by both",
                 "give name and location",
             )
-        if self.node_service_account is not None and (self.name is None or self.profile == "autopilot"):
+        if self.node_service_account is not None and (self.location is None or self.profile == "autopilot"):
             raise refused(
                 "has a nodeServiceAccount that nothing uses",
                 "it is for nodes of nodePools, which such a cluster cannot have here",

@@ -24,6 +24,7 @@ class Finding:
         what: what is wrong, without echoing the value where it could be secret.
         why: why it cannot work, or what is at risk.
         fix: the cheapest change that works.
+        file: the file or files that the value came from, where there is more than the stack's own.
 
     """
 
@@ -31,6 +32,7 @@ class Finding:
     what: str
     why: str
     fix: str
+    file: str = ""
 
     def __post_init__(self) -> None:
         # A token that was pasted into the wrong place must not come back in the message about it.
@@ -38,7 +40,7 @@ class Finding:
             object.__setattr__(self, field.name, masked(getattr(self, field.name)))
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.what}"]
+        lines = [f"{self.path} ({self.file}): {self.what}" if self.file else f"{self.path}: {self.what}"]
         if self.why:
             lines.append(f"  why: {self.why}")
         if self.fix:

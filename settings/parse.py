@@ -4,16 +4,18 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
 from settings.findings import TOKEN_PATTERN, Finding, Refusal
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,7 +57,7 @@ def parse_model(model: type[M], raw: Mapping[str, Any], path: str = "") -> M:
 
     """
     try:
-        return model.model_validate_json(json.dumps(_with_text_keys(raw), default=str), by_alias=True, by_name=False)
+        return model.model_validate_json(json.dumps(with_text_keys(raw), default=str), by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         problems = [_finding(model, raw, detail) for detail in details]
@@ -82,12 +84,12 @@ def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
         )
 
 
-def _with_text_keys(value: Any) -> Any:
+def with_text_keys(value: Any) -> Any:
     """`value` with every key as text: YAML reads some names as dates or numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _with_text_keys(item) for key, item in value.items()}
+        return {str(key): with_text_keys(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_text_keys(item) for item in value]
+        return [with_text_keys(item) for item in value]
     return value
 
 
@@ -186,9 +188,9 @@ class _Location:
         return text or "configuration"
 
     def enter(self, element: str | int) -> None:
-        annotation = _unwrapped(self._annotation)
-        if _is_union(annotation):
-            member = _tagged(annotation).get(str(element))
+        annotation = unwrapped(self._annotation)
+        if is_union(annotation):
+            member = tagged(annotation).get(str(element))
             if member is not None:
                 self._annotation = member
                 return
@@ -201,7 +203,7 @@ class _Location:
         self._parent = None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             self._parent = annotation
-            self._field = _fields(annotation).get(str(element))
+            self._field = fields_of(annotation).get(str(element))
             self._annotation = self._field.annotation if self._field else None
             if self._field is not None and self._field.discriminator is not None:
                 self._annotation = Annotated[self._annotation, self._field]
@@ -213,7 +215,7 @@ class _Location:
             self._annotation = None
 
     def sibling_keys(self) -> list[str]:
-        return list(_fields(self._parent)) if self._parent else []
+        return list(fields_of(self._parent)) if self._parent else []
 
     def help(self, verb: str) -> str:
         """What the field is for, as its documentation's first sentence says."""
@@ -222,62 +224,16 @@ class _Location:
         return f"{verb}: {self._field.description.splitlines()[0]}"
 
     def discriminator(self) -> str:
-        members = list(_tagged(_unwrapped(self._annotation)).values())
-        names = [_discriminator_of(members[0], other) for other in members[1:]]
-        return names[0] if names else ""
+        return discriminator_of(self._annotation)
 
     def tags(self) -> list[str]:
-        return list(_tagged(_unwrapped(self._annotation)))
+        return list(tagged(unwrapped(self._annotation)))
 
     def holds_model(self) -> bool:
         """Whether a model, or one of several, is expected here."""
-        annotation = _unwrapped(self._annotation)
-        return bool(_tagged(annotation)) or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+        annotation = unwrapped(self._annotation)
+        return bool(tagged(annotation)) or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
 
     def choices(self) -> list[str]:
-        annotation = _unwrapped(self._annotation)
+        annotation = unwrapped(self._annotation)
         return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
-
-
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _unwrapped(annotation: Any) -> Any:
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif _is_union(annotation) and NoneType in get_args(annotation):
-            rest = tuple(member for member in get_args(annotation) if member is not NoneType)
-            annotation = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007 built from a tuple
-        else:
-            return annotation
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, UnionType)
-
-
-def _tagged(annotation: Any) -> dict[str, type[BaseModel]]:
-    """Members of a discriminated union by their tag."""
-    members = [member for member in get_args(annotation) if isinstance(member, type)]
-    return {
-        str(choice): member
-        for member in members
-        if issubclass(member, BaseModel)
-        for choice in _literals(member).values()
-    }
-
-
-def _discriminator_of(one: type[BaseModel], other: type[BaseModel]) -> str:
-    common = _literals(one).keys() & _literals(other).keys()
-    return min(common)
-
-
-def _literals(model: type[BaseModel]) -> dict[str, Any]:
-    """Fields of `model` that allow one value only, which is what a discriminator is."""
-    return {
-        name: get_args(field.annotation)[0]
-        for name, field in _fields(model).items()
-        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
-    }

@@ -9,22 +9,28 @@ from settings.findings import Finding, Refusal
 from settings.hugging_face import ConfigToken
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack import StackSettings
-from settings.stack_config import settings_of
+from settings.stack_config import StackConfiguration, configuration_of
 
 
 def read_settings() -> StackSettings:
-    """Settings of the stack that Pulumi is running.
+    """Settings of the stack that Pulumi is running; see `read_configuration`."""
+    return read_configuration().settings
+
+
+def read_configuration() -> StackConfiguration:
+    """Settings of the stack that Pulumi is running, and which file each came from.
 
     Raises:
         Refusal: with every problem of the configuration.
 
     """
     values = CONFIG.get()
-    return settings_of(
+    return configuration_of(
         values,
         {key for key in values if is_config_secret(key)},
         pulumi.get_project(),
         Path(pulumi.runtime.get_root_directory()),
+        file=f"Pulumi.{pulumi.get_stack()}.yaml",
     )
 
 

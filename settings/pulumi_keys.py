@@ -4,3 +4,5 @@ PROJECT = "gke-llm-inference"
 """Name of the Pulumi project, the namespace of its config keys."""
 TOKEN_KEY = "huggingFaceToken"  # noqa: S105 the key's name, not a token
 """Config key of the Hugging Face token; always encrypted."""
+BASE_KEY = "base"
+"""Config key of the path of the base file, whose settings the stack's own are merged over."""

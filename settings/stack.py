@@ -1,11 +1,9 @@
 """The settings of a whole stack."""
 
-from typing import Annotated
+from pydantic import model_validator
 
-from pydantic import Field
-
-from settings.base import DnsLabel, Name, Settings
-from settings.cluster import ClusterSettings
+from settings.base import DnsLabel, Name, Settings, refused
+from settings.cluster import ClusterSettings, ExistingCluster
 from settings.hugging_face import HuggingFaceSettings, NoToken
 from settings.node_pools import NodePoolSettings
 from settings.servers import ServerSettings
@@ -24,5 +22,15 @@ class StackSettings(Settings):
     """Kubernetes namespace of the servers."""
     create_namespace: bool = True
     """Whether the stack makes the namespace; false where it exists already."""
-    servers: Annotated[dict[Name, ServerSettings], Field(min_length=1)]
-    """Inference servers by name."""
+    servers: dict[Name, ServerSettings]
+    """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
+
+    @model_validator(mode="after")
+    def _makes_something(self) -> "StackSettings":
+        if not self.servers and not self.node_pools and isinstance(self.cluster, ExistingCluster):
+            raise refused(
+                "has no servers, no node pools and no cluster of its own",
+                "there would be nothing to serve and nothing to make",
+                "add a server under servers",
+            )
+        return self

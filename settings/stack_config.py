@@ -2,35 +2,97 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from settings.annotations import fields_of
+from settings.base_file import read_base
 from settings.findings import Finding, Refusal
+from settings.merge import Origins, merged
 from settings.model_config import with_config_files
 from settings.parse import parse_settings, suggestion, tokens_in
-from settings.pulumi_keys import TOKEN_KEY
+from settings.pulumi_keys import BASE_KEY, TOKEN_KEY
 from settings.stack import StackSettings
+
+
+@dataclass(frozen=True)
+class StackConfiguration:
+    """A stack's settings and where they came from.
+
+    Attributes:
+        settings: the settings, with the architectures of config files read.
+        stated: the settings as the files state them.
+        origins: which file each value came from; names none for a stack without a base.
+
+    """
+
+    settings: StackSettings
+    stated: StackSettings
+    origins: Origins
 
 
 def settings_of(
     values: Mapping[str, str], secret_keys: Collection[str], project: str, directory: Path
 ) -> StackSettings:
-    """Settings of a stack.
+    """Settings of a stack; see `configuration_of`."""
+    return configuration_of(values, secret_keys, project, directory).settings
+
+
+def configuration_of(
+    values: Mapping[str, str],
+    secret_keys: Collection[str],
+    project: str,
+    directory: Path,
+    *,
+    file: str = "the stack's file",
+) -> StackConfiguration:
+    """Settings of a stack: its own values over those of its base file, if it names one.
 
     Args:
         values: configuration by `namespace:key`; objects as JSON.
         secret_keys: keys whose values are encrypted.
         project: name of the Pulumi project, the namespace of the settings.
-        directory: where the paths of `configFile` start.
+        directory: the project's directory, where the paths of `base` and `configFile` start.
+        file: how the stack's file is called in messages.
 
     Raises:
         Refusal: with every problem of the configuration.
 
     """
+    own, problems = _own_values(values, secret_keys, project)
+    origins = Origins(file)
+    if BASE_KEY in own:
+        name = own.pop(BASE_KEY)
+        try:
+            base = read_base(name, directory)
+        except Refusal as refusal:
+            raise Refusal([*problems, *refusal.problems]) from None
+        # The CLI hands over a null at the first level as an empty text.
+        result = merged(base, name, {key: None if value == "" else value for key, value in own.items()}, file)
+        own, origins = result.values, result.origins
+        problems += result.problems
+    refused_keys = {problem.path.partition(".")[0] for problem in problems}
+    try:
+        stated = parse_settings(own)
+        settings = with_config_files(stated, directory)
+    except Refusal as refusal:
+        # A key that is refused as a whole is not missing.
+        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
+        raise origins.located(Refusal([*problems, *rest])) from None
+    if problems:
+        raise origins.located(Refusal(problems))
+    return StackConfiguration(settings, stated, origins)
+
+
+def _own_values(
+    values: Mapping[str, str], secret_keys: Collection[str], project: str
+) -> tuple[dict[str, Any], list[Finding]]:
+    """The stack's own values by key without namespace, and the problems of those that are left out."""
     prefix = f"{project}:"
     raw: dict[str, Any] = {}
     problems: list[Finding] = []
-    known = [field.alias or name for name, field in StackSettings.model_fields.items()]
+    known = [*fields_of(StackSettings), BASE_KEY]
     for full_key, text in sorted(values.items()):
         if not full_key.startswith(prefix):
             continue
@@ -68,16 +130,7 @@ def settings_of(
             )
         else:
             raw[key] = _decoded(text)
-    refused_keys = {problem.path.partition(".")[0] for problem in problems}
-    try:
-        settings = with_config_files(parse_settings(raw), directory)
-    except Refusal as refusal:
-        # A key that is refused as a whole is not missing.
-        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
-        raise Refusal([*problems, *rest]) from None
-    if problems:
-        raise Refusal(problems)
-    return settings
+    return raw, problems
 
 
 def _decoded(text: str) -> Any:

@@ -12,15 +12,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from stack_files.errors import ConfigError, UsageError
 from stack_files.text import SECRET, printable
+from stack_files.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LARGEST_FILE_BYTES = 4 * 1024 * 1024
 _STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
 _STACK_FILE = re.compile(r"Pulumi\.(.+)\.ya?ml")
 _DEFAULT_ORGANIZATION = "organization"
@@ -58,6 +56,8 @@ class StackConfig:
     values: dict[str, str]
     """By `namespace:key`; objects as compact JSON."""
     secret_keys: tuple[str, ...]
+    file: str
+    """Name of the stack's file."""
 
 
 def find_project_directory(start: Path, fallback: Path) -> Path:
@@ -73,7 +73,7 @@ def load_project(directory: Path) -> Project:
     path = _project_file(directory)
     if path is None:
         raise ConfigError(f"{directory}: no Pulumi.yaml here; name the project with --project-dir")
-    content = _mapping(path)
+    content = read_mapping(path)
     name = content.get("name")
     if not isinstance(name, str) or not name or "::" in name:
         raise ConfigError(f"{path}: 'name' must be the project's name")
@@ -123,6 +123,7 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
         organization=organization,
         values=dict(sorted(values.items())),
         secret_keys=tuple(sorted(secret_keys)),
+        file=path.name,
     )
 
 
@@ -167,7 +168,7 @@ def _stack_file(project: Project, stack: str) -> Path:
 
 
 def _stack_values(project: Project, path: Path) -> tuple[dict[str, str], set[str]]:
-    content = _mapping(path)
+    content = read_mapping(path)
     unknown = sorted(key for key in map(str, content) if key not in _STACK_KEYS)
     if unknown:
         listed = ", ".join(printable(key) for key in unknown)
@@ -276,94 +277,3 @@ def _check_declared(
     accepted = _CONFIG_TYPES.get(str(expected))
     if accepted and (not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted)):
         raise ConfigError(f"{path}: '{raw_key}' of stack '{stack}' must be of type '{expected}'")
-
-
-# YAML. The CLI reads YAML 1.2's scalars: `yes` is a string, dates are strings. Keys given twice are errors.
-
-
-class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """Safe, without the surprises of YAML 1.1, and strict about duplicate keys."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-for _tag, _pattern, _first in (
-    ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("tag:yaml.org,2002:int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    (
-        "tag:yaml.org,2002:float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?",
-        list("-+.0123456789"),
-    ),
-    ("tag:yaml.org,2002:merge", r"<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _first)
-
-
-def _construct_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, (dict, list)):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, "this key is given twice", key_node.start_mark)
-        seen.add(key)
-    loader.flatten_mapping(node)
-    return {
-        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
-    }
-
-
-def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:
-    text = str(loader.construct_scalar(node))
-    if text[:2] in ("0o", "0x"):
-        return int(text, 0)
-    return int(text)
-
-
-def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
-    return float(str(loader.construct_scalar(node)))
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-
-
-def _mapping(path: Path) -> dict[Any, Any]:
-    """The mapping that a YAML file holds, {} for an empty file. Messages never quote the file's content."""
-    try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_LARGEST_FILE_BYTES} bytes, this is no configuration")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        content = yaml.load(text, _Loader)  # noqa: S506 - derives from the safe loader
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(_yaml_problem(path, error)) from None
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"{path}: is not valid YAML: it holds characters that YAML does not allow") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold a mapping of keys to values")
-    return content
-
-
-def _yaml_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    # What stands between quotes may come from the file; token names like '<block end>' do not.
-    problem = re.sub(r"'[^<'][^']*'|\"[^\"]*\"", "…", error.problem or "malformed")
-    return f"{where}: not valid YAML: {problem}"

@@ -17,6 +17,9 @@ import pytest
 from preview.recording import Recording, Resource
 from preview.run import record
 from preview.urn import STACK_TYPE
+from settings.effective import effective_settings
+from settings.stack_config import configuration_of
+from stack_files.project import load_project, load_stack
 
 T = TypeVar("T")
 
@@ -112,6 +115,13 @@ class Recordings:
             return {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "vault"}
 
         return Recording(**self.shared.once(key, kept))
+
+
+def effective_of(file: Path) -> dict[str, Any]:
+    """The settings of a stack file as they take effect, its base and all defaults included."""
+    project = load_project(REPOSITORY)
+    stack = load_stack(project, None, file)
+    return effective_settings(configuration_of(stack.values, stack.secret_keys, project.name, project.directory))
 
 
 def project_with(directory: Path, program: Path) -> Path:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planning.machines import Allocatable, holds
 from settings import Refusal, parse_settings
-from settings.pulumi_keys import PROJECT
 from tests.planning.support import (
     CATALOG,
     GEMMA,
@@ -34,6 +32,7 @@ from tests.planning.support import (
 )
 from tests.settings.strategies import RAW_STACKS
 from tests.settings.support import PROPERTY, TOKEN, Raw, autopilot_stack, full_stack
+from tests.support import effective_of
 
 if TYPE_CHECKING:
     from planning import StackPlan
@@ -143,9 +142,7 @@ def test_neither_pulumi_nor_other_heavy_packages_are_imported_for_a_plan(package
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("Pulumi.*.yaml")), ids=lambda path: path.name)
 def test_a_stack_of_the_repository_is_planned(path: Path) -> None:
-    config = yaml.safe_load(path.read_text("utf-8"))["config"]
-    prefix = f"{PROJECT}:"
-    raw = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    raw = effective_of(path)
     plan = planned(raw)
     assert {server.key for server in plan.servers} == set(raw["servers"])
     assert [warning.path for warning in plan.warnings if not warning.path.endswith(".server")] == []

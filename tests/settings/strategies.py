@@ -84,6 +84,10 @@ _CLUSTERS = st.one_of(
         optional={"profile": st.sampled_from(["autopilot", "standard"])},
     ),
     st.fixed_dictionaries(
+        {"mode": st.just("existing"), "stackReference": st.just("org/project/platform")},
+        optional={"profile": st.sampled_from(["autopilot", "standard"]), "location": st.sampled_from(_REGIONS)},
+    ),
+    st.fixed_dictionaries(
         {"mode": st.just("existing"), "kubeconfigContext": st.just("local")},
         optional={"profile": st.sampled_from(["autopilot", "standard"])},
     ),

@@ -94,6 +94,37 @@ def test_a_stack_file_of_the_repository_holds_no_secret(path: Path) -> None:
     assert "hf_" not in text
 
 
+def test_the_base_file_keeps_to_the_schema_and_points_editors_to_it() -> None:
+    text = (REPOSITORY / "stack-base.yaml").read_text("utf-8")
+    assert errors_of(yaml.safe_load(text)) == []
+    assert text.splitlines()[0] == "# yaml-language-server: $schema=schemas/stack.schema.json"
+
+
+@given(raw=RAW_STACKS)
+@PROPERTY
+def test_the_schema_takes_every_part_of_a_configuration_as_a_base_or_over_one(raw: Raw) -> None:
+    assert errors_of(raw) == []
+    for path in [(), *mappings(raw)]:
+        part = without(raw, path) if path else {}
+        assert errors_of(part) == []
+        assert errors_of(stack_file({"base": "stack-base.yaml", **part})) == []
+
+
+def test_over_a_base_null_removes_and_without_one_it_is_rejected() -> None:
+    removing = {"servers": {"gemma": None, "other": {"maxModelLen": None}}, "cluster": {"labels": {"a": None}}}
+    assert errors_of(stack_file({"base": "stack-base.yaml", **removing})) == []
+    assert errors_of(stack_file({**autopilot_stack(), "servers": {"gemma": None}}))
+
+
+@pytest.mark.parametrize("raw", variants().values(), ids=variants())
+def test_the_schema_rejects_an_unknown_key_in_a_base_and_over_one(raw: Raw) -> None:
+    for path in [("cluster",), ("servers", "gemma")]:
+        wrong = changed(raw, (*path, "unheardOf"), 1)
+        assert errors_of(wrong), path
+        assert errors_of(stack_file({"base": "stack-base.yaml", **wrong})), path
+    assert errors_of({**raw, "base": "other.yaml"})
+
+
 @given(raw=RAW_STACKS)
 @PROPERTY
 def test_the_schema_takes_every_configuration_that_the_settings_take(raw: Raw) -> None:

@@ -155,6 +155,9 @@ def test_an_image_that_may_change_or_cannot_be_pulled_is_refused(image: str, wha
         ({"location": "us-central1"}, "lacks name"),
         ({"name": "a", "location": "us-central1", "kubeconfigContext": "c"}, "names two clusters"),
         ({"name": "a", "kubeconfigContext": "c"}, "names two clusters"),
+        ({"stackReference": "o/p/s", "kubeconfigContext": "c"}, "names two clusters"),
+        ({"stackReference": "o/p/s", "name": "a"}, "names two clusters"),
+        ({"stackReference": "o/p/s", "name": "a", "location": "us-central1"}, "names two clusters"),
     ],
     ids=lambda value: "+".join(value) or "nothing" if isinstance(value, dict) else None,
 )
@@ -166,13 +169,45 @@ def test_an_existing_cluster_is_named_in_exactly_one_way(keys: dict[str, str], w
     assert "name and location" in problem.fix
 
 
-@pytest.mark.parametrize("keys", [{"name": "a", "location": "us-central1-a"}, {"kubeconfigContext": "c"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "a", "location": "us-central1-a"},
+        {"kubeconfigContext": "c"},
+        {"stackReference": "o/p/s"},
+        {"stackReference": "o/p/s", "location": "us-central1"},
+    ],
+)
 def test_an_existing_cluster_is_standard_unless_told_otherwise(keys: dict[str, str]) -> None:
     raw = autopilot_stack()
     raw["cluster"] = {"mode": "existing", **keys}
     cluster = parse_settings(raw).cluster
     assert isinstance(cluster, ExistingCluster)
     assert cluster.profile == "standard"
+
+
+@pytest.mark.parametrize("name", ["platform", "p/platform", "o/p/s/t", "o//s", "o/p/s ", "o/p/ä"])
+def test_a_stack_reference_names_organization_project_and_stack(name: str) -> None:
+    raw = autopilot_stack()
+    raw["cluster"] = {"mode": "existing", "stackReference": name}
+    problem = only_problem(raw)
+    assert (problem.path, problem.what) == ("cluster.stackReference", "does not have the right form")
+
+
+def test_a_stack_may_make_a_cluster_or_pools_without_servers() -> None:
+    raw = autopilot_stack()
+    assert parse_settings({**raw, "servers": {}}).servers == {}
+    theirs = {"mode": "existing", "name": "theirs", "location": "us-central1"}
+    assert parse_settings({"cluster": theirs, "nodePools": {"l4": {}}, "servers": {}}).servers == {}
+
+
+def test_a_stack_that_makes_nothing_is_refused() -> None:
+    problem = only_problem({"cluster": {"mode": "existing", "kubeconfigContext": "c"}, "servers": {}})
+    assert (problem.path, problem.what, problem.fix) == (
+        "configuration",
+        "has no servers, no node pools and no cluster of its own",
+        "add a server under servers",
+    )
 
 
 @pytest.mark.parametrize(("section", "limit"), [("nodePools", 1), ("systemPool", 6)])

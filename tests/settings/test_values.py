@@ -93,7 +93,6 @@ def test_a_version_without_quotes_is_refused_with_the_advice_to_quote_it(value: 
         (("nodePools", "l4", "localSsds"), -1, "greater than or equal to 0"),
         (("nodePools", "l4", "sharing", "maxClients"), 1, "greater than or equal to 2"),
         (("nodePools", "l4", "sharing", "maxClients"), 49, "less than or equal to 48"),
-        (("servers",), {}, "at least 1 item"),
         (("servers", "gemma", "replicas"), -1, "greater than or equal to 0"),
         (("servers", "gemma", "maxModelLen"), 0, "greater than or equal to 1"),
         (("servers", "gemma", "gpuMemoryUtilization"), 0, "greater than 0"),

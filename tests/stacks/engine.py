@@ -21,6 +21,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, reso
 from tests.support import CLUSTER, PROJECT, REPOSITORY
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
+STACK_REFERENCE = "pulumi:pulumi:StackReference"
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 
 _LAUNCHER = """
@@ -159,7 +160,11 @@ class _Engine(engine_pb2_grpc.EngineServicer):
 
 
 def deploy(
-    config: Mapping[str, Any], *, secrets: Mapping[str, str] | None = None, cluster: Mapping[str, Any] | None = None
+    config: Mapping[str, Any],
+    *,
+    secrets: Mapping[str, str] | None = None,
+    cluster: Mapping[str, Any] | None = None,
+    referenced: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """Runs the real program as `pulumi up` would.
 
@@ -167,6 +172,7 @@ def deploy(
         config: plain configuration; keys without a namespace belong to the project.
         secrets: decrypted secrets of the project by key.
         cluster: what a GKE cluster answers beside its inputs.
+        referenced: outputs of the stack that a stack reference names.
 
     """
     values = {
@@ -175,7 +181,8 @@ def deploy(
     }
     deployment = Deployment()
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
-    monitor = _Monitor(deployment, {CLUSTER: cluster or {}})
+    reference = {"outputs": dict(referenced or {}), "secretOutputNames": []}
+    monitor = _Monitor(deployment, {CLUSTER: cluster or {}, STACK_REFERENCE: reference})
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
     engine_pb2_grpc.add_EngineServicer_to_server(_Engine(deployment), server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -17,6 +17,7 @@ from tests.support import (
     STACKS,
     Recordings,
     Shared,
+    effective_of,
     of_type,
     preview_command,
 )
@@ -24,20 +25,20 @@ from tests.support import (
 EXAMPLES = sorted(path.stem.removeprefix("Pulumi.") for path in GUIDE.glob("Pulumi.*.yaml"))
 
 TOKEN = "huggingFaceToken: is not set"
-MAINTENANCE = "servers.{}.server: Text Generation Inference is in maintenance mode"
+MAINTENANCE = "servers.{}.server{}: Text Generation Inference is in maintenance mode"
 RAISED = ("servers.gemma.resources.cpu: becomes 21 vCPU", "servers.gemma.resources.memoryGib: becomes 78 GiB")
 OLDER_ENGINE = "servers.gemma.presets[0]: fp8-kv-cache-e5m2 makes vLLM fall back to its older engine on an L4"
 
 WARNINGS = {
     "dev": {TOKEN},
-    "staging": {TOKEN, MAINTENANCE.format("gemma-tgi")},
+    "staging": {TOKEN, MAINTENANCE.format("gemma-tgi", " (Pulumi.staging.yaml)")},
     "prod": set(),
     "local": {TOKEN},
-    "tgi-2-9b-it": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
-    "tgi-7b-bitsandbytes": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
-    "tgi-7b-bitsandbytes-nf4": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
-    "tgi-7b-it-tensorparallelism": {TOKEN, MAINTENANCE.format("gemma"), *RAISED},
-    "tgi-7b-token": {TOKEN, MAINTENANCE.format("gemma")},
+    "tgi-2-9b-it": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
+    "tgi-7b-bitsandbytes": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
+    "tgi-7b-bitsandbytes-nf4": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
+    "tgi-7b-it-tensorparallelism": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
+    "tgi-7b-token": {TOKEN, MAINTENANCE.format("gemma", "")},
     "vllm-7b": {TOKEN, *RAISED},
     "vllm-7b-awq": {TOKEN},
     "vllm-7b-it-tensorparallelism": {TOKEN, *RAISED},
@@ -102,8 +103,7 @@ def file_of(name: str) -> Path:
 
 
 def servers_of(name: str) -> dict[str, dict[str, Any]]:
-    document = yaml.safe_load(file_of(name).read_text(encoding="utf-8"))
-    servers: dict[str, dict[str, Any]] = document["config"]["gke-llm-inference:servers"]
+    servers: dict[str, dict[str, Any]] = effective_of(file_of(name))["servers"]
     return servers
 
 

@@ -72,7 +72,11 @@ UNFIT = f"""{CLUSTER}  gke-llm-inference:huggingFace: {{tokenSource: existingSec
     gemma: {{server: vllm, model: google/gemma-7b-it}}
 """
 
-EMPTY = f"{CLUSTER}  gke-llm-inference:servers: {{}}\n"
+EMPTY = """\
+config:
+  gke-llm-inference:cluster: {mode: existing, kubeconfigContext: kind-llm}
+  gke-llm-inference:servers: {}
+"""
 NOT_YAML = f"{CLUSTER}  gke-llm-inference:servers: {{qwen: [}}\n"
 TWICE = f"{CLUSTER}  gke-llm-inference:servers:\n    qwen: {{{OPEN}}}\n    qwen: {{{OPEN}}}\n"
 TEXTS = {
@@ -217,8 +221,8 @@ def test_allowed_it_is_previewed_with_the_same_words_as_a_warning(tmp_path: Path
     assert "kubernetes Deployment" in ended.stdout
 
 
-def test_a_stack_without_servers_is_refused(shared: Shared) -> None:
-    assert [line.partition(": ")[0] for line in refused(shared, "empty").problems] == ["servers"]
+def test_a_stack_that_makes_nothing_is_refused(shared: Shared) -> None:
+    assert [line.partition(": ")[0] for line in refused(shared, "empty").problems] == ["configuration"]
 
 
 def test_a_cluster_in_google_cloud_without_a_project_is_refused(shared: Shared) -> None:

@@ -1,0 +1,149 @@
+"""One environment held against another: every weaker security setting is found, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+
+from settings import Refusal, parse_settings
+from settings.__main__ import main
+from settings.security import weaker_settings
+from tests.settings.strategies import RAW_STACKS
+from tests.settings.support import PROPERTY, Raw, autopilot_stack
+
+if TYPE_CHECKING:
+    from settings import Finding
+
+DIGEST = f"vllm/vllm-openai@sha256:{'0' * 64}"
+TAG = "vllm/vllm-openai:v0.26.0"
+COMMIT = "0123456789" * 4
+SECRET_MANAGER = {"tokenSource": "secretManager", "secret": "hf", "projectNumber": "123456789012"}
+EXISTING = {"mode": "existing", "kubeconfigContext": "c"}
+
+
+def weaker(prod: Raw, staging: Raw) -> list[Finding]:
+    return weaker_settings(parse_settings(prod), name="prod", than=parse_settings(staging), than_name="staging")
+
+
+def cluster(**more: Any) -> Raw:
+    raw = autopilot_stack()
+    return {**raw, "cluster": {**raw["cluster"], **more}}
+
+
+def networks(*ranges: str) -> Raw:
+    return cluster(authorizedNetworks=[{"cidr": text} for text in ranges])
+
+
+def token(**settings: Any) -> Raw:
+    return {**autopilot_stack(), "huggingFace": settings}
+
+
+# Each pair is (weak, strong): prod weak and staging strong is refused, the other way round is fine.
+PAIRS = {
+    "cluster.mode": ({**autopilot_stack(), "cluster": EXISTING}, autopilot_stack()),
+    "cluster.deletionProtection": (cluster(deletionProtection=False), cluster()),
+    "cluster.authorizedNetworks[0]": (networks("10.0.0.0/8"), networks("10.0.0.0/16")),
+    "huggingFace.tokenSource": (token(tokenSource="config"), token(tokenSource="existingSecret")),
+    "createNamespace": ({**autopilot_stack(), "createNamespace": False}, autopilot_stack()),
+    "servers.gemma.extraArgs": (autopilot_stack(extraArgs=["--trust-remote-code"]), autopilot_stack()),
+    "servers.gemma.image": (autopilot_stack(image=TAG), autopilot_stack(image=DIGEST)),
+    "servers.gemma.revision": (autopilot_stack(revision="main"), autopilot_stack(revision=COMMIT)),
+}
+
+
+@pytest.mark.parametrize(("path", "pair"), PAIRS.items(), ids=PAIRS)
+def test_a_weaker_setting_is_found_with_reason_and_fix(path: str, pair: tuple[Raw, Raw]) -> None:
+    weak, strong = pair
+    (found,) = weaker(weak, strong)
+    assert found.path == path
+    assert found.why
+    assert "prod" in found.fix
+    assert weaker(strong, weak) == []
+    assert weaker(weak, weak) == weaker(strong, strong) == []
+
+
+@pytest.mark.parametrize(
+    ("prod", "staging", "weaker_ones"),
+    [
+        ([], [], []),
+        ([], ["10.0.0.0/8"], []),
+        (["10.0.0.0/8"], [], [0]),
+        (["10.1.0.0/16", "192.0.2.0/24"], ["10.0.0.0/8"], [1]),
+        (["10.0.0.0/24"], ["10.0.0.0/25", "10.0.0.128/25"], []),
+        (["0.0.0.0/0"], ["0.0.0.0/0"], []),
+        (["10.0.0.0/8", "0.0.0.0/0"], ["192.0.2.0/24"], [0, 1]),
+    ],
+)
+def test_each_range_must_lie_within_those_of_the_other(
+    prod: list[str], staging: list[str], weaker_ones: list[int]
+) -> None:
+    found = weaker(networks(*prod), networks(*staging))
+    assert [one.path for one in found] == [f"cluster.authorizedNetworks[{index}]" for index in weaker_ones]
+
+
+@pytest.mark.parametrize(
+    ("prod", "staging", "count"),
+    [
+        ("config", "secretManager", 1),
+        ("existingSecret", "secretManager", 1),
+        ("config", "existingSecret", 1),
+        ("secretManager", "config", 0),
+        ("none", "secretManager", 0),
+        ("config", "none", 0),
+    ],
+)
+def test_token_sources_have_an_order(prod: str, staging: str, count: int) -> None:
+    def stack(source: str) -> Raw:
+        return token(**SECRET_MANAGER) if source == "secretManager" else token(tokenSource=source)
+
+    assert len(weaker(stack(prod), stack(staging))) == count
+
+
+def test_all_weaker_settings_are_found_together() -> None:
+    prod = {
+        **autopilot_stack(image=TAG, extraArgs=["--trust_remote_code=true"]),
+        **{key: cluster(deletionProtection=False)[key] for key in ("cluster",)},
+        "createNamespace": False,
+    }
+    staging = {**autopilot_stack(image=DIGEST, revision=COMMIT), "huggingFace": SECRET_MANAGER}
+    assert [found.path for found in weaker(prod, staging)] == [
+        "cluster.deletionProtection",
+        "createNamespace",
+        "huggingFace.tokenSource",
+        "servers.gemma.extraArgs",
+        "servers.gemma.image",
+        "servers.gemma.revision",
+    ]
+
+
+@given(one=RAW_STACKS, other=RAW_STACKS)
+@PROPERTY
+def test_nothing_is_weaker_than_itself_and_the_order_has_no_cycle(one: Raw, other: Raw) -> None:
+    try:
+        parse_settings(one), parse_settings(other)
+    except Refusal:
+        return
+    assert weaker(one, one) == []
+    if not weaker(one, other) and not weaker(other, one):
+        return
+    both = {found.path for found in weaker(one, other)} & {found.path for found in weaker(other, one)}
+    assert all(path.startswith(("cluster.authorizedNetworks", "servers.")) for path in both)
+
+
+def test_prod_of_this_repository_is_at_least_as_strong_as_staging(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["security", "--stack", "prod", "--at-least", "staging"]) == 0
+    assert capsys.readouterr().out == "prod is at least as strong as staging in every security setting\n"
+
+
+def test_the_command_says_which_file_is_weaker_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["security", "--stack", "dev", "--at-least", "prod"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[0] == "error: dev is weaker than prod in 2 settings:"
+    assert [line for line in lines if not line.startswith((" ", "error"))] == [
+        "cluster.deletionProtection (Pulumi.dev.yaml): is off in dev and on in prod",
+        "huggingFace.tokenSource (stack-base.yaml): is config in dev and secretManager in prod",
+    ]
