@@ -1,4 +1,4 @@
-"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json]`."""
+"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json]`, and `diff`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from preview.diff.command import parser as diff_parser
+from preview.diff.command import run as run_diff
 from preview.errors import OutputError, ProgramError
 from stack_files.errors import CommandError, UsageError
 from stack_files.text import printable
@@ -30,10 +32,12 @@ _DEFAULT_TIMEOUT = 120.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code. On failure stdout stays empty and nothing is written."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    run = _diff if given[:1] == ["diff"] else _preview
+    options = diff_parser().parse_args(given[1:]) if run is _diff else _parser().parse_args(given)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        _preview(options)
+        return run(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -50,14 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_WRONG
-    return EXIT_FINE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preview",
         description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
-        epilog="Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
+        epilog="`python -m preview diff --help`: what changes between two revisions. Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
         allow_abbrev=False,
     )
     parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")
@@ -87,7 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preview(options: argparse.Namespace) -> None:
+def _diff(options: argparse.Namespace) -> int:
+    text, is_fine = run_diff(options)
+    _print(text)
+    return EXIT_FINE if is_fine else EXIT_WRONG
+
+
+def _preview(options: argparse.Namespace) -> int:
     if options.stack is None and options.config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     from preview.run import record
@@ -98,6 +107,7 @@ def _preview(options: argparse.Namespace) -> None:
         directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parent.parent)
     recording = record(directory, options.stack, options.config_file, timeout=options.timeout)
     _deliver(recording, options)
+    return EXIT_FINE
 
 
 def _deliver(recording: Recording, options: argparse.Namespace) -> None:

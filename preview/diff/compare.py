@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from preview.diff.identity import match
-from preview.diff.values import PropertyChange, canonical, differences
+from preview.diff.values import ABSENT, PropertyChange, canonical, differences
 from preview.recording import Severity
 from preview.urn import STACK_TYPE, package_of
 
@@ -85,7 +85,7 @@ def compare(base: Recording, head: Recording) -> Comparison:
     return Comparison(
         resources=tuple(sorted(changes, key=lambda change: (change.resource.urn, change.action))),
         exports=tuple(differences(base.exports, head.exports)),
-        plugins=tuple(differences(_plugins(base), _plugins(head))),
+        plugins=tuple(one for one in differences(_plugins(base), _plugins(head)) if ABSENT not in (one.old, one.new)),
         order_only=tuple(order_only),
         new_warnings=tuple(sorted(after - before)),
         gone_warnings=tuple(sorted(before - after)),
@@ -134,13 +134,13 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _plugins(recording: Recording) -> dict[str, list[str]]:
+def _plugins(recording: Recording) -> dict[str, str]:
     versions: dict[str, set[str]] = {}
     for resource in recording.resources:
         package, version = package_of(resource.type), resource.options.get("version")
         if package and isinstance(version, str):
             versions.setdefault(package, set()).add(version)
-    return {package: sorted(found) for package, found in versions.items()}
+    return {package: ", ".join(sorted(found)) for package, found in versions.items()}
 
 
 def _warnings(recording: Recording) -> Iterator[str]:

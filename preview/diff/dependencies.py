@@ -81,7 +81,18 @@ def _install(directory: Path, python: Path, lock: Path) -> None:
     if uv is not None:
         commands = [
             [uv, "venv", "--quiet", "--python", sys.executable, str(directory)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-build", "-r", str(lock)],
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+                "--require-hashes",
+                "--no-build",
+                "-r",
+                str(lock),
+            ],
         ]
     else:
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -115,10 +115,10 @@ class _Context:
         if not replaced:
             unclear = [one.text for one in change.properties if verdict(change, one) is Verdict.UNCLEAR]
             if unclear and not change.head.is_provider:
-                yield Effect(
-                    Severity.UNCLEAR, f"whether Pulumi replaces it for {listed(unclear)} is not known here"
-                )
-        if change.head.type == _KUBERNETES_PROVIDER and any("clusterIdentifier" in one.path for one in change.properties):
+                yield Effect(Severity.UNCLEAR, f"whether Pulumi replaces it for {listed(unclear)} is not known here")
+        if change.head.type == _KUBERNETES_PROVIDER and any(
+            "clusterIdentifier" in one.path for one in change.properties
+        ):
             yield Effect(Severity.REPLACED, "another cluster: every Kubernetes object of the stack is made anew on it")
         ignored = [one.text for one in change.properties if verdict(change, one) is Verdict.IGNORED]
         if ignored:
@@ -224,8 +224,7 @@ class _Context:
         head = change.head
         spec = _mapping(head.inputs.get("spec"))
         restarts = any(
-            one.keys[:2] == ("spec", "template")
-            or (len(one.keys) < 2 and one.keys[:1] in ((), ("spec",)))
+            one.keys[:2] == ("spec", "template") or (len(one.keys) < 2 and one.keys[:1] in ((), ("spec",)))
             for one in change.properties
             if verdict(change, one) is not Verdict.IGNORED
         )

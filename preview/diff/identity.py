@@ -34,7 +34,9 @@ def match(base: Recording, head: Recording) -> Matches:
     added: list[Resource] = []
     taken = before.keys() & after.keys()
     for urn, resource in sorted(after.items()):
-        old = urn if urn in before else next((one for one in aliases.of(urn) if one in before and one not in taken), None)
+        old = (
+            urn if urn in before else next((one for one in aliases.of(urn) if one in before and one not in taken), None)
+        )
         if old is None:
             added.append(resource)
             continue
@@ -91,7 +93,9 @@ class _Aliases:
     def _urn(
         self, parent: str | None, type_: str, name: str, stack: str | None = None, project: str | None = None
     ) -> str:
-        return make_urn(stack or self._recording.stack, project or self._recording.project, _proper(parent), type_, name)
+        return make_urn(
+            stack or self._recording.stack, project or self._recording.project, _proper(parent), type_, name
+        )
 
 
 def _proper(parent: str | None) -> str | None:

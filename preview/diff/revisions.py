@@ -75,7 +75,9 @@ def base_at(reference: str, project: Path) -> Iterator[Revision]:
     tree = temporary / "base"
     try:
         # Hooks of the repository have no business with a tree that nobody works in.
-        added = _git(project, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet", str(tree), commit)
+        added = _git(
+            project, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet", str(tree), commit
+        )
         if added.returncode:
             raise RevisionError(f"git cannot check out {quote(name)}: {quote(added.stderr.strip(), 500)}")
         if not (tree / relative).is_dir():

@@ -141,9 +141,7 @@ class _Ran:
     plan: dict[str, Any] = field(default_factory=dict)
 
 
-def _run_all(
-    runs: Sequence[_Run], timeout: float, progress: Callable[[str], None]
-) -> dict[tuple[str, bool], _Ran]:
+def _run_all(runs: Sequence[_Run], timeout: float, progress: Callable[[str], None]) -> dict[tuple[str, bool], _Ran]:
     """Runs programs and plans side by side, as many as there are processors; an interrupt leaves none behind."""
     results: dict[tuple[str, bool], _Ran] = {}
     executor = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1), thread_name_prefix="diff")
