@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preview",
         description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
-        epilog="`python -m preview diff --help`: what changes between two revisions. Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
+        epilog="`python -m preview diff --help`: what changes between two revisions. "
+        "Exit codes: 0 fine, 1 the configuration or the program is wrong, 2 usage.",
         allow_abbrev=False,
     )
     parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")

@@ -45,7 +45,8 @@ def python_of(directory: Path, own_lock: Path, progress: Callable[[str], None]) 
 def pins(directory: Path) -> dict[str, str]:
     """Versions that a project's lock pins, by package; empty without a lock."""
     lock = directory / LOCK
-    return dict(match.groups() for line in _content(lock) if (match := _PIN.match(line))) if lock.is_file() else {}
+    lines = _content(lock) if lock.is_file() else []
+    return {match[1]: match[2] for line in lines if (match := _PIN.match(line))}
 
 
 def _content(lock: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from preview.tree import short_type
 from stack_files.text import SECRET, UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from preview.diff.compare import ResourceChange
     from preview.diff.values import PropertyChange
 

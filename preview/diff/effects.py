@@ -280,7 +280,8 @@ def _restart(type_: str, spec: dict[str, Any], ready: str) -> str:
         return f"restarts its pods without a break: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
     if isinstance(replicas, int) and isinstance(unavailable, int) and replicas > 1:
         left = max(replicas - unavailable, 0)
-        return f"restarts its pods {unavailable} at a time: {left} of {replicas} serve meanwhile, each new one ready{ready}"
+        turn = f"{left} of {replicas} serve meanwhile, each new one ready{ready}"
+        return f"restarts its pods {unavailable} at a time: {turn}"
     return f"restarts its pods a few at a time ({quote(surge)} more, {quote(unavailable)} fewer){ready}"
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import load_catalog
 from planning.cost import HOURS_PER_MONTH
-from preview.diff.plans import ServerFacts, StackFacts
 from preview.diff.wording import minutes, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from preview.diff.plans import ServerFacts, StackFacts
 
 UNKNOWN_COST = "not known"
 

@@ -109,10 +109,12 @@ def facts_of(document: dict[str, Any]) -> StackFacts:
     idle = _number(cost.get("idleHourlyUsd"))
     hourly, monthly = _number(cost.get("hourlyUsd")), _number(cost.get("monthlyUsd"))
     quota = {}
-    for need in document.get("quota") if isinstance(document.get("quota"), list) else ():
-        name, running, largest = (_mapping(need).get(key) for key in ("name", "running", "largest"))
-        if isinstance(name, str) and _number(running) is not None and _number(largest) is not None:
-            quota[name] = (int(running), int(largest))
+    needs = document.get("quota")
+    for need in map(_mapping, needs if isinstance(needs, list) else []):
+        name = _text(need.get("name"))
+        running, largest = _whole(need.get("running")), _whole(need.get("largest"))
+        if name is not None and running is not None and largest is not None:
+            quota[name] = (running, largest)
     return StackFacts(
         servers={
             str(name): _server(str(name), _mapping(server))

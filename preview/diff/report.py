@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from preview.diff.compare import Comparison, ResourceChange
 from preview.diff.effects import Effects
 from preview.diff.plans import StackFacts
-from preview.diff.values import PropertyChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from preview.diff.values import PropertyChange
     from preview.recording import Recording, Resource
 
 Outcome = Literal["compared", "no base", "gone", "failed"]
