@@ -29,7 +29,6 @@ STANDARD: Config = {
 BASES = {"autopilot": AUTOPILOT, "standard": STANDARD}
 
 
-
 @dataclass(frozen=True)
 class Case:
     """One change, and where it is made.

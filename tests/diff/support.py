@@ -62,9 +62,7 @@ def report_of(comparison: Comparison, effects: Effects) -> dict[str, Any]:
         if change.action in ("added", "removed"):
             report[change.action].append(name)
             continue
-        report["changed"][name] = [one.text for one in change.properties] + [
-            f"({one.text})" for one in change.options
-        ]
+        report["changed"][name] = [one.text for one in change.properties] + [f"({one.text})" for one in change.options]
         severities = {effect.severity for effect in effects.of(change)}
         for key, severity in (
             ("replaced", Severity.REPLACED),
