@@ -38,6 +38,7 @@ _SIGNS = {
     Severity.REMOVED: "🔴",
 }
 _FAILS = "❌"
+_IN_FULL = "What is left out here is in the full report, an artifact of the run that made this comment."
 _SAFE_IN_HTML = re.compile(r"[^A-Za-z0-9 ]")
 
 
@@ -83,7 +84,7 @@ def _cut(text: str, limit: int) -> str:
         if left < 0:
             break
         kept.append(line)
-    return "\n".join([*kept, "", "Too much changes for a comment; the full report is the artifact of this run.", ""])
+    return "\n".join([*kept, "", f"Too much changes for a comment. {_IN_FULL}", ""])
 
 
 def _render(report: Report, level: _Level, *, shortened_by: int) -> str:
@@ -96,7 +97,7 @@ def _render(report: Report, level: _Level, *, shortened_by: int) -> str:
         parts.append(f"🟡 {_sentence(report.note)}")
     parts.append(_tallies(report, summaries, level))
     if shortened_by:
-        parts.append("Shortened to fit a comment; the full report is the artifact of this run.")
+        parts.append("Shortened to fit a comment.")
     if report.dependencies:
         changes = [
             f"{quote(one.path[0])} {quote(_version(one.old))} → {quote(_version(one.new))}"
@@ -107,7 +108,7 @@ def _render(report: Report, level: _Level, *, shortened_by: int) -> str:
         parts.append(f"Locked dependencies: {_sentence(', '.join(changes))}{also}.")
     for stack in report.stacks[: level.stacks] if level.lines else ():
         parts += _stack(stack, summaries[stack.stack], level)
-    parts.append(f"<sub>{LIMITS}</sub>")
+    parts.append(f"<sub>{LIMITS} {_IN_FULL}</sub>")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
