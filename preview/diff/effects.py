@@ -47,6 +47,8 @@ class Effect:
 
     severity: Severity
     text: str
+    down: bool = False
+    """Whether a server answers nobody meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class _Context:
             new_node = any("nodeSelector" in one.path or "nvidia.com/gpu" in one.path for one in change.properties)
             image = any(one.path[-1:] == ("image",) for one in change.properties)
             ready = self._until_ready(head, new_node=new_node, image=image or new_node)
-            yield Effect(Severity.RESTARTS, _restart(head.type, spec, ready))
+            yield _restart(head.type, spec, ready)
 
     def _until_ready(self, workload: Resource, *, new_node: bool, image: bool = True) -> str:
         """How long a pod of a server takes to its first answer, as far as the plan knows."""
@@ -264,25 +266,28 @@ class _Context:
         return sorted(found, key=lambda resource: resource.name)
 
 
-def _restart(type_: str, spec: dict[str, Any], ready: str) -> str:
+def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
     replicas = spec.get("replicas", 1)
     if replicas == 0:
-        return "the next pods are other ones; none runs now"
+        return Effect(Severity.NOTE, "the next pods are other ones; none is to run")
     if type_ != _DEPLOYMENT:
-        return "its pods restart one after another"
+        return Effect(Severity.RESTARTS, "restarts its pods one after another")
     strategy = _mapping(spec.get("strategy"))
     if strategy.get("type") == "Recreate":
         pods = "its pod" if replicas == 1 else f"all {quote(replicas)} pods"
-        return f"restarts {pods} (Recreate): down until the new one is ready{ready}"
+        text = f"restarts {pods} (Recreate): down until the new one is ready{ready}"
+        return Effect(Severity.RESTARTS, text, down=True)
     rolling = _mapping(strategy.get("rollingUpdate"))
     surge, unavailable = rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%")
     if unavailable == 0:
-        return f"restarts its pods without a break: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
+        text = f"restarts its pods without a break: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
+        return Effect(Severity.RESTARTS, text)
     if isinstance(replicas, int) and isinstance(unavailable, int) and replicas > 1:
         left = max(replicas - unavailable, 0)
         turn = f"{left} of {replicas} serve meanwhile, each new one ready{ready}"
-        return f"restarts its pods {unavailable} at a time: {turn}"
-    return f"restarts its pods a few at a time ({quote(surge)} more, {quote(unavailable)} fewer){ready}"
+        return Effect(Severity.RESTARTS, f"restarts its pods {unavailable} at a time: {turn}")
+    text = f"restarts its pods a few at a time ({quote(surge)} more, {quote(unavailable)} fewer){ready}"
+    return Effect(Severity.RESTARTS, text)
 
 
 def _deleted_first(change: ResourceChange) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import load_catalog
 from planning.cost import HOURS_PER_MONTH
-from preview.diff.wording import minutes, quote
+from preview.diff.wording import count, minutes, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,8 @@ def plan_changes(before: StackFacts, after: StackFacts) -> PlanChanges:
         for name in sorted(before.quota.keys() | after.quota.keys())
     ]
     first, second = _stack_usd(before), _stack_usd(after)
-    notes = dict.fromkeys(quote(facts.cost_note, 300) for facts in (before, after) if facts.cost_note)
+    notes = ["the machines alone, at Compute Engine's list price"] if first.is_least or second.is_least else []
+    notes += dict.fromkeys(quote(facts.cost_note, 300) for facts in (before, after) if facts.cost_note)
     return PlanChanges(
         servers=tuple(server for server in servers if server.rows or server.new_decisions or server.gone_decisions),
         cost=Row("cost a month", first.text if before.known else "", second.text, _difference(first, second)),
@@ -167,7 +168,7 @@ _FIGURES: tuple[
     ("GPUs per replica", _server_gpus, _no_note),
     ("machine", _words(lambda facts: facts.machine), _no_note),
     ("node pool", _words(lambda facts: facts.node_pool), _no_note),
-    ("memory", _fit, _no_note),
+    ("GPU memory", _fit, _no_note),
     ("context", _tokens(lambda facts: facts.context), _no_note),
     ("longest context that fits", _tokens(lambda facts: facts.largest_context), _no_note),
     ("KV cache", _tokens(lambda facts: facts.kv_tokens), _times(lambda facts: facts.kv_tokens)),
@@ -231,7 +232,7 @@ def _gpus(need: tuple[int, int] | None) -> str:
     if need is None:
         return ""
     running, largest = need
-    return f"{running:,} GPUs" if running == largest else f"{running:,} GPUs, {largest:,} at most"
+    return count(running, "GPU") + ("" if running == largest else f", {largest:,} at most")
 
 
 def lines_of(server: ServerChange) -> Iterator[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SHOWN_PROPERTIES = 3
 _SHOWN_CHARACTERS = 60
+# What a reader of one line wants to see first of a workload with many changes.
+_TELLING = frozenset({"args", "command", "image", "env", "nvidia.com/gpu", "replicas"})
 _SHORT = Bounds(value=_SHOWN_CHARACTERS + 1)
 
 _VERBS = {
@@ -82,7 +84,8 @@ def _verdict(report: StackReport, severity: Severity | None) -> str:
     if tally.removed:
         parts.append(f"{count(tally.removed, 'resource')} removed")
     if tally.restarts:
-        parts.append("pods restart")
+        down = any(effect.down for change in report.comparison.resources for effect in report.effects.of(change))
+        parts.append("pods restart with downtime" if down else "pods restart")
     if not parts and severity is Severity.UNCLEAR:
         parts.append("changes, one of them with an effect that is not known")
     return ", ".join(parts) if parts else "changes in place"
@@ -110,7 +113,9 @@ def _what(change: ResourceChange) -> str:
     """The properties that change, with their values where they are few and short."""
     changes = (*change.properties, *change.options)
     if len(changes) > _SHOWN_PROPERTIES:
-        return f"{len(changes):,} properties, {listed([_short_path(one) for one in changes], _SHOWN_PROPERTIES)}"
+        telling = sorted(changes, key=lambda one: ("labels" in one.path, not _TELLING & {*one.path}, one.text))
+        paths = list(dict.fromkeys(_short_path(one) for one in telling))[:_SHOWN_PROPERTIES]
+        return f"{len(changes):,} properties, among them {listed(paths)}"
     return ", ".join(_in_short(one) for one in changes)
 
 
