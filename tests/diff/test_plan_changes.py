@@ -1,0 +1,111 @@
+"""What the plans of two revisions say of each other, in words, whatever form their documents have."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog import load_catalog
+from planning import StackIdentity, plan_stack
+from planning.report import stack_document
+from preview.diff.plan_changes import PlanChanges, lines_of, plan_changes
+from preview.diff.plans import StackFacts, facts_of
+from preview.diff.wording import said
+from settings import parse_settings
+from tests.diff.corpus import AUTOPILOT, BASES, STANDARD, Case
+
+CATALOG = load_catalog()
+
+
+def facts(config: dict[str, Any]) -> StackFacts:
+    plan = plan_stack(parse_settings(config), StackIdentity("p", "s", "my-project"), CATALOG)
+    return facts_of(stack_document(plan, CATALOG))
+
+
+def changed(base: str, change: dict[str, Any]) -> PlanChanges:
+    return plan_changes(facts(BASES[base]), facts(Case(base, change).config))
+
+
+def sentences(changes: PlanChanges) -> dict[str, list[str]]:
+    return {server.name: [said(line) for line in lines_of(server)] for server in changes.servers}
+
+
+@pytest.mark.parametrize("config", [AUTOPILOT, STANDARD])
+def test_the_same_plan_changes_nothing(config: dict[str, Any]) -> None:
+    changes = plan_changes(facts(config), facts(copy.deepcopy(config)))
+    assert changes.servers == ()
+    assert changes.quota == ()
+    assert changes.cost is not None
+    assert not changes.cost.changes
+
+
+def test_a_longer_context() -> None:
+    changes = changed("autopilot", {"servers.gemma.maxModelLen": 6144})
+    assert sentences(changes) == {
+        "gemma": ["context: 4,096 tokens → 6,144 tokens", "requests of that context at once: 1.6 → 1.1"]
+    }
+
+
+def test_more_gpus_and_what_they_cost_where_the_price_is_not_known() -> None:
+    changes = changed("autopilot", {"servers.gemma.accelerator": {"count": 2}})
+    (lines,) = sentences(changes).values()
+    assert lines[:2] == ["GPUs per replica: 1 × nvidia-l4 → 2 × nvidia-l4", "machine: g2-standard-8 → g2-standard-24"]
+    assert "cost a month: at least 623 USD → at least 1,461 USD (+837 USD)" in lines
+    assert [(row.label, row.before, row.after) for row in changes.quota] == [
+        ("GPUS_ALL_REGIONS", "1 GPU", "2 GPUs"),
+        ("NVIDIA_L4_GPUS", "1 GPU", "2 GPUs"),
+    ]
+
+
+def test_cost_of_nodes_before_and_after() -> None:
+    changes = changed("standard", {"servers.gemma.replicas": 3})
+    assert changes.cost is not None
+    assert (changes.cost.before, changes.cost.after, changes.cost.note) == ("2,707 USD", "3,330 USD", "+623 USD")
+    assert sentences(changes) == {"gemma": ["replicas: 2 → 3", "cost a month: 1,246 USD → 1,869 USD (+623 USD)"]}
+
+
+def test_presets_and_their_reasons() -> None:
+    (lines,) = sentences(changed("autopilot", {"servers.gemma.presets": ["fp8"]})).values()
+    assert "KV cache: 6,528 tokens → 23,408 tokens (3.6 times)" in lines
+    assert lines[-2].startswith("new: fp8: quantization: fp8 (")
+
+
+def test_a_server_comes_and_goes() -> None:
+    more = {"servers.qwen": {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 8192}}
+    (lines,) = sentences(changed("autopilot", more)).values()
+    assert lines[:2] == ["model: Qwen/Qwen2.5-7B-Instruct", "server: vllm 0.26.0"]
+    back = plan_changes(facts(Case("autopilot", more).config), facts(AUTOPILOT))
+    assert [(server.name, server.action) for server in back.servers] == [("qwen", "removed")]
+
+
+def test_no_plan_on_either_side_is_no_change() -> None:
+    assert plan_changes(StackFacts(), StackFacts()) == PlanChanges((), None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.data())
+def test_a_document_of_any_form_is_read(data: st.DataObject) -> None:
+    """The code that prints it may be anybody's."""
+    document: Any = stack_document(
+        plan_stack(parse_settings(AUTOPILOT), StackIdentity("p", "s", "my-project"), CATALOG), CATALOG
+    )
+    for _ in range(data.draw(st.integers(1, 3))):
+        target = document
+        while True:
+            key = data.draw(st.sampled_from(sorted(target, key=str)) if isinstance(target, dict) else st.just(0))
+            inner = target[key]
+            if isinstance(inner, dict) and inner and data.draw(st.booleans()):
+                target = inner
+                continue
+            target[key] = data.draw(JSON)
+            break
+    changes = plan_changes(facts_of(document), facts(AUTOPILOT))
+    assert all(isinstance(line, str) for server in changes.servers for line in lines_of(server))
