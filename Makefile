@@ -64,9 +64,10 @@ generate: $(VENV)/.development ## Write the JSON schema and the config reference
 	@$(BIN)/python -m planning presets > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 
-benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews
+benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews and comparisons
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.preview
+	@$(BIN)/python -m benchmarks.diff
 
 lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -107,7 +107,7 @@ class _Context:
         yield from self._options(change)
         replaced = change.head.urn in self._replaced.direct
         if replaced:
-            yield Effect(Severity.REPLACED, self._replacement(change))
+            yield Effect(Severity.REPLACED, self._replacement(change), down=self._goes_down(change))
         elif change.head.type in _WORKLOADS:
             yield from self._workload(change)
         elif change.head.type == NODE_POOL:
@@ -156,6 +156,13 @@ class _Context:
             if one.path == ("deletionProtection",) and one.old is True:
                 yield Effect(Severity.NOTE, "deletion protection is taken away")
 
+    def _goes_down(self, change: ResourceChange) -> bool:
+        """Whether a replacement takes servers down for a while."""
+        resource = change.resource
+        if resource.type == NODE_POOL:
+            return bool(self._servers_on(resource))
+        return resource.type in (CLUSTER, _NAMESPACE) or (resource.type in _WORKLOADS and _deleted_first(change))
+
     def _replacement(self, change: ResourceChange) -> str:
         resource = change.head
         assert resource is not None
@@ -163,7 +170,7 @@ class _Context:
         causes = listed([one.text for one in self._replaced.direct[resource.urn]])
         first = _deleted_first(change)
         how = "deleted, then made anew" if first else "made anew beside the old one, which goes afterwards"
-        text = f"is replaced, for {causes} cannot be changed in place: {how}"
+        text = f"is replaced, as {causes} cannot be changed in place: {how}"
         if resource.type == CLUSTER:
             servers = sorted(one.name for one in self._head.resources if one.type == _DEPLOYMENT)
             down = f"; {listed(servers)} down until then" if servers else ""

@@ -186,6 +186,8 @@ def _plan(plan: PlanChanges, level: _Level) -> Iterable[str]:
     more = len(plan.servers) - level.servers
     if more > 0:
         yield f"The plans of {count(more, 'more server')} change."
+    if plan.cost is not None and not plan.servers:
+        yield "The plan of every server stays as it is."
     facts = [_row(row) for row in plan.quota]
     if facts:
         yield f"GPU quota in use: {'; '.join(facts)}."

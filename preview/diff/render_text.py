@@ -84,6 +84,8 @@ def _plan(plan: PlanChanges) -> Iterator[str]:
             yield from _wrapped(
                 "stays: " + "; ".join(f"{row.label} {said(row.after)}" for row in server.same), "  ", "    "
             )
+    if plan.cost is not None and not plan.servers:
+        yield "The plan of every server stays as it is."
     for row in plan.quota:
         yield f"Quota {visible(row.label)}: {row.before or 'none'} → {row.after or 'none'}"
     if plan.cost is not None:

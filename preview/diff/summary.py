@@ -84,11 +84,12 @@ def _verdict(report: StackReport, severity: Severity | None) -> str:
     if tally.removed:
         parts.append(f"{count(tally.removed, 'resource')} removed")
     if tally.restarts:
-        down = any(effect.down for change in report.comparison.resources for effect in report.effects.of(change))
-        parts.append("pods restart with downtime" if down else "pods restart")
+        parts.append("pods restart")
+    if any(effect.down for change in report.comparison.resources for effect in report.effects.of(change)):
+        parts.append("with downtime")
     if not parts and severity is Severity.UNCLEAR:
         parts.append("changes, one of them with an effect that is not known")
-    return ", ".join(parts) if parts else "changes in place"
+    return ", ".join(parts).replace(", with downtime", " with downtime") if parts else "changes in place"
 
 
 def _line(report: StackReport, change: ResourceChange) -> Line:
@@ -99,7 +100,7 @@ def _line(report: StackReport, change: ResourceChange) -> Line:
     verb = _VERBS[kind]
     if kind == "renamed" and change.base is not None:
         verb = f"was {quote(change.base.name)}"
-    if kind == "changed":
+    if kind in ("changed", "replaced") and (change.properties or change.options):
         verb = f"changes {_what(change)}"
     said = [verb] if verb and not (kind == "removed" and effects) else []
     said += [effect.text for effect in effects]
