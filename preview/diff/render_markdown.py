@@ -127,7 +127,7 @@ def _tallies(report: Report, summaries: dict[str, Summary], level: _Level) -> st
     ]
     for stack in report.stacks[: level.stacks]:
         summary, tally = summaries[stack.stack], stack.tally
-        sign = _FAILS if stack.outcome == "failed" else _SIGNS[summary.severity]
+        sign = _sign(stack, summary)
         numbers = (tally.added, tally.changed + tally.renamed, tally.replaced, tally.removed, tally.restarts)
         cells = [
             code(stack.stack, table=True),
@@ -142,6 +142,12 @@ def _tallies(report: Report, summaries: dict[str, Summary], level: _Level) -> st
     return "\n".join(rows)
 
 
+def _sign(report: StackReport, summary: Summary) -> str:
+    if report.outcome == "failed":
+        return _FAILS
+    return _SIGNS[Severity.UNCLEAR if report.outcome == "no base" else summary.severity]
+
+
 def _cost(plan: PlanChanges) -> str:
     row = plan.cost
     if row is None:
@@ -152,7 +158,7 @@ def _cost(plan: PlanChanges) -> str:
 
 
 def _stack(report: StackReport, summary: Summary, level: _Level) -> Iterable[str]:
-    sign = _FAILS if report.outcome == "failed" else _SIGNS[summary.severity]
+    sign = _sign(report, summary)
     yield f"#### {sign} {code(report.stack)}: {summary.verdict}"
     if report.outcome == "failed":
         yield "This revision cannot be deployed:"

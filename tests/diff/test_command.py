@@ -13,6 +13,7 @@ import pytest
 
 from preview.diff.dependencies import pins, python_of
 from preview.diff.render_markdown import MARKER
+from preview.diff.revisions import base_at, base_in_directory
 from preview.errors import RevisionError
 from tests.preview.conftest import REPOSITORY, Result, Workspace, make_workspace
 
@@ -143,9 +144,7 @@ def test_changes_that_are_not_committed_against_another_directory(project: Works
         pytest.param(
             ["--base", "no-such-branch"], None, "`no-such-branch` is no revision of this repository", id="no revision"
         ),
-        pytest.param(["--base-dir", "/no/such/directory"], None, "is no directory", id="no directory"),
         pytest.param(["--base", "before"], "Pulumi.dev.yaml", "there is no stack 'dev'", id="no such stack"),
-        pytest.param(["--base", "before"], "Pulumi.yaml", "no Pulumi.yaml here", id="no project"),
         pytest.param(["--base", "before"], "parts.py", "No module named 'parts'", id="does not run"),
     ],
 )
@@ -192,6 +191,28 @@ def test_a_stack_that_goes(project: Workspace) -> None:
     assert {name: stack["outcome"] for name, stack in stacks.items()} == {"dev": "gone", "other": "compared"}
     assert {change["action"] for change in stacks["dev"]["resources"]} == {"removed"}
     assert stacks["other"]["resources"] == []
+
+
+def test_bases_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(RevisionError, match="is no directory"), base_in_directory(tmp_path / "absent"):
+        pass
+    with pytest.raises(RevisionError, match="is not in a git repository"), base_at("main", tmp_path):
+        pass
+
+
+def test_a_base_that_lacks_the_project_or_is_behind(project: Workspace) -> None:
+    inner = project.directory / "inner"
+    inner.mkdir()
+    with pytest.raises(RevisionError, match="has no directory"), base_at("before", inner):
+        pass
+    commit(project, "newer")
+    git(project.directory, "branch", "ahead")
+    git(project.directory, "reset", "-q", "--hard", "before")
+    with base_at("ahead", project.directory) as base:
+        assert "1 commit that this tree lacks" in base.note
+        assert (base.directory / "parts.py").read_text() == PARTS.format(version="newer")
+    assert not base.directory.exists()
+    assert git(project.directory, "worktree", "list").count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
