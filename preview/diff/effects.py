@@ -96,7 +96,7 @@ class _Context:
         self._head = head
         self._plan = plan
         self._replaced = replaced
-        self._names = {resource.urn: resource.name for resource in head.resources}
+        self._by_urn = {resource.urn: resource for resource in head.resources}
 
     def effects(self, change: ResourceChange) -> Iterator[Effect]:
         if change.action == "added" or not change.resource.custom:
@@ -191,7 +191,7 @@ class _Context:
             text += ". One grant is taken back, another one given"
         followers = self._replaced.followers(resource.urn)
         if followers:
-            text += f". Replaced along with it: {listed([self._names[urn] for urn in followers])}"
+            text += f". Replaced along with it: {listed([self._by_urn[urn].name for urn in followers])}"
         return text + _protection(change.base)
 
     def _pool_replacement(self, pool: Resource, *, first: bool) -> str:
@@ -257,7 +257,7 @@ class _Context:
         return f", about {minutes(seconds)}{node}"
 
     def _server_of(self, workload: Resource) -> ServerFacts | None:
-        parent = next((one for one in self._head.resources if one.urn == workload.parent), None)
+        parent = self._by_urn.get(workload.parent or "")
         return self._plan.server_named(parent.name) if parent is not None else None
 
     def _servers_on(self, pool: Resource) -> list[Resource]:

@@ -198,8 +198,8 @@ def _plan(plan: PlanChanges, level: _Level) -> Iterable[str]:
     if facts:
         yield f"GPU quota in use: {'; '.join(facts)}."
     if plan.cost is not None:
-        notes = f" ({_sentence('; '.join(plan.notes))})" if plan.notes else ""
-        yield f"**Cost a month:** {_sentence(_cost(plan))}{notes}."
+        notes = f" Counted: {_sentence('; '.join(plan.notes))}." if plan.notes else ""
+        yield f"**Cost a month:** {_sentence(_cost(plan))}.{notes}"
 
 
 def _server(server: ServerChange) -> Iterable[str]:

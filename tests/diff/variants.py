@@ -31,6 +31,7 @@ def run(number: int, case: Case) -> None:
     pulumi.runtime.set_all_config({"gcp:project": "my-project", **values}, [])
     root = Variant(f"test:index:Variant{number}", f"variant-{number}")
     stack = settings.get_root_resource()
+    assert stack is not None
     settings.set_root_resource(root)
     try:
         with ExitStack() as patches:
