@@ -33,8 +33,8 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@touch $@
 
-preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files; BASE=REF shows what changes since that git revision
-	@$(BIN)/python -m preview $(if $(BASE),diff --base $(BASE)) $(STACK:%=--stack %) $(if $(OUT),--out $(OUT))
+preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; BASE=REF: what changes since; OUT=DIR writes files
+	@$(BIN)/python -m preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
 
 plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, machine, start, cost
 	@$(BIN)/python -m planning --stack $(STACK)

@@ -72,7 +72,7 @@ def diff(
             found = opened.enter_context(opening)
             base_python = python_of(found.directory, project / LOCK, progress)
         except RevisionError as error:
-            problem = str(error)
+            problem = f"{found.title}: {error}" if found else str(error)
         names = list(dict.fromkeys(stacks)) or sorted({*stacks_of(loaded), *_stacks_at(found)})
         if not names:
             raise ConfigError(f"{project}: there are no stacks here; make a Pulumi.NAME.yaml")

@@ -193,6 +193,7 @@ def test_a_parser_of_markdown_sees_code_only(report: Report) -> None:
 
 
 @given(hostile)
+@settings(deadline=None)
 def test_code_is_code(text: str) -> None:
     for table in (False, True):
         assert _without_spans(code(text, table=table)) == ""
