@@ -31,6 +31,16 @@ class Row:
         """Whether it differs."""
         return self.before != self.after
 
+    @property
+    def text(self) -> str:
+        """Both of it in words."""
+        if not self.after:
+            return f"{self.before} before"
+        if not self.before:
+            return self.after
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.before} → {self.after}{note}" if self.changes else f"{self.after}, as before"
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
         note = {"note": self.note} if self.note else {}
@@ -61,13 +71,16 @@ class PlanChanges:
     quota: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
     """What the figures leave out, with quotes marked."""
+    same: bool = False
+    """Whether both revisions have a plan, and no server's changes."""
 
 
 def plan_changes(before: StackFacts, after: StackFacts) -> PlanChanges:
     """What changes from one plan to another; nothing where neither revision has a plan."""
     if not before.known and not after.known:
         return PlanChanges((), None)
-    servers = [_server(before.servers.get(name), after.servers.get(name)) for name in _names(before, after)]
+    names = sorted(before.servers.keys() | after.servers.keys())
+    servers = [_server(before.servers.get(name), after.servers.get(name)) for name in names]
     quota = [
         Row(name, _gpus(before.quota.get(name)), _gpus(after.quota.get(name)))
         for name in sorted(before.quota.keys() | after.quota.keys())
@@ -75,17 +88,19 @@ def plan_changes(before: StackFacts, after: StackFacts) -> PlanChanges:
     first, second = _stack_usd(before), _stack_usd(after)
     notes = ["the machines alone, at Compute Engine's list price"] if first.is_least or second.is_least else []
     notes += dict.fromkeys(quote(facts.cost_note, 300) for facts in (before, after) if facts.cost_note)
+    changed = tuple(server for server in servers if server.rows or server.new_decisions or server.gone_decisions)
     return PlanChanges(
-        servers=tuple(server for server in servers if server.rows or server.new_decisions or server.gone_decisions),
-        cost=Row("cost a month", first.text if before.known else "", second.text, _difference(first, second)),
-        quota=tuple(row for row in quota if row.changes) if before.known else (),
+        servers=changed,
+        cost=Row(
+            "cost a month",
+            first.text if before.known else "",
+            second.text if after.known else "",
+            _difference(first, second),
+        ),
+        quota=tuple(row for row in quota if row.changes) if before.known and after.known else (),
         notes=tuple(notes),
+        same=before.known and after.known and not changed,
     )
-
-
-def _names(before: StackFacts, after: StackFacts) -> list[str]:
-    # Without a plan of the base, that every server is new says nothing about it.
-    return sorted(before.servers.keys() | after.servers.keys())
 
 
 def _server(before: ServerFacts | None, after: ServerFacts | None) -> ServerChange:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from preview.diff.details import Bounds, property_lines, resource_lines
 from preview.diff.effects import Severity
+from preview.diff.plan_changes import UNKNOWN_COST
 from preview.diff.report import LIMITS
 from preview.diff.summary import summary_of
 from preview.diff.wording import count, quote, said, shortened, visible
@@ -149,12 +150,7 @@ def _sign(report: StackReport, summary: Summary) -> str:
 
 
 def _cost(plan: PlanChanges) -> str:
-    row = plan.cost
-    if row is None:
-        return "not known"
-    if not row.before or not row.changes:
-        return f"{row.after}, as before" if row.before else row.after
-    return f"{row.before} → {row.after}" + (f" ({row.note})" if row.note else "")
+    return UNKNOWN_COST if plan.cost is None else plan.cost.text
 
 
 def _stack(report: StackReport, summary: Summary, level: _Level) -> Iterable[str]:
@@ -192,7 +188,7 @@ def _plan(plan: PlanChanges, level: _Level) -> Iterable[str]:
     more = len(plan.servers) - level.servers
     if more > 0:
         yield f"The plans of {count(more, 'more server')} change."
-    if plan.cost is not None and not plan.servers:
+    if plan.same:
         yield "The plan of every server stays as it is."
     facts = [_row(row) for row in plan.quota]
     if facts:

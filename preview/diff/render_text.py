@@ -84,15 +84,12 @@ def _plan(plan: PlanChanges) -> Iterator[str]:
             yield from _wrapped(
                 "stays: " + "; ".join(f"{row.label} {said(row.after)}" for row in server.same), "  ", "    "
             )
-    if plan.cost is not None and not plan.servers:
+    if plan.same:
         yield "The plan of every server stays as it is."
     for row in plan.quota:
         yield f"Quota {visible(row.label)}: {row.before or 'none'} → {row.after or 'none'}"
     if plan.cost is not None:
-        row = plan.cost
-        cost = f"{row.before} → {row.after}" if row.before and row.changes else row.after
-        note = f" ({row.note})" if row.note else ", as before" if row.before and not row.changes else ""
-        yield f"Cost a month: {cost}{note}"
+        yield f"Cost a month: {plan.cost.text}"
         for text in plan.notes:
             yield from _wrapped(said(text), "  ", "  ")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from preview.diff.details import Bounds, value_text
@@ -65,7 +65,12 @@ def summary_of(report: StackReport) -> Summary:
 
 
 def _plan(report: StackReport) -> PlanChanges:
-    return plan_changes(report.base_plan, report.head_plan)
+    plan = plan_changes(report.base_plan, report.head_plan)
+    if report.outcome == "compared" and report.base_plan.known != report.head_plan.known:
+        # Servers without a plan on one side are not new, nor gone.
+        which = "this revision" if report.base_plan.known else "the base"
+        return replace(plan, servers=(), notes=(*plan.notes, f"the plan of {which} cannot be read"))
+    return plan
 
 
 def _verdict(report: StackReport, severity: Severity | None) -> str:

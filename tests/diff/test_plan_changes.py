@@ -12,6 +12,8 @@ from planning import StackIdentity, plan_stack
 from planning.report import stack_document
 from preview.diff.plan_changes import PlanChanges, lines_of, plan_changes
 from preview.diff.plans import StackFacts, facts_of
+from preview.diff.report import StackReport
+from preview.diff.summary import summary_of
 from preview.diff.wording import said
 from settings import parse_settings
 from tests.diff.corpus import AUTOPILOT, BASES, STANDARD, Case
@@ -89,6 +91,17 @@ def test_a_server_comes_and_goes() -> None:
 
 def test_no_plan_on_either_side_is_no_change() -> None:
     assert plan_changes(StackFacts(), StackFacts()) == PlanChanges((), None)
+
+
+def test_a_plan_on_one_side_alone_makes_no_server_new() -> None:
+    known = facts(AUTOPILOT)
+    for base, head, said_of in ((StackFacts(), known, "the base"), (known, StackFacts(), "this revision")):
+        plan = summary_of(StackReport("s", "compared", base_plan=base, head_plan=head)).plan
+        assert plan.servers == ()
+        assert plan.notes[-1] == f"the plan of {said_of} cannot be read"
+        assert plan.cost is not None
+        assert plan.cost.text == ("at least 623 USD" if head.known else "at least 623 USD before")
+    assert len(summary_of(StackReport("s", "no base", head_plan=known)).plan.servers) == 1
 
 
 JSON = st.recursive(
