@@ -168,6 +168,8 @@ class _Context:
         assert resource is not None
         assert change.base is not None
         causes = listed([one.text for one in self._replaced.direct[resource.urn]])
+        if self._replaced.direct[resource.urn] == change.properties:
+            causes = "this"  # stands beside it
         first = _deleted_first(change)
         how = "deleted, then made anew" if first else "made anew beside the old one, which goes afterwards"
         text = f"is replaced, as {causes} cannot be changed in place: {how}"
@@ -209,6 +211,7 @@ class _Context:
             fewest, most = nodes
             count = f"{fewest * gpus} to {most * gpus}" if most not in (None, fewest) else f"{fewest * gpus}"
             needed = f"While both exist, a second set of GPUs is needed: quota for {count} more {quote(kind)}"
+            needed += "; with deleteBeforeReplace, the old pool would go first"
         if servers:
             needed += f". Then its pods move ({named}): each is down until it is ready elsewhere"
             needed += self._until_ready(servers[0], new_node=False)

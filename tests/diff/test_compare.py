@@ -191,9 +191,10 @@ def test_a_pool_of_gpus_is_replaced_beside_the_old_one() -> None:
     ((severity, text),) = caused(recording(pool(), *server(RECREATE)), recording(driver(), *server(RECREATE)))
     assert severity == "REPLACED"
     assert text == (
-        "is replaced, as nodeConfig.guestAccelerators[0].gpuDriver cannot be changed in place: made anew beside the "
+        "is replaced, as this cannot be changed in place: made anew beside the "
         "old one, which goes afterwards. While both exist, a second set of GPUs is needed: quota for 2 to 6 more "
-        "nvidia-l4. Then its pods move (gemma-deployment): each is down until it is ready elsewhere, about 9 min"
+        "nvidia-l4; with deleteBeforeReplace, the old pool would go first. Then its pods move (gemma-deployment): each "
+        "is down until it is ready elsewhere, about 9 min"
     )
 
 
@@ -222,7 +223,7 @@ def test_a_cluster_that_is_replaced_takes_everything_with_it() -> None:
     ((severity, text),) = caused(base, recording(cluster(location="b"), dependent(), *server(RECREATE)))
     assert severity == "REPLACED"
     assert text == (
-        "is replaced, as location cannot be changed in place: deleted, then made anew. Everything on the cluster is "
+        "is replaced, as this cannot be changed in place: deleted, then made anew. Everything on the cluster is "
         "gone until it is deployed anew; gemma-deployment down until then. Replaced along with it: system"
     )
 
@@ -275,7 +276,7 @@ def test_a_secret_that_changes_says_what_pods_do() -> None:
     assert caused(secret("a"), secret("b")) == [
         (
             "REPLACED",
-            "is replaced, as stringData.a and stringData.b cannot be changed in place: deleted, then made anew. "
+            "is replaced, as this cannot be changed in place: deleted, then made anew. "
             "A pod that starts in between waits for it",
         ),
         ("NOTE", "pods that run keep the old content until they restart"),
