@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 STACK ?= dev
+BASE ?=
 OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,8 +35,8 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@touch $@
 
-preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files
-	@$(BIN)/python -m preview --stack $(STACK) $(if $(OUT),--out $(OUT))
+preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; BASE=REF: what changes since; OUT=DIR writes files
+	@$(BIN)/python -m preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
 
 policy: $(VENV)/.runtime ## Check the policies of STACK's environment on an offline preview
 	@$(BIN)/python -m preview --stack $(STACK) --policy
@@ -77,9 +78,10 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 
-benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews
+benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews and comparisons
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.preview
+	@$(BIN)/python -m benchmarks.diff
 
 lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

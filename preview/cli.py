@@ -1,4 +1,4 @@
-"""The command line: `python -m preview --stack NAME | --config-file PATH [--out DIR] [--json] [--policy]`."""
+"""The command line: `python -m preview --stack NAME | --config-file PATH`, and `python -m preview diff`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from preview.diff.command import parser as diff_parser
+from preview.diff.command import run as run_diff
 from preview.errors import OutputError, ProgramError
 from stack_files.errors import CommandError, ConfigError, UsageError
 from stack_files.text import printable
@@ -34,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     On failure stdout stays empty and nothing is written; a violated policy is a result, not a failure.
     """
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    run = _diff if given[:1] == ["diff"] else _preview
+    options = diff_parser().parse_args(given[1:]) if run is _diff else _parser().parse_args(given)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        passed = _preview(options)
+        return run(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -54,15 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_WRONG
-    return EXIT_FINE if passed else EXIT_WRONG
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preview",
         description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
-        epilog="Exit codes: 0 fine, 1 the configuration or the program is wrong or a mandatory policy is "
-        "violated, 2 usage.",
+        epilog="`python -m preview diff --help`: what changes between two revisions. "
+        "Exit codes: 0 fine, 1 the configuration or the program is wrong or a mandatory policy is violated, 2 usage.",
         allow_abbrev=False,
     )
     parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")
@@ -99,8 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preview(options: argparse.Namespace) -> bool:
-    """Whether no mandatory policy is violated, as far as policies were asked for."""
+def _diff(options: argparse.Namespace) -> int:
+    text, is_fine = run_diff(options)
+    _print(text)
+    return EXIT_FINE if is_fine else EXIT_WRONG
+
+
+def _preview(options: argparse.Namespace) -> int:
     if options.stack is None and options.config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     from preview.run import record
@@ -112,7 +120,7 @@ def _preview(options: argparse.Namespace) -> bool:
     recording = record(directory, options.stack, options.config_file, timeout=options.timeout)
     report = _check(recording, directory, options) if options.policy or options.policy_config else None
     _deliver(recording, report, options)
-    return report is None or report.passed
+    return EXIT_FINE if report is None or report.passed else EXIT_WRONG
 
 
 def _check(recording: Recording, directory: Path, options: argparse.Namespace) -> Report:

@@ -9,6 +9,10 @@ class OutputError(CommandError):
     """The results could not be written; what was there before is untouched (exit code 1)."""
 
 
+class RevisionError(CommandError):
+    """A revision to compare with cannot be had (the comparison goes on without it). Quotes are marked."""
+
+
 class ProgramError(CommandError):
     """The program failed, hung or vanished (exit code 1).
 

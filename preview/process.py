@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,6 +39,14 @@ def child_environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Interpreter:
+    """What runs a program: a Python with its dependencies, and the environment that the program sees."""
+
+    python: Path = Path(sys.executable)
+    environment: dict[str, str] = field(default_factory=lambda: child_environment(dict(os.environ)))
+
+
+@dataclass(frozen=True)
 class Ended:
     """How a process ended: `code` is negative for a signal, `timed_out` says that it was killed for it."""
 
@@ -54,16 +62,17 @@ class ChildProcess:
     It leads a process group of its own; whatever is left of the group is killed at the end.
     """
 
-    def __init__(self, on_secret: Callable[[str], None]) -> None:
+    def __init__(self, on_secret: Callable[[str], None], interpreter: Interpreter | None = None) -> None:
+        interpreter = interpreter or Interpreter()
         read_end, write_end = os.pipe()
         self._secrets_descriptor = write_end
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [sys.executable, "-P", str(_CHILD)],
+                [str(interpreter.python), "-P", str(_CHILD)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=child_environment(dict(os.environ)),
+                env=interpreter.environment,
                 start_new_session=True,
                 pass_fds=(write_end,),
             )
@@ -72,6 +81,7 @@ class ChildProcess:
             raise
         finally:
             os.close(write_end)
+        _running.add(self._process.pid)
         self._stdout: list[bytes] = []
         self._stderr: list[bytes] = []
         assert self._process.stdout is not None
@@ -109,12 +119,63 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kills the process and everything it started, if anything is left."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        _kill_group(self._process.pid)
         self._process.wait()
+        _running.discard(self._process.pid)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+
+def run_captured(command: list[str], directory: Path, interpreter: Interpreter, timeout: float) -> str:
+    """What a Python module prints on stdout, run as `python -m`; empty if it cannot run or takes too long.
+
+    Args:
+        command: the module and its arguments.
+        directory: where it runs, and where its modules are looked for first.
+        interpreter: what runs it.
+        timeout: seconds after which it is killed, with everything it started.
+
+    """
+    # In the caller's environment, this would keep the directory out of the module's path.
+    environment = {name: value for name, value in interpreter.environment.items() if name != "PYTHONSAFEPATH"}
+    try:
+        process = subprocess.Popen(  # noqa: S603 - an interpreter of ours
+            [str(interpreter.python), "-m", *command],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return ""
+    _running.add(process.pid)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return ""
+    finally:
+        _kill_group(process.pid)
+        process.wait()
+        _running.discard(process.pid)
+    return output.decode("utf-8", errors="replace")
+
+
+def kill_all() -> None:
+    """Kills every program that runs now; whoever waits for one sees it end by a signal."""
+    for pid in list(_running):
+        _kill_group(pid)
+
+
+_running: set[int] = set()
+"""Ids of the processes that were started and not yet waited for; each leads a group."""
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _start(target: Callable[[], None]) -> threading.Thread:

@@ -15,7 +15,7 @@ from stack_files.errors import UsageError
 from stack_files.project import load_project, load_stack
 
 if TYPE_CHECKING:
-    from preview.process import Ended
+    from preview.process import Ended, Interpreter
     from preview.recording import Recording
 
 DEFAULT_TIMEOUT = 120.0
@@ -28,6 +28,7 @@ def record(
     config_file: Path | str | None = None,
     *,
     timeout: float = DEFAULT_TIMEOUT,
+    interpreter: Interpreter | None = None,
 ) -> Recording:
     """Runs the program of a project for one stack, without engine, cloud or credentials, and records it.
 
@@ -36,6 +37,7 @@ def record(
         stack: Name of the stack; its file is Pulumi.<stack>.yaml unless `config_file` says otherwise.
         config_file: Path of a stack's file anywhere; its name gives the stack's name if `stack` is None.
         timeout: Seconds after which the program is killed.
+        interpreter: What runs the program; this process's own Python if None.
 
     Returns:
         The recording, with every secret masked. Safe to call from several threads at once.
@@ -50,7 +52,7 @@ def record(
         raise UsageError("the timeout must be a positive number of seconds")
     vault = Vault()
     # The child imports the SDK while this process reads the files and imports its own part of it.
-    with ChildProcess(vault.add) as child:
+    with ChildProcess(vault.add, interpreter) as child:
         project = load_project(Path(project_dir).resolve())
         config = load_stack(project, stack, Path(config_file) if config_file is not None else None)
 

@@ -42,6 +42,24 @@ def write_preview(directory: Path, resources: str, manifests: tuple[Manifest, ..
         raise OutputError(f"{directory}: cannot be written: {error.strerror or error}") from None
 
 
+def write_files(directory: Path, texts: dict[str, str]) -> None:
+    """Writes files into a directory, which is made if it is missing; each file is whole or as it was.
+
+    Raises:
+        OutputError: The directory cannot be written.
+
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".preview-", dir=directory) as staging:
+            for name, text in texts.items():
+                (Path(staging) / name).write_text(text, encoding="utf-8")
+            for name in texts:
+                (Path(staging) / name).replace(directory / name)
+    except OSError as error:
+        raise OutputError(f"{directory}: cannot be written: {error.strerror or error}") from None
+
+
 def _write(directory: Path, resources: str, manifests: tuple[Manifest, ...]) -> tuple[str, ...]:
     directory = directory.resolve()
     if directory.exists() and not directory.is_dir():
