@@ -10,7 +10,7 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := __main__.py benchmarks catalog components planning preview settings stack_files tests tools
+SOURCES := __main__.py benchmarks binaries catalog components local_gke planning preview settings stack_files tests tools
 
 .PHONY: help preview plan test test-servers lint typecheck check format generate benchmark lock clean
 

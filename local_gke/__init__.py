@@ -1,0 +1,1 @@
+"""A simulated GKE on this machine: a real control plane, simulated nodes and pods."""
