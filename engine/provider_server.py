@@ -46,13 +46,14 @@ class EngineLog:
 
 
 class ProviderBase(provider_pb2_grpc.ResourceProviderServicer):
-    """What every provider here answers in the same way.
+    """What every provider here answers in the same way; `version` is that of the SDK that it serves.
 
     Secrets reach it in clear: the engine marks outputs that stand where secrets stood in the inputs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: str) -> None:
         self.log = EngineLog()
+        self._version = version
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: object) -> Empty:  # noqa: ARG002, D102, N802
         self.log.connect(request.address)
@@ -67,7 +68,7 @@ class ProviderBase(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ProviderHandshakeResponse()
 
     def GetPluginInfo(self, request: object, context: object) -> plugin_pb2.PluginInfo:  # noqa: ARG002, D102, N802
-        return plugin_pb2.PluginInfo()
+        return plugin_pb2.PluginInfo(version=self._version)
 
     def GetSchema(self, request: object, context: object) -> provider_pb2.GetSchemaResponse:  # noqa: ARG002, D102, N802
         return provider_pb2.GetSchemaResponse(schema="{}")

@@ -46,8 +46,8 @@ class Cluster(Protocol):
         """The object, None if there is none."""
         ...
 
-    def list(self, api_version: str, kind: str, namespace: str, selector: Mapping[str, str]) -> list[Object]:
-        """Objects of a namespace that have all of these labels, sorted by name."""
+    def select(self, api_version: str, kind: str, namespace: str, selector: Mapping[str, str]) -> list[Object]:
+        """Objects of a namespace, of all if it is empty, that have all of these labels; sorted by name."""
         ...
 
     def delete(self, api_version: str, kind: str, namespace: str | None, name: str) -> None:
@@ -93,14 +93,14 @@ class ApiServer:
                 return None
             raise
 
-    def list(  # noqa: D102
+    def select(  # noqa: D102
         self, api_version: str, kind: str, namespace: str, selector: Mapping[str, str]
     ) -> list[Object]:
         with _Refusals():
             found = _plain(
                 self._client.get(
                     self._resource(api_version, kind),
-                    namespace=namespace,
+                    namespace=namespace or None,
                     label_selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
                     _request_timeout=_TIMEOUT,
                 )

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import threading
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.empty_pb2 import Empty
@@ -54,7 +55,7 @@ class KubernetesProvider(ProviderBase):
     """The provider, for one cluster."""
 
     def __init__(self, cluster: Cluster, admit: Admission) -> None:
-        super().__init__()
+        super().__init__(version("pulumi-kubernetes"))
         self._cluster = cluster
         self._admit = admit
         self._cancelled = threading.Event()

@@ -63,7 +63,7 @@ def why_pods_wait(live: Object, cluster: Cluster) -> str:
     labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels")
     if not isinstance(labels, dict) or not labels:
         return ""
-    for pod in cluster.list("v1", "Pod", live["metadata"]["namespace"], labels):
+    for pod in cluster.select("v1", "Pod", live["metadata"]["namespace"], labels):
         reason = _why_pod_waits(pod.get("status") or {})
         if reason:
             return f"pod {pod['metadata']['name']}: {reason}"
@@ -125,7 +125,7 @@ def _service(live: Object, spec: dict[str, Any], status: dict[str, Any], cluster
     if spec.get("type") == "ExternalName" or not spec.get("selector") or spec.get("clusterIP") == "None":
         return _READY
     metadata = live["metadata"]
-    slices = cluster.list(
+    slices = cluster.select(
         "discovery.k8s.io/v1", "EndpointSlice", metadata["namespace"], {"kubernetes.io/service-name": metadata["name"]}
     )
     if any(
