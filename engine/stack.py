@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import secrets as random
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -169,5 +171,10 @@ class EngineStack:
 
 
 def _said(error: FailedCommand) -> str:
-    """What the CLI said, without the SDK's frame around it."""
-    return str(error).strip()
+    """What went wrong, out of all that the CLI printed."""
+    printed = str(error)
+    diagnostics = re.search(r"^Diagnostics:\n(.*?)(?=^\S|\Z)", printed, re.DOTALL | re.MULTILINE)
+    if diagnostics is not None and "error: " in diagnostics[1]:
+        return textwrap.dedent(diagnostics[1]).strip()
+    errors = re.findall(r"^error: .*", printed, re.MULTILINE)
+    return "\n".join(one.removeprefix("error: ") for one in errors) or printed.strip()

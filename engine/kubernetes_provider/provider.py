@@ -66,6 +66,7 @@ class KubernetesProvider(ProviderBase):
         refusal = self._admit(decode(request.args))
         if refusal is not None:
             fail(context, refusal)
+        self._cancelled.clear()
         return super().Configure(request, context)
 
     def DiffConfig(  # noqa: D102, N802

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
-from engine.kubernetes_provider.changes import Change, changes
+from engine.kubernetes_provider.changes import Change, adopted, changes
 from engine.provider_server import ProviderBase, fail
 from engine.wire import decode, encode
 
@@ -120,13 +120,13 @@ class GoogleCloud(ProviderBase):
             found = self.resources.get(request.id)
         if found is None:
             return provider_pb2.ReadResponse()
-        inputs = decode(request.inputs)
-        current = {key: found.get(key, value) for key, value in inputs.items()}
+        current = adopted(decode(request.inputs), found)
         return provider_pb2.ReadResponse(id=request.id, properties=encode(found), inputs=encode(current))
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:  # noqa: N802
         if request.preview:
-            return provider_pb2.UpdateResponse(properties=request.news)
+            # What the cloud computed stays as it was, unless the update says otherwise.
+            return provider_pb2.UpdateResponse(properties=encode({**decode(request.olds), **decode(request.news)}))
         with self._lock:
             self.resources[request.id] = _state_of(_type_of(request.urn), decode(request.news))
             self.calls.append(("update", _name_of(request.urn)))

@@ -23,6 +23,7 @@ class MemoryCluster:
         """Kind and name of everything that was really applied, in order."""
         self.deleted: list[tuple[str, str]] = []
         self.refuse_deletion = threading.Event()
+        self.progress_deadline_exceeded = False
         self._bodies: dict[tuple[tuple[str, str, str | None, str], str], Object] = {}
         self._changed: dict[tuple[str, str, str | None, str], float] = {}
         self._versions = itertools.count(1)
@@ -110,6 +111,10 @@ class MemoryCluster:
                 "availableReplicas": replicas if done else 0,
                 "readyReplicas": replicas if done else 0,
             }
+            if self.progress_deadline_exceeded:
+                condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+                message = "the progress deadline is exceeded"
+                seen["status"] |= {"availableReplicas": 0, "conditions": [{**condition, "message": message}]}
         elif key[1] == "Namespace":
             seen["status"] = {"phase": "Active"}
         return seen
