@@ -75,19 +75,14 @@ class LocalStack:
         return cls(project, config, settings, plan)
 
     @property
-    def directory(self) -> Path:
-        """Everything that running the stack writes."""
-        return self.project.directory / ".local"
-
-    @property
     def cluster(self) -> LocalGke:
         """The control plane."""
-        return LocalGke(self.directory / "gke")
+        return LocalGke(self.project.directory / ".local-gke")
 
     @property
     def state_directory(self) -> Path:
-        """The engine's state."""
-        return self.directory / "pulumi"
+        """Everything that the engine writes."""
+        return self.project.directory / ".local-pulumi"
 
 
 def up(stack: LocalStack) -> int:
@@ -133,7 +128,7 @@ def down(stack: LocalStack) -> int:
         EngineError: the stack could not be deleted; the control plane still runs then.
 
     """
-    if not stack.directory.exists():
+    if not stack.cluster.directory.exists() and not stack.state_directory.exists():
         _say("nothing is up")
         return 0
     running = stack.cluster.running()
@@ -148,7 +143,8 @@ def down(stack: LocalStack) -> int:
     elif running is None:
         _say("the control plane does not run; what it held goes with its data")
     stack.cluster.reset()
-    shutil.rmtree(stack.directory, ignore_errors=False)
+    if stack.state_directory.exists():
+        shutil.rmtree(stack.state_directory)
     _say("down: no process and no file is left")
     return 0
 
@@ -161,7 +157,6 @@ def connect(stack: LocalStack, running: Running) -> ApiServer:
 
 def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
     """The CLI and the control plane, both at once: where one is built, the other is not waited for."""
-    stack.directory.mkdir(exist_ok=True)
     with ThreadPoolExecutor(max_workers=1) as pool:
         starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say)
         command = find_command(_say)

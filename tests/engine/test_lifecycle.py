@@ -50,7 +50,8 @@ def test_up_creates_everything_and_a_second_up_changes_nothing(bench: Bench) -> 
 
 def test_the_token_is_in_no_file_in_clear(bench: Bench) -> None:
     up(bench, LOCAL)
-    secret = bench.cluster.objects["v1", "Secret", "llm-inference", "hugging-face-token"]
+    (name,) = bench.cluster.names("Secret")
+    secret = bench.cluster.objects["v1", "Secret", "llm-inference", name]
     assert TOKEN not in json.dumps(secret)  # base64, as the API server keeps it
     assert files_with(bench.directory, TOKEN) == []
     assert files_with(bench.directory, secret["data"]["hf_api_token"]) == []
