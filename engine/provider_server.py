@@ -84,7 +84,11 @@ class ProviderBase(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Cancel(self, request: object, context: object) -> Empty:  # noqa: ARG002, D102, N802
+        self.cancel()
         return _EMPTY
+
+    def cancel(self) -> None:
+        """Ends whatever is waited for, as soon as possible."""
 
 
 def fail(context: grpc.ServicerContext, message: str) -> NoReturn:
@@ -125,5 +129,8 @@ def attached(providers: Mapping[str, ProviderBase]) -> Iterator[dict[str, str]]:
             places.append(f"{package}:{port}")
         yield {ATTACH_VARIABLE: ",".join(places)} if places else {}
     finally:
+        # An engine that was killed cancels nothing, and a thread that waits would keep this process alive.
+        for provider in providers.values():
+            provider.cancel()
         for server in servers:
             server.stop(grace=None).wait()

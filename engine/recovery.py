@@ -38,28 +38,38 @@ def assert_unlocked(backend: Path, stack: str) -> None:
 
 
 def unfinished(state: dict[str, Any]) -> list[str]:
-    """Arguments of `refresh` that settle what an engine was creating when it was killed; empty if nothing.
+    """URNs of the Kubernetes objects that an engine was creating when it was killed."""
+    return [
+        operation["resource"]["urn"]
+        for operation in state.get("pending_operations") or []
+        if operation["type"] == "creating" and operation["resource"]["type"].startswith("kubernetes:")
+    ]
 
-    What may exist by now is imported, so that it is neither made twice nor left behind; a refresh drops it from the
-    state where it does not exist after all.
+
+def taken_up(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with those objects as if they had been made; a refresh drops the ones that were not.
+
+    So none of them is made twice, and none stays behind that the state knows nothing of.
     """
-    arguments: list[str] = []
-    for operation in state.get("pending_operations") or []:
-        if operation["type"] != "creating":
-            continue
-        resource = operation["resource"]
-        arguments += ["--import-pending-creates", resource["urn"], "--import-pending-creates", _likely_id(resource)]
-    return arguments
+    urns = set(unfinished(state))
+    pending = state.get("pending_operations") or []
+    made = [
+        {**operation["resource"], "id": _id_of(operation["resource"])}
+        for operation in pending
+        if operation["resource"]["urn"] in urns
+    ]
+    return {
+        **state,
+        "resources": [*state.get("resources", []), *made],
+        "pending_operations": [one for one in pending if one["resource"]["urn"] not in urns],
+    }
 
 
-def _likely_id(resource: dict[str, Any]) -> str:
-    """The id that the resource has if it was made: known before, as names are chosen before anything is made."""
-    inputs = resource.get("inputs") or {}
-    metadata = inputs.get("metadata") or {}
-    if metadata.get("name"):
-        namespace = metadata.get("namespace")
-        return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
-    return str(inputs.get("name", ""))
+def _id_of(resource: dict[str, Any]) -> str:
+    """The id that the object has if it was made; names are chosen before anything is."""
+    metadata = resource["inputs"]["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
 def _runs(pid: Any) -> bool:

@@ -26,11 +26,13 @@ from pulumi.automation.errors import CommandError as FailedCommand
 from pulumi.runtime.settings import SETTINGS
 
 from engine.errors import EngineError
-from engine.recovery import assert_unlocked, unfinished
+from engine.recovery import assert_unlocked, taken_up, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from pulumi.automation import CommandResult
 
     from engine.command import EngineCommand
     from stack_files.project import Project, StackConfig
@@ -120,8 +122,8 @@ class EngineStack:
         )
         create_or_select = Stack.select if self.exists else Stack.create_or_select
         stack = self._told(lambda: create_or_select(self.config.stack, workspace))
-        if recover and (arguments := unfinished(self.state())):
-            self._told(lambda: self._command(["refresh", "--yes", "--skip-preview", *arguments]))
+        if recover and (urns := unfinished(self.state())):
+            self._told(lambda: self._take_up(stack, urns))
         return stack
 
     @property
@@ -133,9 +135,20 @@ class EngineStack:
             **self.environment,
         }
 
-    def _command(self, arguments: list[str]) -> None:
+    def _take_up(self, stack: Stack, urns: list[str]) -> None:
+        """Finds out what has become of objects whose creation was cut off."""
+        # By the CLI itself: the SDK's export would write secrets in clear.
+        document = json.loads(self._command(["stack", "export"]).stdout)
+        document["deployment"] = taken_up(document["deployment"])
+        path = self._work / "recovered.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        self._command(["stack", "import", "--file", str(path)])
+        path.unlink()
+        stack.refresh(target=urns, show_secrets=False)
+
+    def _command(self, arguments: list[str]) -> CommandResult:
         variables = {**self._variables, "PULUMI_HOME": str(self.directory / "home")}
-        self.command.run([*arguments, "--stack", self.config.stack], str(self._work), variables)
+        return self.command.run([*arguments, "--stack", self.config.stack], str(self._work), variables)
 
     def _prepare(self) -> None:
         """Writes what the engine reads: passphrase, and the plain part of the configuration."""

@@ -139,7 +139,7 @@ class KubernetesProvider(ProviderBase):
             if existing is not None and manager not in _managers(existing):
                 fail(context, f"{body['kind']} {_id(body)} exists already, and this stack did not make it")
             live = self._cluster.apply(body, manager)
-            live, problem = self._ready(request.urn, live, request.timeout)
+            live, problem = self._ready(request.urn, live, request.timeout, context)
         properties = _state(live, manager)
         if problem:
             fail_halfway(context, problem, _id(live), properties)
@@ -151,7 +151,7 @@ class KubernetesProvider(ProviderBase):
             return provider_pb2.UpdateResponse(properties=self._previewed(manager, news, context))
         with _Masked(news, context):
             live = self._cluster.apply(self._body(news), manager)
-            live, problem = self._ready(request.urn, live, request.timeout)
+            live, problem = self._ready(request.urn, live, request.timeout, context)
         properties = _state(live, manager)
         if problem:
             fail_halfway(context, problem, _id(live), properties)
@@ -183,14 +183,14 @@ class KubernetesProvider(ProviderBase):
                 if error.code != _NOT_FOUND:
                     raise
                 return Empty()
-            problem = self._gone(request.urn, key, request.timeout)
+            problem = self._gone(request.urn, key, request.timeout, context)
         if problem:
             fail(context, problem)
         return Empty()
 
-    def Cancel(self, request: object, context: grpc.ServicerContext) -> Empty:  # noqa: ARG002, D102, N802
+    def cancel(self) -> None:
+        """Ends every wait; the objects stay as they are."""
         self._cancelled.set()
-        return Empty()
 
     # Applying
 
@@ -235,7 +235,9 @@ class KubernetesProvider(ProviderBase):
 
     # Waiting
 
-    def _ready(self, urn: str, live: Object, timeout: float) -> tuple[Object, str | None]:
+    def _ready(
+        self, urn: str, live: Object, timeout: float, context: grpc.ServicerContext
+    ) -> tuple[Object, str | None]:
         """Waits until the object is ready: its last state, and why it is not where it is not."""
         annotations = live["metadata"].get("annotations", {})
         seconds = timeout or float(annotations.get(_TIMEOUT_ANNOTATION, _DEFAULT_TIMEOUT))
@@ -253,7 +255,7 @@ class KubernetesProvider(ProviderBase):
                 said = news
             if time.monotonic() > deadline:
                 return live, f"{live['kind']} {_id(live)} was applied, but is not ready after {seconds:.0f} s: {news}"
-            if self._cancelled.wait(pause):
+            if self._cancelled.wait(pause) or not context.is_active():
                 return live, f"{live['kind']} {_id(live)} was applied; the wait for it was cancelled: {news}"
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             found = self._cluster.get(*_key(live))
@@ -261,14 +263,16 @@ class KubernetesProvider(ProviderBase):
                 return live, f"{live['kind']} {_id(live)} was applied, and then deleted by somebody else"
             live = found
 
-    def _gone(self, urn: str, key: tuple[str, str, str | None, str], timeout: float) -> str | None:
+    def _gone(
+        self, urn: str, key: tuple[str, str, str | None, str], timeout: float, context: grpc.ServicerContext
+    ) -> str | None:
         seconds = timeout or _DEFAULT_TIMEOUT
         deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while (live := self._cluster.get(*key)) is not None:
-            finalizers = ", ".join(live["metadata"].get("finalizers", [])) or "nothing that it names"
+            finalizers = ", ".join(live["metadata"].get("finalizers", [])) or "what belongs to it"
             if time.monotonic() > deadline:
                 return f"{live['kind']} {_id(live)} still exists after {seconds:.0f} s; it waits for {finalizers}"
-            if self._cancelled.wait(pause):
+            if self._cancelled.wait(pause) or not context.is_active():
                 return f"the wait for the deletion of {live['kind']} {_id(live)} was cancelled"
             if pause >= _LONGEST_PAUSE:
                 self.log.status(urn, f"waiting for {finalizers}")
