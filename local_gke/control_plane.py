@@ -12,6 +12,7 @@ import yaml
 
 from local_gke.certificates import Authority, KeyPair, signing_key
 from local_gke.files import private_directory, write_private
+from local_gke.nodes import MANAGED
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 AUTOSCALER = "node-autoscaler"
@@ -258,7 +259,7 @@ def commands(
         "kwok": {
             "kubeconfig": layout.own_kubeconfig("kwok"),
             "config": layout.stages,
-            "manage-nodes-with-annotation-selector": "kwok.x-k8s.io/node=fake",
+            "manage-nodes-with-label-selector": f"{MANAGED}=fake",
             "manage-all-nodes": "false",
             "cidr": _POD_RANGE,
             "node-ip": "10.128.0.2",

@@ -100,7 +100,7 @@ def test_a_node_that_falls_silent_is_replaced(standard: Cluster, recordings: Rec
     plan = run(standard, recordings, stack(1, 2))
     (pod,) = standard.pods("gemma")
     lost = pod.spec.node_name
-    standard.core.patch_node(lost, {"metadata": {"annotations": {MANAGED: None}}})
+    standard.core.patch_node(lost, {"metadata": {"labels": {MANAGED: None}}})
     standard.wait(
         lambda: all(node.metadata.name != lost or not is_ready(node) for node in standard.core.list_node().items),
         "the node counts as lost",
