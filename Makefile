@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 SOURCES := __main__.py benchmarks binaries catalog components local_gke planning preview settings stack_files tests tools
 
-.PHONY: help preview plan test test-servers lint typecheck check format generate benchmark lock clean
+.PHONY: help preview plan test test-servers test-cluster lint typecheck check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: $(VENV)/.development ## Run every test that needs no cloud
 
 test-servers: $(VENV)/.development ## Hold arguments against the servers' own packages from PyPI; TEST_SERVERS=all for every version
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
+
+test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
+	@TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster
 
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)

@@ -12,6 +12,7 @@ import yaml
 
 from local_gke.certificates import Authority, KeyPair, signing_key
 from local_gke.files import private_directory, write_private
+from local_gke.nodes import MANAGED
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 AUTOSCALER = "node-autoscaler"
@@ -192,7 +193,7 @@ def commands(
     store_files, client = credentials.store_server, credentials.store_client
     api, authority = credentials.api_server, credentials.authority.files
     # A node that does not answer is given up after 40 s on GKE, and its pods after 5 min; simulated time is faster.
-    gone, evicted = max(2.0, 40 / speed), max(1, round(300 / speed))
+    gone, evicted = max(10.0, 40 / speed), max(1, round(300 / speed))
     arguments: dict[str, dict[str, Any]] = {
         "etcd": {
             "name": "local",
@@ -258,13 +259,13 @@ def commands(
         "kwok": {
             "kubeconfig": layout.own_kubeconfig("kwok"),
             "config": layout.stages,
-            "manage-nodes-with-annotation-selector": "kwok.x-k8s.io/node=fake",
+            "manage-nodes-with-label-selector": f"{MANAGED}=fake",
             "manage-all-nodes": "false",
             "cidr": _POD_RANGE,
             "node-ip": "10.128.0.2",
             # The server that answers for kubelets would listen on every address.
             "node-port": 0,
-            "node-lease-duration-seconds": max(2, round(gone)),
+            "node-lease-duration-seconds": round(gone),
         },
     }
     made = {

@@ -5,7 +5,7 @@ from typing import Any
 from local_gke.simulation import Pool
 
 MANAGED = "kwok.x-k8s.io/node"
-"""Annotation of the nodes whose kubelet KWOK plays; without it, a node falls silent."""
+"""Label of the nodes whose kubelet KWOK plays; without it, a node falls silent."""
 POOL_LABEL = "cloud.google.com/gke-nodepool"
 _PODS = 110
 
@@ -20,9 +20,9 @@ def node(pool: Pool, number: int) -> dict[str, Any]:
         "kind": "Node",
         "metadata": {
             "name": name,
-            "annotations": {MANAGED: "fake"},
             "labels": {
                 **pool.labels,
+                MANAGED: "fake",
                 "kubernetes.io/hostname": name,
                 "topology.gke.io/zone": zone,
                 "topology.kubernetes.io/region": zone.rpartition("-")[0],

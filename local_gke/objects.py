@@ -7,13 +7,15 @@ import yaml
 
 from binaries import gateway_definitions
 from catalog import load_catalog
+from local_gke.autopilot import autopilot_policies
 from local_gke.control_plane import ADMINISTRATORS
 from local_gke.simulation import Simulation
 from local_gke.stages import CRASH, READY, START_ANNOTATION
 
 _CUSTOM_RESOURCES = Path(__file__).resolve().parent / "custom_resources.yaml"
 _SYSTEM = "kube-system"
-_STARTS = "local-gke-starts"
+_OWN = "local-gke-system"
+_STARTS = "start-times"
 # The Gateway classes that GKE makes where the Gateway API is on.
 _GATEWAY_CLASSES = (
     "gke-l7-global-external-managed",
@@ -87,6 +89,7 @@ def _definition(resource: dict[str, Any]) -> dict[str, Any]:
 def common() -> list[dict[str, Any]]:
     """Storage classes, GKE's DaemonSets as one, and the policy that gives pods their start-up times."""
     return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OWN}},
         *(_storage_class(name, disk) for name, disk in sorted(_DISKS.items())),
         {
             "apiVersion": "storage.k8s.io/v1",
@@ -162,7 +165,7 @@ def start_times(simulation: Simulation) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": _STARTS, "namespace": _SYSTEM},
+        "metadata": {"name": _STARTS, "namespace": _OWN},
         "data": dict(sorted(data.items())),
     }
 
@@ -216,7 +219,7 @@ def _start_policy() -> list[dict[str, Any]]:
             "metadata": {"name": name},
             "spec": {
                 "policyName": name,
-                "paramRef": {"name": _STARTS, "namespace": _SYSTEM, "parameterNotFoundAction": "Allow"},
+                "paramRef": {"name": _STARTS, "namespace": _OWN, "parameterNotFoundAction": "Allow"},
             },
         },
     ]
@@ -224,4 +227,4 @@ def _start_policy() -> list[dict[str, Any]]:
 
 def autopilot() -> list[dict[str, Any]]:
     """What Autopilot refuses and changes."""
-    return []
+    return autopilot_policies(load_catalog())
