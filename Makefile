@@ -5,14 +5,15 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-STACK ?= dev
+# `up`, `status` and `down` are for the stack on this machine unless told otherwise; the rest is for `dev`.
+STACK ?= $(if $(filter up status down,$(MAKECMDGOALS)),local,dev)
 OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 SOURCES := __main__.py benchmarks binaries catalog components local_gke planning preview settings stack_files tests tools
 
-.PHONY: help preview plan test test-servers test-cluster lint typecheck check format generate benchmark lock clean
+.PHONY: help up status down preview plan test test-servers test-cluster test-engine lint typecheck check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +27,25 @@ $(VENV)/.runtime: requirements.txt
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, preview.cli, preview.child, preview.monitor'
 	@touch $@
 
+# What the local stack needs besides.
+$(VENV)/.local: requirements-local.txt $(VENV)/.runtime
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
+	@touch $@
+
 # What working on the project needs besides.
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@echo "Adding the tools for development ..." >&2
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@touch $@
+
+up: $(VENV)/.local ## Deploy STACK; `local`, the default, to simulated nodes on this machine
+	@$(BIN)/python -m engine up --stack $(STACK)
+
+status: $(VENV)/.local ## Show what runs
+	@$(BIN)/python -m engine status --stack $(STACK)
+
+down: $(VENV)/.local ## Delete STACK; for `local`, its control plane and files too
+	@$(BIN)/python -m engine down --stack $(STACK)
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; OUT=DIR writes files
 	@$(BIN)/python -m preview --stack $(STACK) $(if $(OUT),--out $(OUT))
@@ -46,6 +61,9 @@ test-servers: $(VENV)/.development ## Hold arguments against the servers' own pa
 
 test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
 	@TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster
+
+test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine, with stand-ins for the clouds
+	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
 
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)

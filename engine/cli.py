@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STACK = "local"
+_EXTRA_PACKAGES = ("cryptography", "kubernetes")
 EXIT_FINE, EXIT_WRONG, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -42,6 +43,8 @@ def _local(command: str, directory: Path) -> int:
     try:
         from engine import local
     except ModuleNotFoundError as error:
+        if error.name not in _EXTRA_PACKAGES:
+            raise
         raise CommandError(f"{error.name} is not installed; `make up` installs it") from None
     stack = local.LocalStack.read(directory)
     return {"up": local.up, "status": local.status, "down": local.down}[command](stack)

@@ -79,9 +79,7 @@ class EngineCommand(PulumiCommand):
         texts: tuple[list[str], list[str]] = ([], [])
         readers = [
             threading.Thread(target=_read, args=(stream, into, tell), daemon=True)
-            for stream, into, tell in zip(
-                (process.stdout, process.stderr), texts, (on_output, on_error), strict=True
-            )
+            for stream, into, tell in zip((process.stdout, process.stderr), texts, (on_output, on_error), strict=True)
         ]
         for reader in readers:
             reader.start()

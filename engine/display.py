@@ -64,9 +64,7 @@ class Display:
             elif (message := event.diagnostic_event) is not None:
                 self._message(message.severity, message.message, message.urn, ephemeral=bool(message.ephemeral))
             elif (summary := event.summary_event) is not None:
-                self.changes = {
-                    str(getattr(op, "value", op)): count for op, count in summary.resource_changes.items()
-                }
+                self.changes = {str(getattr(op, "value", op)): count for op, count in summary.resource_changes.items()}
 
     def _step(self, op: str, urn: str) -> None:
         word = self._words.get(op)

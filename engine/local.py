@@ -169,9 +169,7 @@ def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
 def _engine(
     stack: LocalStack, command: EngineCommand, running: Running, plugin: Plugin, secrets: Mapping[str, str]
 ) -> Iterator[EngineStack]:
-    providers = (
-        {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), _admission(running))}
-    )
+    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), _admission(running))}
     with attached(providers) as variables:
         yield EngineStack(
             command=command,

@@ -6,14 +6,15 @@ The choice is made once for a deployed stack and kept: state that one has writte
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import urllib.request
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from preview.process import child_environment
-import os
-import subprocess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from engine.command import EngineCommand
 
 _PLUGIN = "pulumi-resource-kubernetes"
+_PROBE = "https://get.pulumi.com"
+_REACH_SECONDS = 3.0
 _INSTALL_SECONDS = 60.0
 
 
@@ -54,7 +57,10 @@ def _installed(command: EngineCommand, directory: Path, say: Callable[[str], Non
         return True
     home = directory / "home"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reason: str | None
     try:
+        # The CLI asks five times and waits longer each time.
+        urllib.request.urlopen(_PROBE, timeout=_REACH_SECONDS).close()
         answer = subprocess.run(
             [command.command, "plugin", "install", "resource", "kubernetes", version("pulumi-kubernetes")],
             capture_output=True,
@@ -70,6 +76,8 @@ def _installed(command: EngineCommand, directory: Path, say: Callable[[str], Non
         reason = answer.stderr.strip().rpartition("\n")[2] if answer.returncode else None
     except subprocess.TimeoutExpired:
         reason = f"no answer within {_INSTALL_SECONDS:.0f} s"
+    except OSError as error:
+        reason = str(error)
     if reason is None:
         return True
     say(f"{_PLUGIN}: cannot be downloaded ({reason[:150]}); this repository's own provider takes its place")

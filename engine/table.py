@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _GPU = "nvidia.com/gpu"
 _MACHINE_LABEL = "node.kubernetes.io/instance-type"
+_WIDTH = 80
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -88,34 +90,31 @@ def read_report(cluster: Cluster, plan: StackPlan) -> Report:
 
 def render(report: Report) -> str:
     """The table, what it costs on the real thing, and the next commands."""
-    lines = [*_servers(report), ""]
-    lines += [f"{'NODE':<50}{'MACHINE':<18}{'GPUS USED':>12}"]
-    lines += [f"{_cut(node.name, 49):<50}{node.machine:<18}{f'{node.used} of {node.gpus}':>12}" for node in report.nodes]
-    if not report.nodes:
-        lines.append("none with GPUs")
-    free = sum(node.gpus - node.used for node in report.nodes)
-    lines += ["", f"GPUs        {sum(node.used for node in report.nodes)} used, {free} free", f"cost        {_cost(report)}"]
-    for server in report.servers:
-        lines.append(f"endpoint    {server.endpoint}")
-        if server.waiting:
-            lines.append(f"waiting     {server.name}: {server.waiting}")
-    lines += [
-        "",
-        "next        make status               what runs now",
-        "            make preview STACK=dev    what a cluster on Google Cloud would be made of",
-        "            make down                 remove all of it",
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _servers(report: Report) -> list[str]:
-    lines = [f"{'SERVER':<18}{'READY':<9}{'MODEL':<31}{'NODE':<22}".rstrip()]
+    lines = [f"{'SERVER':<20}{'READY':<8}{'MODEL':<32}MACHINE"]
+    machines = {node.name: node.machine for node in report.nodes}
     for server in report.servers:
         ready = f"{server.ready}/{server.wanted if server.wanted is not None else '-'}"
-        nodes = server.nodes or ("-",)
-        lines.append(f"{_cut(server.name, 17):<18}{ready:<9}{_cut(server.model, 30):<31}{_cut(nodes[0], 22)}")
-        lines += [f"{'':<58}{_cut(node, 22)}" for node in nodes[1:]]
-    return lines
+        kinds = ", ".join(sorted({machines.get(node, "?") for node in server.nodes})) or "-"
+        lines.append(f"{_cut(server.name, 19):<20}{ready:<8}{_cut(server.model, 31):<32}{_cut(kinds, 20)}")
+    lines += ["", f"{'NODE':<48}{'SERVERS':<20}GPUS USED"]
+    for node in report.nodes:
+        names = ", ".join(server.name for server in report.servers if node.name in server.nodes) or "-"
+        lines.append(f"{_cut(node.name, 47):<48}{_cut(names, 19):<20}{node.used} of {node.gpus}")
+    if not report.nodes:
+        lines.append("none with GPUs")
+    used, free = sum(node.used for node in report.nodes), sum(node.gpus - node.used for node in report.nodes)
+    lines += ["", f"GPUs      {used} used, {free} free", f"cost      {_cost(report)}"]
+    lines += [f"endpoint  {server.endpoint}" for server in report.servers]
+    for server in report.servers:
+        if server.waiting:
+            lines += textwrap.wrap(f"waiting   {server.name}: {server.waiting}", _WIDTH, subsequent_indent=" " * 10)
+    lines += [
+        "",
+        "next      make status              what runs now",
+        "          make preview STACK=dev   what a cluster on Google Cloud would consist of",
+        "          make down                remove all of it",
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _server(plan: ServerPlan, cluster: Cluster, pods: Sequence[Object]) -> Server:
@@ -151,10 +150,9 @@ def _cost(report: Report) -> str:
     for node in report.nodes:
         machine = catalog.machine_types.get(node.machine)
         if machine is None or machine.usd_per_hour is None:
-            return f"nothing here; on GKE unknown, as no price of {node.machine} is known"
+            return f"nothing here; on GKE unknown, without a price of {node.machine}"
         total += machine.usd_per_hour.on_demand
-    where = f"{catalog.price_region}, {catalog.price_date}"
-    return f"nothing here; these nodes on GKE {total:.2f} USD an hour ({where})"
+    return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.price_region}, {catalog.price_date})"
 
 
 def _cut(text: str, width: int) -> str:

@@ -85,9 +85,7 @@ class ApiServer:
         try:
             with _Refusals():
                 resource = self._resource(api_version, kind)
-                return _plain(
-                    self._client.get(resource, name=name, namespace=namespace, _request_timeout=_TIMEOUT)
-                )
+                return _plain(self._client.get(resource, name=name, namespace=namespace, _request_timeout=_TIMEOUT))
         except ClusterError as error:
             if error.code == _NOT_FOUND:
                 return None

@@ -129,9 +129,7 @@ def _service(live: Object, spec: dict[str, Any], status: dict[str, Any], cluster
         "discovery.k8s.io/v1", "EndpointSlice", metadata["namespace"], {"kubernetes.io/service-name": metadata["name"]}
     )
     if any(
-        (endpoint.get("conditions") or {}).get("ready")
-        for one in slices
-        for endpoint in one.get("endpoints") or []
+        (endpoint.get("conditions") or {}).get("ready") for one in slices for endpoint in one.get("endpoints") or []
     ):
         return _READY
     return Readiness(State.WAITING, "no pod behind it is ready")

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from pulumi.runtime.settings import SETTINGS
 
 from components import settle
 
@@ -30,17 +31,17 @@ def test_nothing_is_waited_for_after_a_failure(fails_before: bool, monkeypatch: 
     """What depends on a registration that failed never completes; the SDK reports the failure after the wait."""
 
     async def failing() -> None:
+        await asyncio.sleep(0.01)
         raise ValueError("the monitor refused it")
 
     async def program() -> None:
         never = asyncio.ensure_future(asyncio.Event().wait())
         if fails_before:
-            from pulumi.runtime.settings import SETTINGS
-
             monkeypatch.setattr(SETTINGS.rpc_manager, "unhandled_exception", ValueError("refused"))
         else:
             tasks.append(asyncio.ensure_future(failing()))
-        await asyncio.wait_for(settle(), timeout=10)
+        async with asyncio.timeout(10):
+            await settle()
         assert not never.done()
         never.cancel()
 

@@ -83,9 +83,7 @@ class GoogleCloud(ProviderBase):
         }
         type_ = request.urn.split("::")[2].rsplit("$", 1)[-1]
         rules = FORCE_NEW.get(type_, ())
-        replacing = [
-            path for path in found if any(_within(path, rule) or _within(rule, path) for rule in rules)
-        ]
+        replacing = [path for path in found if any(_within(path, rule) or _within(rule, path) for rule in rules)]
         response = provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
             replaces=replacing,

@@ -48,8 +48,7 @@ class Events:
             self.messages.append(event.diagnostic_event.message)
         elif event.summary_event is not None:
             self.summary = {
-                str(getattr(op, "value", op)): count
-                for op, count in event.summary_event.resource_changes.items()
+                str(getattr(op, "value", op)): count for op, count in event.summary_event.resource_changes.items()
             }
 
     @property

@@ -223,7 +223,10 @@ def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_p
         """        pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(aliases=[pulumi.Alias(name=server.name)])),
     )
     for server in plan.servers""",
-    ).replace("    server.name: InferenceServer(\n        server.name,", '    server.name: InferenceServer(\n        f"{server.name}-renamed",')
+    ).replace(
+        "    server.name: InferenceServer(\n        server.name,",
+        '    server.name: InferenceServer(\n        f"{server.name}-renamed",',
+    )
     assert renamed.count("-renamed") == 1
     program.write_text(renamed, encoding="utf-8")
     events = bench.run(bench.stack(LOCAL, program=program).up)
