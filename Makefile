@@ -11,7 +11,7 @@ OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := __main__.py benchmarks binaries catalog components local_gke planning preview settings stack_files tests tools
+SOURCES := __main__.py benchmarks binaries catalog components engine local_gke planning preview settings stack_files tests tools
 
 .PHONY: help up status down preview plan test test-servers test-cluster test-engine lint typecheck check format generate benchmark lock clean
 

@@ -61,7 +61,9 @@ def _elsewhere(command: str, stack: str, directory: Path) -> int:
             f"  fix: install it (https://www.pulumi.com/docs/install/), then: pulumi stack init {stack}"
         )
     arguments = {"up": ["up"], "down": ["destroy"], "status": ["stack"]}[command]
-    return subprocess.run([pulumi, *arguments, "--stack", stack], cwd=directory, check=False).returncode
+    return subprocess.run(  # noqa: S603 - the CLI that was found
+        [pulumi, *arguments, "--stack", stack], cwd=directory, check=False
+    ).returncode
 
 
 def _parser() -> argparse.ArgumentParser:

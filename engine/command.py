@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pulumi.automation import CommandResult, InvalidVersionError, PulumiCommand
 from pulumi.automation.errors import create_command_error
@@ -60,7 +60,7 @@ class EngineCommand(PulumiCommand):
         on_error: Callable[[str], object] | None = None,
     ) -> CommandResult:
         """Runs the CLI to its end; CommandError if it fails. Nothing of the caller's credentials reaches it."""
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - the CLI that was found
             [self.command, *args, "--non-interactive", "--color", "never"],
             cwd=cwd,
             env={**self._environment, "PULUMI_SKIP_UPDATE_CHECK": "true", **additional_env},
@@ -139,7 +139,7 @@ def find_command(progress: Progress) -> EngineCommand:
 
 def _install(root: Path) -> str | None:
     """Runs the SDK's installer; why it failed, None if it did not."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", _INSTALLER, str(root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -163,7 +163,7 @@ def _install(root: Path) -> str | None:
 
 def _version_of(path: Path) -> VersionInfo:
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - the CLI that was found
             [path, "version"],
             capture_output=True,
             text=True,
@@ -176,7 +176,7 @@ def _version_of(path: Path) -> VersionInfo:
         raise EngineError(f"{path} does not tell its version, so it is no Pulumi CLI: {error}") from None
 
 
-def _read(stream, into: list[str], tell: Callable[[str], object] | None) -> None:  # type: ignore[no-untyped-def]
+def _read(stream: IO[str], into: list[str], tell: Callable[[str], object] | None) -> None:
     with stream:
         for line in stream:
             into.append(line)

@@ -17,7 +17,7 @@ from engine.command import find_command
 from engine.display import Display, counted
 from engine.errors import EngineError
 from engine.kubernetes_provider.cluster import ApiServer
-from engine.kubernetes_provider.provider import KubernetesProvider
+from engine.kubernetes_provider.provider import Admission, KubernetesProvider
 from engine.plugin import Plugin, kubernetes_plugin
 from engine.provider_server import attached
 from engine.stack import EngineStack
@@ -70,7 +70,7 @@ class LocalStack:
         project = load_project(project_directory)
         config = load_stack(project, STACK, None)
         settings = settings_of(config.values, config.secret_keys, project.name, project.directory)
-        _assert_local(settings)
+        assert_local(settings)
         plan = plan_stack(settings, StackIdentity(project=project.name, stack=STACK))
         return cls(project, config, settings, plan)
 
@@ -169,7 +169,7 @@ def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
 def _engine(
     stack: LocalStack, command: EngineCommand, running: Running, plugin: Plugin, secrets: Mapping[str, str]
 ) -> Iterator[EngineStack]:
-    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), _admission(running))}
+    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), admission(running))}
     with attached(providers) as variables:
         yield EngineStack(
             command=command,
@@ -193,7 +193,8 @@ def _secrets(stack: LocalStack) -> dict[str, str]:
     return {key: PLACEHOLDER_TOKEN}
 
 
-def _assert_local(settings: StackSettings) -> None:
+def assert_local(settings: StackSettings) -> None:
+    """Raises EngineError for a stack whose cluster is not the one on this machine."""
     cluster = settings.cluster
     if isinstance(cluster, ExistingCluster) and cluster.kubeconfig_context == CONTEXT:
         return
@@ -210,7 +211,7 @@ def _assert_local(settings: StackSettings) -> None:
     )
 
 
-def _admission(running: Running) -> Any:
+def admission(running: Running) -> Admission:
     """Only the control plane of this stack is served, whatever kubeconfig a program passes."""
 
     def admit(arguments: dict[str, Any]) -> str | None:

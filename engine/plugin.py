@@ -61,7 +61,7 @@ def _installed(command: EngineCommand, directory: Path, say: Callable[[str], Non
     try:
         # The CLI asks five times and waits longer each time.
         urllib.request.urlopen(_PROBE, timeout=_REACH_SECONDS).close()
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - the CLI that was found
             [command.command, "plugin", "install", "resource", "kubernetes", version("pulumi-kubernetes")],
             capture_output=True,
             text=True,

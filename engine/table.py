@@ -111,7 +111,7 @@ def render(report: Report) -> str:
     lines += [
         "",
         "next      make status              what runs now",
-        "          make preview STACK=dev   what a cluster on Google Cloud would consist of",
+        "          make preview STACK=dev   what a stack on Google Cloud consists of",
         "          make down                remove all of it",
     ]
     return "".join(f"{line}\n" for line in lines)
