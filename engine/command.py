@@ -121,7 +121,7 @@ def find_command(progress: Progress) -> EngineCommand:
     on_path = shutil.which("pulumi")
     if on_path:
         command = EngineCommand(Path(on_path))
-        if command.version >= MINIMUM_VERSION:
+        if command.version is not None and command.version >= MINIMUM_VERSION:
             return command
         progress(f"pulumi: {on_path} is version {command.version}, older than {MINIMUM_VERSION}; passed over")
     installed = cache_directory() / "pulumi" / "bin" / "pulumi"

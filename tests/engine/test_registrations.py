@@ -23,6 +23,8 @@ ADDED_INPUTS = {
     ("gcp:compute/routerNat:RouterNat", "name"): "made up by the provider",
     ("gcp:compute/subnetwork:Subnetwork", "name"): "made up by the provider",
     ("gcp:container/nodePool:NodePool", "name"): "made up by the provider",
+    ("pulumi:providers:kubernetes", "__internal"): "the engine's own note about the plugin",
+    ("pulumi:providers:kubernetes", "version"): "the engine notes the plugin's version, which is no input of a program",
 }
 """Inputs that the engine's state has and no registration, with the reason."""
 OPTIONS = ("additionalSecretOutputs", "customTimeouts", "ignoreChanges", "protect", "retainOnDelete")
