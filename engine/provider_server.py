@@ -80,7 +80,11 @@ class ProviderBase(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def Configure(self, request: provider_pb2.ConfigureRequest, context: object) -> provider_pb2.ConfigureResponse:  # noqa: ARG002, D102, N802
+    def Configure(  # noqa: D102, N802
+        self,
+        request: provider_pb2.ConfigureRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> provider_pb2.ConfigureResponse:
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Cancel(self, request: object, context: object) -> Empty:  # noqa: ARG002, D102, N802

@@ -59,10 +59,12 @@ class ApiServer:
     """A cluster by its kubeconfig."""
 
     def __init__(self, kubeconfig: Path, context: str, cache_file: Path) -> None:
-        client = kubernetes.config.new_client_from_config(str(kubeconfig), context=context)
+        config: Any = kubernetes.config
+        client = config.new_client_from_config(str(kubeconfig), context=context)
         self.server = str(client.configuration.host)
         """URL of the API server."""
-        self._client = DynamicClient(client, cache_file=str(cache_file))
+        dynamic: Any = DynamicClient
+        self._client = dynamic(client, cache_file=str(cache_file))
 
     def namespaced(self, api_version: str, kind: str) -> bool:  # noqa: D102
         return bool(self._resource(api_version, kind).namespaced)
@@ -142,7 +144,7 @@ class _Refusals:
 def _refusal(error: ApiException | DynamicApiError) -> ClusterError:
     code = int(error.status or 0)
     try:
-        status = json.loads(error.body)
+        status = json.loads(error.body or "")
         causes = (status.get("details") or {}).get("causes") or []
         message = str(status["message"])
     except (TypeError, ValueError, KeyError, AttributeError):

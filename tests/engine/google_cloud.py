@@ -97,7 +97,7 @@ class GoogleCloud(ProviderBase):
         }
         for path, change in found.items():
             # Each kind is followed by the one that replaces.
-            response.detailedDiff[path].kind = kinds[change] + (path in replacing)
+            response.detailedDiff[path].kind = kinds[change] + (path in replacing)  # type: ignore[assignment]
         return response
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:  # noqa: N802
