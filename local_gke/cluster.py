@@ -25,6 +25,7 @@ from local_gke.control_plane import (
     commands,
     free_ports,
     write_kubeconfigs,
+    write_scheduler,
 )
 from local_gke.errors import LocalGkeError
 from local_gke.processes import Process
@@ -194,6 +195,7 @@ class LocalGke:
         write_state(layout, state)
         credentials = Credentials.of(layout)
         write_kubeconfigs(layout, credentials, state.server)
+        write_scheduler(layout)
         bootstrap.write_stages(layout, state.speed)
         every = commands(layout, binaries, credentials, state.ports, state.speed)
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "LANG")}
