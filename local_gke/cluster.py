@@ -126,6 +126,9 @@ class LocalGke:
                     if attempt == _ATTEMPTS:
                         self._stop()
                         raise LocalGkeError("every port that was free a moment ago was taken; try again") from None
+                except (ApiError, urllib3.exceptions.HTTPError) as error:
+                    self._stop()
+                    raise LocalGkeError(f"the cluster could not be set up: {error}; see {self._layout.logs}") from error
                 except BaseException:
                     self._stop()
                     raise
