@@ -28,6 +28,7 @@ from local_gke.control_plane import (
     write_scheduler,
 )
 from local_gke.errors import LocalGkeError
+from local_gke.files import read_json
 from local_gke.processes import Process
 from local_gke.simulation import Simulation, simulation_of
 from local_gke.state import State, read_state, write_state
@@ -97,7 +98,7 @@ class LocalGke:
             raise LocalGkeError(f"the speed of simulated time must be above 0, not {speed:g}")
         binaries = ensure(PROGRAMS, progress)
         self._claim()
-        with self._locked():
+        with self._locked() as lock:
             running = self._running()
             if running is not None:
                 if running.profile != profile:
@@ -117,7 +118,7 @@ class LocalGke:
                 self._stop()
                 state = State(profile, speed, free_ports(preferred))
                 try:
-                    self._start(state, binaries, progress)
+                    self._start(state, binaries, lock, progress)
                     break
                 except _PortTakenError:
                     # Somebody took a port between our look and the program's.
@@ -191,7 +192,7 @@ class LocalGke:
         except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration):
             return False
 
-    def _start(self, state: State, binaries: dict[str, Path], progress: Progress) -> None:
+    def _start(self, state: State, binaries: dict[str, Path], lock: int, progress: Progress) -> None:
         started = time.monotonic()
         layout = self._layout
         layout.make()
@@ -208,7 +209,7 @@ class LocalGke:
             for name in names:
                 (layout.records / f"{name}.json").unlink(missing_ok=True)
                 (layout.logs / f"{name}.log").unlink(missing_ok=True)
-                processes.launch(name, every[name], layout.records, layout.logs, environment)
+                processes.launch(name, every[name], layout.records, layout.logs, environment, hold=lock)
 
         progress("starting etcd and kube-apiserver")
         # The API server waits for its store by itself.
@@ -219,10 +220,15 @@ class LocalGke:
             bootstrap.grant(api)
             launch("kube-controller-manager", "kube-scheduler", "kwok", AUTOSCALER)
             bootstrap.populate(api, state.profile)
-            bootstrap.apply_simulation(api, layout, simulation_of(()))
+            bootstrap.apply_simulation(api, layout, self._simulation())
             self._wait_until_whole(api)
         write_state(layout, replace(state, complete=True))
         progress(f"the control plane is ready after {time.monotonic() - started:.1f} s: {state.server}")
+
+    def _simulation(self) -> Simulation:
+        """The node pools and start-up times of an earlier start; else those of a cluster that serves nothing yet."""
+        earlier = read_json(self._layout.simulation)
+        return Simulation.from_dict(earlier) if earlier else simulation_of(())
 
     def _wait_until_ready(self, api: Api) -> None:
         end = time.monotonic() + _READY_SECONDS
@@ -295,11 +301,11 @@ class LocalGke:
         return self._layout.records.is_dir() and self._layout.certificates.is_dir()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one command at a time change the instance."""
+    def _locked(self) -> Iterator[int]:
+        """Let one command at a time change the instance; the lock's descriptor."""
         with (self.directory / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            yield file.fileno()
 
 
 class _PortTakenError(Exception):
