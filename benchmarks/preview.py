@@ -47,12 +47,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for servers in options.servers:
             config = Path(directory, f"Pulumi.servers-{servers}.yaml")
-            config.write_text(yaml.safe_dump(_stack(servers)), "utf-8")
+            config.write_text(yaml.safe_dump(stack_of_servers(servers)), "utf-8")
             runs = [_preview(["--config-file", str(config)]) for _ in range(options.runs)]
             _report(f"{servers} server{'s' if servers > 1 else ''}", runs, servers)
 
 
-def _stack(servers: int) -> dict[str, object]:
+def stack_of_servers(servers: int, replicas: int = 2) -> dict[str, dict[str, object]]:
+    """A stack file with that many servers, and room for one replica of each or more."""
     prefix = "gke-llm-inference:"
     return {
         "config": {
@@ -65,7 +66,7 @@ def _stack(servers: int) -> dict[str, object]:
                     "server": "vllm",
                     "model": "google/gemma-7b-it",
                     "maxModelLen": 4096,
-                    "replicas": 2,
+                    "replicas": replicas,
                 }
                 for number in range(servers)
             },

@@ -32,7 +32,7 @@ def gateway_definitions(progress: Progress = lambda _line: None) -> list[dict[st
         BinariesError: they are not in the cache, and Go cannot get them.
 
     """
-    path = cache_directory() / f"{_MODULE.key}.json"
+    path = cache_directory() / f"{_MODULE.key}-bare.json"
     try:
         with locked(path, lambda: progress("Gateway API definitions: another process gets them; waiting")):
             if not path.exists():
@@ -68,5 +68,14 @@ def _download(progress: Progress) -> list[dict[str, Any]]:
                 f"{name} {version} could not be had: {reason}\n{WAYS.format(go=_MODULE.go_version)}\n"
                 "The definitions of custom resources need one of the last two."
             )
-        definitions += [yaml.safe_load(Path(got["Dir"], file).read_text("utf-8")) for file in _FILES[name]]
+        definitions += [_bare(yaml.safe_load(Path(got["Dir"], file).read_text("utf-8"))) for file in _FILES[name]]
     return definitions
+
+
+def _bare(value: Any) -> Any:
+    """A definition without its prose, most of its size; a property that is named description stays."""
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items() if not (key == "description" and isinstance(item, str))}
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    return value

@@ -11,6 +11,8 @@ import urllib3
 from local_gke.certificates import KeyPair
 
 FIELD_MANAGER = "local-gke"
+# The API server's own limit for a request.
+_READ_SECONDS = 60
 _CLUSTER_KINDS = {
     "ClusterRoleBinding",
     "CustomResourceDefinition",
@@ -44,7 +46,7 @@ class Api:
             ca_certs=str(authority),
             cert_file=str(client.certificate),
             key_file=str(client.key),
-            timeout=urllib3.Timeout(10),
+            timeout=urllib3.Timeout(connect=5, read=_READ_SECONDS),
             retries=False,
         )
 

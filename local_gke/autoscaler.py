@@ -33,6 +33,8 @@ _NODE_SECONDS = 90
 # GKE removes a node that was not needed for ten minutes, and repairs one that was not ready for as long
 # (https://cloud.google.com/kubernetes-engine/docs/concepts/cluster-autoscaler, .../how-to/node-auto-repair).
 _IDLE_SECONDS = 600
+# The taint with which the cluster autoscaler closes a node that it is about to remove.
+_LEAVING = "ToBeDeletedByClusterAutoscaler"
 _REPAIR_SECONDS = 600
 _POLL_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
@@ -125,13 +127,25 @@ class Autoscaler:
             counts[pool] = counts.get(pool, 0) + 1
         for one in sorted(nodes, key=lambda item: str(item["metadata"]["name"]), reverse=True):
             name, pool = one["metadata"]["name"], one["metadata"]["labels"].get(POOL_LABEL, "")
-            if name not in self._idle or now - self._idle[name] < _IDLE_SECONDS / self._speed:
-                continue
             # A pool that is no longer there goes altogether.
             least = pools[pool].min_nodes if pool in pools else 0
-            if counts[pool] > least:
-                counts[pool] -= 1
+            idle_for = now - self._idle.get(name, now)
+            due = name in self._idle and idle_for >= _IDLE_SECONDS / self._speed and counts[pool] > least
+            taints = one["spec"].get("taints", [])
+            leaving = any(taint["key"] == _LEAVING for taint in taints)
+            if due and leaving:
                 self._api.delete(f"/api/v1/nodes/{name}")
+            elif due:
+                # Closed first, removed at the next look: the scheduler may be about to use it.
+                self._set_taints(name, [*taints, {"key": _LEAVING, "effect": "NoSchedule"}])
+            elif leaving:
+                self._set_taints(name, [taint for taint in taints if taint["key"] != _LEAVING])
+            if due:
+                counts[pool] -= 1
+
+    def _set_taints(self, name: str, taints: list[Any]) -> None:
+        body = {"spec": {"taints": taints}}
+        self._api.request("PATCH", f"/api/v1/nodes/{name}", body, content_type="application/merge-patch+json")
 
     def _make_disks(self) -> None:
         """Make the disks that claims wait for, and remove those that nobody claims any more."""

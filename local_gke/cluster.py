@@ -25,8 +25,10 @@ from local_gke.control_plane import (
     commands,
     free_ports,
     write_kubeconfigs,
+    write_scheduler,
 )
 from local_gke.errors import LocalGkeError
+from local_gke.files import read_json
 from local_gke.processes import Process
 from local_gke.simulation import Simulation, simulation_of
 from local_gke.state import State, read_state, write_state
@@ -96,7 +98,7 @@ class LocalGke:
             raise LocalGkeError(f"the speed of simulated time must be above 0, not {speed:g}")
         binaries = ensure(PROGRAMS, progress)
         self._claim()
-        with self._locked():
+        with self._locked() as lock:
             running = self._running()
             if running is not None:
                 if running.profile != profile:
@@ -116,7 +118,7 @@ class LocalGke:
                 self._stop()
                 state = State(profile, speed, free_ports(preferred))
                 try:
-                    self._start(state, binaries, progress)
+                    self._start(state, binaries, lock, progress)
                     break
                 except _PortTakenError:
                     # Somebody took a port between our look and the program's.
@@ -125,6 +127,9 @@ class LocalGke:
                     if attempt == _ATTEMPTS:
                         self._stop()
                         raise LocalGkeError("every port that was free a moment ago was taken; try again") from None
+                except (ApiError, urllib3.exceptions.HTTPError) as error:
+                    self._stop()
+                    raise LocalGkeError(f"the cluster could not be set up: {error}; see {self._layout.logs}") from error
                 except BaseException:
                     self._stop()
                     raise
@@ -187,13 +192,14 @@ class LocalGke:
         except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration):
             return False
 
-    def _start(self, state: State, binaries: dict[str, Path], progress: Progress) -> None:
+    def _start(self, state: State, binaries: dict[str, Path], lock: int, progress: Progress) -> None:
         started = time.monotonic()
         layout = self._layout
         layout.make()
         write_state(layout, state)
         credentials = Credentials.of(layout)
         write_kubeconfigs(layout, credentials, state.server)
+        write_scheduler(layout)
         bootstrap.write_stages(layout, state.speed)
         every = commands(layout, binaries, credentials, state.ports, state.speed)
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "LANG")}
@@ -203,7 +209,7 @@ class LocalGke:
             for name in names:
                 (layout.records / f"{name}.json").unlink(missing_ok=True)
                 (layout.logs / f"{name}.log").unlink(missing_ok=True)
-                processes.launch(name, every[name], layout.records, layout.logs, environment)
+                processes.launch(name, every[name], layout.records, layout.logs, environment, hold=lock)
 
         progress("starting etcd and kube-apiserver")
         # The API server waits for its store by itself.
@@ -212,13 +218,17 @@ class LocalGke:
             self._wait_until_ready(api)
             progress(f"kube-apiserver answers after {time.monotonic() - started:.1f} s")
             bootstrap.grant(api)
-            launch("kube-controller-manager", "kube-scheduler")
+            launch("kube-controller-manager", "kube-scheduler", "kwok", AUTOSCALER)
             bootstrap.populate(api, state.profile)
-            bootstrap.apply_simulation(api, layout, simulation_of(()))
-            launch("kwok", AUTOSCALER)
+            bootstrap.apply_simulation(api, layout, self._simulation())
             self._wait_until_whole(api)
         write_state(layout, replace(state, complete=True))
         progress(f"the control plane is ready after {time.monotonic() - started:.1f} s: {state.server}")
+
+    def _simulation(self) -> Simulation:
+        """The node pools and start-up times of an earlier start; else those of a cluster that serves nothing yet."""
+        earlier = read_json(self._layout.simulation)
+        return Simulation.from_dict(earlier) if earlier else simulation_of(())
 
     def _wait_until_ready(self, api: Api) -> None:
         end = time.monotonic() + _READY_SECONDS
@@ -291,11 +301,11 @@ class LocalGke:
         return self._layout.records.is_dir() and self._layout.certificates.is_dir()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one command at a time change the instance."""
+    def _locked(self) -> Iterator[int]:
+        """Let one command at a time change the instance; the lock's descriptor."""
         with (self.directory / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            yield file.fileno()
 
 
 class _PortTakenError(Exception):

@@ -103,6 +103,11 @@ class Layout:
         """What KWOK does with nodes and pods."""
         return self.directory / "stages.yaml"
 
+    @property
+    def scheduler(self) -> Path:
+        """Configuration of the scheduler."""
+        return self.directory / "scheduler.yaml"
+
     def own_kubeconfig(self, name: str) -> Path:
         """The kubeconfig of one of the processes."""
         return self.certificates / f"{name}.kubeconfig"
@@ -184,6 +189,21 @@ def write_kubeconfigs(layout: Layout, credentials: Credentials, server: str) -> 
     write_private(layout.kubeconfig, kubeconfig(server, credentials.authority.files, credentials.administrator))
 
 
+def write_scheduler(layout: Layout) -> None:
+    """Write the scheduler's configuration."""
+    document = {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": str(layout.own_kubeconfig("kube-scheduler"))},
+        "leaderElection": {"leaderElect": False},
+        "enableProfiling": False,
+        # GKE's wait up to ten seconds between two tries; nodes come faster here.
+        "podInitialBackoffSeconds": 1,
+        "podMaxBackoffSeconds": 1,
+    }
+    write_private(layout.scheduler, yaml.safe_dump(document, sort_keys=False).encode())
+
+
 def commands(
     layout: Layout, binaries: Mapping[str, Path], credentials: Credentials, ports: Ports, speed: float
 ) -> dict[str, list[str]]:
@@ -251,10 +271,8 @@ def commands(
             "profiling": "false",
         },
         "kube-scheduler": {
-            "kubeconfig": layout.own_kubeconfig("kube-scheduler"),
+            "config": layout.scheduler,
             "secure-port": 0,
-            "leader-elect": "false",
-            "profiling": "false",
         },
         "kwok": {
             "kubeconfig": layout.own_kubeconfig("kwok"),

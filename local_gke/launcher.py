@@ -1,4 +1,4 @@
-"""Writes down which process it is, then becomes the program: NAME RECORD COMMAND...
+"""Writes down which process it is, then becomes the program: NAME LOCK RECORD COMMAND...
 
 Runs alone, without the rest of the package, as it starts in milliseconds then.
 """
@@ -23,7 +23,9 @@ def _start_time(pid: int) -> str:
 
 
 def _main() -> None:
-    name, record, *command = sys.argv[1:]
+    name, lock, record, *command = sys.argv[1:]
+    # Kept until the program takes over: by then the record is there.
+    os.set_inheritable(int(lock), False)
     document = {"name": name, "pid": os.getpid(), "started": _start_time(os.getpid())}
     part = f"{record}.part"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

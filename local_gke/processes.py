@@ -65,21 +65,23 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] in "ZX" else f"{boot} {fields[19]}"
 
 
-def launch(name: str, command: Sequence[str], records: Path, logs: Path, environment: dict[str, str]) -> None:
+def launch(
+    name: str, command: Sequence[str], records: Path, logs: Path, environment: dict[str, str], *, hold: int
+) -> None:
     """Start a program in a session of its own; it is on record before it runs.
 
     The launcher writes the record itself and becomes the program, so that no process is ever unknown, whoever is
-    killed when.
+    killed when. Until then it keeps the lock `hold`, a file descriptor, so that nobody looks at the records too early.
     """
     with (logs / f"{name}.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_LAUNCHER), name, str(records / f"{name}.json"), *command],
+            [sys.executable, "-I", "-S", str(_LAUNCHER), name, str(hold), str(records / f"{name}.json"), *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
             start_new_session=True,
-            close_fds=True,
+            pass_fds=(hold,),
         )
 
 

@@ -122,7 +122,7 @@ class Cluster:
         nodes = self.core.list_node().items
         return sorted((one for one in nodes if GPU in one.status.allocatable), key=lambda one: str(one.metadata.name))
 
-    def expect_ready(self, server: ServerPlan, timeout: float = 40) -> list[Any]:
+    def expect_ready(self, server: ServerPlan, timeout: float = 120) -> list[Any]:
         """Wait until every replica is ready, and return the pods."""
 
         def state() -> list[Any] | None:
@@ -131,7 +131,7 @@ class Cluster:
 
         return self.wait(state, f"{server.replicas} ready pods of {server.name}", timeout)
 
-    def wait(self, look: Callable[[], T | bool | None], what: str, timeout: float = 40) -> T:
+    def wait(self, look: Callable[[], T | bool | None], what: str, timeout: float = 120) -> T:
         """What `look` returns once it is true."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

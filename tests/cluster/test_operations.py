@@ -241,3 +241,39 @@ def test_a_servers_account_may_do_nothing(standard: Cluster, recordings: Recordi
         with pytest.raises(ApiException) as refused:
             call()
         assert refused.value.status == 403
+
+
+def test_a_new_token_restarts_the_pods_and_the_same_one_does_not(standard: Cluster, recordings: Recordings) -> None:
+    raw = {**stack(1, 1), "huggingFace": {"tokenSource": "config"}}
+    plan = planned(raw)
+    standard.gke.simulate(plan)
+    tokens = ("hf_plantedPlantedPlanted1", "hf_plantedPlantedPlanted1", "hf_plantedPlantedPlanted2")
+    pods = []
+    for token in tokens:
+        apply_with_token(standard, documents_of(recordings.config(config_text(raw))), token)
+        standard.wait(lambda: is_updated(standard, 1), "the update")
+        pods.append(uids(standard))
+    assert pods[0] == pods[1]
+    assert pods[1].isdisjoint(pods[2])
+    carriers = [
+        standard.core.list_namespaced_pod(NAMESPACE),
+        standard.apps.list_namespaced_deployment(NAMESPACE),
+        standard.apps.list_namespaced_replica_set(NAMESPACE),
+    ]
+    assert not any(token in str(one) for one in carriers for token in tokens)
+
+
+def apply_with_token(cluster: Cluster, documents: list[Document], token: str) -> None:
+    """As the engine does: the Secret first, then what depends on the version that it got."""
+    secret = next(one for one in documents if one["kind"] == "Secret")
+    secret["stringData"] = {"hf_api_token": token}
+    order = {"Namespace": 0, "Secret": 1}
+    version = ""
+    for document in sorted(documents, key=lambda one: order.get(one["kind"], 2)):
+        if document["kind"] == "Deployment":
+            annotations = document["spec"]["template"]["metadata"]["annotations"]
+            assert annotations == {"llm-inference/token-version": ""}
+            annotations["llm-inference/token-version"] = version
+        applied = cluster.apply(document)
+        if document is secret:
+            version = applied["metadata"]["resourceVersion"]

@@ -10,7 +10,7 @@ from planning.matrix import matrix
 from planning.plan import StackPlan
 from settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
-from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned
+from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned, standard_stack
 from tests.presets.test_matrix import server_of
 from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
 
@@ -58,7 +58,9 @@ def preset_servers() -> dict[str, Document]:
 def test_every_preset_runs_on_the_machines_of_its_plan(standard: Cluster, recordings: Recordings) -> None:
     servers = preset_servers()
     assert {str(server["presets"][0]) for server in servers.values()} == set(load_presets())
-    raw = {**existing_stack(servers), "huggingFace": {"tokenSource": "existingSecret"}}
+    # Without pools, a pod with one GPU may go to a machine with two that another server's pod has brought.
+    pools = {"l4": {"maxNodes": 100}, "l4-pair": {"accelerator": {"count": 2}, "maxNodes": 100}}
+    raw = {**standard_stack(pools, servers), "huggingFace": {"tokenSource": "existingSecret"}}
     expect_placed(standard, planned(raw), documents_of(recordings.config(config_text(raw))))
 
 
