@@ -5,17 +5,19 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-STACK ?= dev
+# `up`, `status` and `down` are for the stack on this machine unless told otherwise; the rest is for `dev`.
+STACK ?= $(if $(filter up status down,$(MAKECMDGOALS)),local,dev)
 BASE ?=
 OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
-SOURCES := __main__.py benchmarks catalog components planning policy preview settings stack_files tests tools
+SOURCES := __main__.py benchmarks binaries catalog components engine local_gke planning policy preview settings \
+  stack_files tests tools
 
-.PHONY: help preview policy plan test test-servers lint lint-workflows typecheck compare-security check format generate \
-  benchmark lock clean
+.PHONY: help up status down preview policy plan test test-servers test-cluster test-engine lint lint-workflows \
+  typecheck compare-security check format generate benchmark lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +31,25 @@ $(VENV)/.runtime: requirements.txt
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, preview.cli, preview.child, preview.monitor'
 	@touch $@
 
+# What the local stack needs besides.
+$(VENV)/.local: requirements-local.txt $(VENV)/.runtime
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
+	@touch $@
+
 # What working on the project needs besides.
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@echo "Adding the tools for development ..." >&2
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@touch $@
+
+up: $(VENV)/.local ## Deploy STACK; `local`, the default, to simulated nodes on this machine
+	@$(BIN)/python -m engine up --stack $(STACK)
+
+status: $(VENV)/.local ## Show what runs
+	@$(BIN)/python -m engine status --stack $(STACK)
+
+down: $(VENV)/.local ## Delete STACK; for `local`, its control plane and files too
+	@$(BIN)/python -m engine down --stack $(STACK)
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; BASE=REF: what changes since; OUT=DIR writes files
 	@$(BIN)/python -m preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
@@ -49,6 +65,12 @@ test: $(VENV)/.development ## Run every test that needs no cloud
 
 test-servers: $(VENV)/.development ## Hold arguments against the servers' own packages from PyPI; TEST_SERVERS=all for every version
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
+
+test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
+	@TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster
+
+test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine, with stand-ins for the clouds
+	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
 
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)

@@ -81,6 +81,7 @@ servers = {
         InferenceServerArgs(
             plan=server,
             after=[*ready, pools[server.node_pool].node_pool] if server.node_pool else ready,
+            token_version=hugging_face.version,
         ),
         on_cluster,
     )

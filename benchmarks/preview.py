@@ -52,8 +52,15 @@ def main() -> None:
             _report(f"{servers} server{'s' if servers > 1 else ''}", runs, servers)
 
 
-def stack_of_servers(servers: int, context: int = 4096) -> dict[str, object]:
-    """The content of a stack file with many servers on one pool, with a context in tokens."""
+def stack_of_servers(servers: int, context: int = 4096, replicas: int = 2) -> dict[str, dict[str, object]]:
+    """The content of a stack file with many servers on one pool.
+
+    Args:
+        servers: how many.
+        context: of each, in tokens.
+        replicas: of each.
+
+    """
     prefix = "gke-llm-inference:"
     return {
         "config": {
@@ -66,7 +73,7 @@ def stack_of_servers(servers: int, context: int = 4096) -> dict[str, object]:
                     "server": "vllm",
                     "model": "google/gemma-7b-it",
                     "maxModelLen": context,
-                    "replicas": 2,
+                    "replicas": replicas,
                 }
                 for number in range(servers)
             },

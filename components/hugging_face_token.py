@@ -37,6 +37,12 @@ class HuggingFaceToken(pulumi.ComponentResource):
 
     resources: list[pulumi.Resource]
     """What must exist before a pod can read the token."""
+    version: pulumi.Output[str] | None
+    """Another one for every token, for pods that read it only when they start; it says nothing about the token.
+
+    Empty in a preview of a Secret that is yet to be made; None where this stack does not make the Secret, and so does
+    not learn of a change.
+    """
 
     def __init__(self, name: str, args: HuggingFaceTokenArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.plan.settings
@@ -50,10 +56,14 @@ class HuggingFaceToken(pulumi.ComponentResource):
         self._plan = args.plan
         self._after = args.after
         self.resources = []
+        self.version = None
         match settings:
             case ConfigToken():
                 assert args.token is not None
-                self.resources.append(self._secret(settings, args.token))
+                secret = self._secret(settings, args.token)
+                self.resources.append(secret)
+                # The API server counts it up when the Secret's content changes, and only then.
+                self.version = secret.metadata.apply(lambda metadata: metadata.resource_version or "")
             case SecretManagerToken():
                 self.resources.append(self._synchronised_secret(settings))
             case _:

@@ -12,6 +12,7 @@ _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
 _CACHE = "cache"
 _MODEL = "model"
+_TOKEN_VERSION = "llm-inference/token-version"  # noqa: S105 a name
 # The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -23,11 +24,14 @@ class InferenceServerArgs:
     Attributes:
         plan: the server, decided and checked.
         after: what must exist before pods can run: namespace, token, node pool.
+        token_version: another one for every Hugging Face token, so that a new token restarts the pods: they read it
+            when they start. Never the token, nor anything computed from it.
 
     """
 
     plan: ServerPlan
     after: list[pulumi.Resource] = field(default_factory=list)
+    token_version: pulumi.Input[str] | None = None
 
 
 class InferenceServer(pulumi.ComponentResource):
@@ -55,7 +59,7 @@ class InferenceServer(pulumi.ComponentResource):
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
             metadata=_metadata(plan),
-            spec=_deployment_spec(plan),
+            spec=_deployment_spec(plan, args.token_version),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, *args.after],
@@ -108,7 +112,7 @@ def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> me
     return meta.v1.ObjectMetaArgs(name=plan.name, namespace=plan.namespace, labels=plan.labels, annotations=annotations)
 
 
-def _deployment_spec(plan: ServerPlan) -> apps.v1.DeploymentSpecArgs:
+def _deployment_spec(plan: ServerPlan, token_version: pulumi.Input[str] | None) -> apps.v1.DeploymentSpecArgs:
     rollout = plan.rollout
     return apps.v1.DeploymentSpecArgs(
         replicas=plan.replicas,
@@ -124,12 +128,17 @@ def _deployment_spec(plan: ServerPlan) -> apps.v1.DeploymentSpecArgs:
             else None,
         ),
         template=core.v1.PodTemplateSpecArgs(
-            metadata=meta.v1.ObjectMetaArgs(
-                labels=plan.labels, annotations=(plan.model_volume.annotations or None) if plan.model_volume else None
-            ),
+            metadata=meta.v1.ObjectMetaArgs(labels=plan.labels, annotations=_pod_annotations(plan, token_version)),
             spec=_pod_spec(plan),
         ),
     )
+
+
+def _pod_annotations(plan: ServerPlan, token_version: pulumi.Input[str] | None) -> dict[str, pulumi.Input[str]] | None:
+    annotations: dict[str, pulumi.Input[str]] = dict(plan.model_volume.annotations) if plan.model_volume else {}
+    if plan.uses_token and token_version is not None:
+        annotations[_TOKEN_VERSION] = token_version
+    return annotations or None
 
 
 def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from catalog import Catalog, MachineType
 
@@ -14,7 +15,19 @@ class Allocatable:
     memory_mib: int
 
 
-def node_allocatable(machine: MachineType, catalog: Catalog) -> Allocatable:
+class Machine(Protocol):
+    """The size of a machine, with or without GPUs."""
+
+    @property
+    def vcpus(self) -> int:
+        """Number of vCPUs."""
+
+    @property
+    def memory_gib(self) -> int:
+        """Memory in GiB, before GKE's reservations."""
+
+
+def node_allocatable(machine: Machine, catalog: Catalog) -> Allocatable:
     """What the kubelet of a GKE node offers to pods, GKE's own DaemonSets included.
 
     Formula and constants: `catalog/gke.yaml`, from the GKE cluster autoscaler's model of its nodes.

@@ -26,7 +26,7 @@ _ARCHIVE_SIGNATURE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 _RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 _OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 
-_UNKNOWN_SENTINELS: Final = frozenset(
+UNKNOWN_SENTINELS: Final = frozenset(
     {
         "04da6b54-80e4-46f7-96ec-b56ff0331ba9",  # string, and what SDKs send for any type
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # bool
@@ -87,7 +87,7 @@ class _Decoder:
         kind = value.WhichOneof("kind")
         if kind == "string_value":
             text = value.string_value
-            return UNKNOWN if text in _UNKNOWN_SENTINELS else text
+            return UNKNOWN if text in UNKNOWN_SENTINELS else text
         if kind == "number_value":
             return _number(value.number_value)
         if kind == "bool_value":

@@ -151,7 +151,7 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         kv_tokens=_whole(memory.get("kvCacheTokens")),
         concurrency=_number(memory.get("maxConcurrency")),
         start_seconds=_whole(startup.get("expectedSeconds")),
-        image_seconds=_whole(_mapping(startup.get("parts")).get("imagePullSeconds")),
+        image_seconds=_image_seconds(startup.get("parts")),
         rollout=_text(rollout.get("strategy")),
         monthly_usd=_number(cost.get("monthlyUsd")),
         cost_note=_text(cost.get("note")) or "",
@@ -177,6 +177,15 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if math.isfinite(value) and abs(value) < _LARGEST_NUMBER else None
+
+
+def _image_seconds(parts: Any) -> int | None:
+    """Seconds of the image pull, from a list of parts; older plans have a mapping."""
+    if isinstance(parts, list):
+        return next(
+            (_whole(one.get("seconds")) for one in map(_mapping, parts) if one.get("part") == "imagePull"), None
+        )
+    return _whole(_mapping(parts).get("imagePullSeconds"))
 
 
 def _whole(value: Any) -> int | None:

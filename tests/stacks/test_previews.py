@@ -11,9 +11,11 @@ import yaml
 from preview.manifests import manifests_of
 from preview.recording import Recording, Severity
 from tests.support import (
+    DEPLOYMENT,
     GUIDE,
     INFERENCE_SERVER,
     REPOSITORY,
+    SECRET,
     STACKS,
     Recordings,
     Shared,
@@ -198,3 +200,14 @@ def test_the_arguments_are_those_that_the_decisions_name(cost: dict[str, str]) -
     servers = {server["name"]: set(server["args"]) for server in json.loads(cost["document"])["servers"]}
     assert servers["gemma"] - servers["plain"] == {"--quantization=fp8", "--kv-cache-dtype=fp8_e4m3"}
     assert servers["plain"] <= servers["gemma"]
+
+
+def test_pods_hang_on_the_version_of_a_token_that_the_stack_itself_keeps(recordings: Recordings) -> None:
+    local = recordings.stack("local")
+    (secret,), (deployment,) = of_type(local, SECRET), of_type(local, DEPLOYMENT)
+    annotations = deployment.inputs["spec"]["template"]["metadata"]["annotations"]
+    # Known when the Secret is made; what the API server counts, nothing of the token.
+    assert annotations == {"llm-inference/token-version": ""}
+    assert secret.urn in deployment.property_dependencies["spec"]
+    for other in of_type(recordings.stack("prod"), DEPLOYMENT):
+        assert "annotations" not in other.inputs["spec"]["template"]["metadata"]

@@ -1,0 +1,1 @@
+"""Runs stacks with the real Pulumi engine; the local stack needs nothing but this machine."""

@@ -1,0 +1,247 @@
+"""The local stack: its own control plane, its own state, and nothing outside this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from engine.command import find_command
+from engine.display import Display, counted
+from engine.errors import EngineError
+from engine.kubernetes_provider.cluster import ApiServer
+from engine.kubernetes_provider.provider import Admission, KubernetesProvider
+from engine.plugin import Plugin, kubernetes_plugin
+from engine.provider_server import attached
+from engine.stack import EngineStack
+from engine.table import read_report, render
+from local_gke import LocalGke
+from planning import StackIdentity, plan_stack
+from settings import ConfigToken, ExistingCluster
+from settings.pulumi_keys import TOKEN_KEY
+from settings.stack_config import settings_of
+from stack_files.project import load_project, load_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from engine.command import EngineCommand
+    from local_gke import Running
+    from planning import StackPlan
+    from settings import StackSettings
+    from stack_files.project import Project, StackConfig
+
+STACK = "local"
+"""The stack that runs on this machine; every other one is Pulumi's own business."""
+CONTEXT = "local"
+"""Its kubeconfig context."""
+PLACEHOLDER_TOKEN = "hf_placeholder-simulated-pods-download-nothing"  # noqa: S105 - says itself that it is none
+
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """The stack `local` of a project, read and checked."""
+
+    project: Project
+    config: StackConfig
+    settings: StackSettings
+    plan: StackPlan
+
+    @classmethod
+    def read(cls, project_directory: Path) -> LocalStack:
+        """Reads the stack's file.
+
+        Raises:
+            ConfigError: it is missing or wrong.
+            Refusal: its settings cannot work.
+            EngineError: it is a stack for something else than this machine.
+
+        """
+        project = load_project(project_directory)
+        config = load_stack(project, STACK, None)
+        settings = settings_of(config.values, config.secret_keys, project.name, project.directory)
+        assert_local(settings)
+        plan = plan_stack(settings, StackIdentity(project=project.name, stack=STACK))
+        return cls(project, config, settings, plan)
+
+    @property
+    def cluster(self) -> LocalGke:
+        """The control plane."""
+        return LocalGke(self.project.directory / ".local-gke")
+
+    @property
+    def state_directory(self) -> Path:
+        """Everything that the engine writes."""
+        return self.project.directory / ".local-pulumi"
+
+
+def up(stack: LocalStack) -> int:
+    """Starts the control plane, deploys the stack to it and shows what runs; 0 if every replica is ready.
+
+    Raises:
+        EngineError: the deployment failed.
+        BinariesError: a program that is needed cannot be had.
+        LocalGkeError: the control plane does not start.
+
+    """
+    started = time.monotonic()
+    secrets = _secrets(stack)
+    command, running = _set_up(stack)
+    plugin = kubernetes_plugin(command, stack.state_directory, _say)
+    _say(f"control plane {running.server}; engine pulumi {command.version}; provider {plugin.title}")
+    display = Display(sys.stdout)
+    with _engine(stack, command, running, plugin, secrets) as engine:
+        try:
+            engine.up(display.show)
+        except EngineError:
+            _say("what was made so far stays; `make up` goes on from here, `make down` removes it")
+            raise
+    _say(f"{counted(display.changes)}; up after {time.monotonic() - started:.0f} s\n")
+    return status(stack)
+
+
+def status(stack: LocalStack) -> int:
+    """Shows what runs; 0 if every replica is ready."""
+    running = stack.cluster.running()
+    if running is None:
+        _say("the control plane does not run; `make up` starts it")
+        return 1
+    report = read_report(connect(stack, running), stack.plan)
+    _say(render(report).rstrip())
+    return 0 if report.ready else 1
+
+
+def down(stack: LocalStack) -> int:
+    """Deletes the stack, ends the control plane and removes everything that both wrote; 0 if nothing is left.
+
+    Raises:
+        EngineError: the stack could not be deleted; the control plane still runs then.
+
+    """
+    if not stack.cluster.directory.exists() and not stack.state_directory.exists():
+        _say("nothing is up")
+        return 0
+    running = stack.cluster.running()
+    command = find_command(_say) if running is not None and stack.state_directory.exists() else None
+    if running is not None and command is not None:
+        plugin = kubernetes_plugin(command, stack.state_directory, _say)
+        display = Display(sys.stdout)
+        with _engine(stack, command, running, plugin, {}) as engine:
+            if engine.exists:
+                engine.destroy(display.show)
+                _say(counted(display.changes))
+    elif running is None:
+        _say("the control plane does not run; what it held goes with its data")
+    stack.cluster.reset()
+    if stack.state_directory.exists():
+        shutil.rmtree(stack.state_directory)
+    _say("down: no process and no file is left")
+    return 0
+
+
+def connect(stack: LocalStack, running: Running) -> ApiServer:
+    """The control plane's API."""
+    stack.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ApiServer(running.kubeconfig, running.context, stack.state_directory / "discovery.json")
+
+
+def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
+    """The CLI and the control plane, both at once: where one is built, the other is not waited for."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say)
+        command = find_command(_say)
+        running = starting.result()
+    stack.cluster.simulate(stack.plan)
+    return command, running
+
+
+@contextmanager
+def _engine(
+    stack: LocalStack, command: EngineCommand, running: Running, plugin: Plugin, secrets: Mapping[str, str]
+) -> Iterator[EngineStack]:
+    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), admission(running))}
+    with attached(providers) as variables:
+        yield EngineStack(
+            command=command,
+            directory=stack.state_directory,
+            project=stack.project,
+            config=stack.config,
+            secrets=secrets,
+            environment={**plugin.environment, **variables, "KUBECONFIG": str(running.kubeconfig)},
+        )
+
+
+def _secrets(stack: LocalStack) -> dict[str, str]:
+    if not isinstance(stack.settings.hugging_face, ConfigToken):
+        return {}
+    key = f"{stack.project.name}:{TOKEN_KEY}"
+    for variable in _TOKEN_VARIABLES:
+        if os.environ.get(variable):
+            _say(f"the token is that of {variable}")
+            return {key: os.environ[variable]}
+    _say(f"the token is a placeholder, as simulated pods download nothing; {_TOKEN_VARIABLES[0]} would be used")
+    return {key: PLACEHOLDER_TOKEN}
+
+
+def assert_local(settings: StackSettings) -> None:
+    """Raises EngineError for a stack whose cluster is not the one on this machine."""
+    cluster = settings.cluster
+    if isinstance(cluster, ExistingCluster) and cluster.kubeconfig_context == CONTEXT:
+        return
+    asked = (
+        f"kubeconfigContext: {cluster.kubeconfig_context}"
+        if isinstance(cluster, ExistingCluster) and cluster.kubeconfig_context
+        else f"mode: {cluster.mode}"
+    )
+    raise EngineError(
+        f"cluster: '{asked}' is not for this machine\n"
+        f"  why: stack '{STACK}' is deployed to a control plane of its own here, and touches no other cluster\n"
+        f"  fix: in Pulumi.{STACK}.yaml, cluster: {{mode: existing, profile: standard, kubeconfigContext: {CONTEXT}}}; "
+        "or give the stack another name, and deploy it with make up STACK=NAME"
+    )
+
+
+def admission(running: Running) -> Admission:
+    """Only the control plane of this stack is served, whatever kubeconfig a program passes."""
+
+    def admit(arguments: dict[str, Any]) -> str | None:
+        asked = _server_of(arguments)
+        if asked in (None, running.server):
+            return None
+        return (
+            f"this provider serves {running.server} only, the control plane of stack '{STACK}'; "
+            f"the program asks for {asked}, and nothing was touched there"
+        )
+
+    return admit
+
+
+def _server_of(arguments: dict[str, Any]) -> str | None:
+    """The API server that a provider's arguments name; None if they leave it to the environment."""
+    text = arguments.get("kubeconfig")
+    context = arguments.get("context")
+    if not text:
+        return None if context in (None, CONTEXT) else f"context '{context}'"
+    try:
+        config = yaml.safe_load(text)
+        wanted = context or config["current-context"]
+        cluster = arguments.get("cluster") or next(
+            one["context"]["cluster"] for one in config["contexts"] if one["name"] == wanted
+        )
+        return str(next(one["cluster"]["server"] for one in config["clusters"] if one["name"] == cluster))
+    except (AttributeError, KeyError, TypeError, StopIteration, yaml.YAMLError):
+        return "a kubeconfig that cannot be read"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,59 @@
+"""The slow tier: a real control plane with simulated nodes.
+
+Skipped unless TEST_CLUSTER is 1, as `make test-cluster` sets; then programs that cannot be had are an error.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local_gke import LocalGke
+from tests.cluster.support import Cluster
+
+SPEED = 600.0
+"""Ten simulated minutes in a second."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("TEST_CLUSTER") == "1":
+        return
+    skip = pytest.mark.skip(reason="needs a control plane; make test-cluster runs it")
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def standard_gke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGke]:
+    gke = LocalGke(tmp_path_factory.mktemp("standard") / "gke")
+    gke.start("standard", speed=SPEED, progress=print)
+    yield gke
+    gke.reset()
+
+
+@pytest.fixture(scope="session")
+def autopilot_gke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGke]:
+    gke = LocalGke(tmp_path_factory.mktemp("autopilot") / "gke")
+    gke.start("autopilot", speed=SPEED, progress=print)
+    yield gke
+    gke.reset()
+
+
+@pytest.fixture
+def standard(standard_gke: LocalGke) -> Iterator[Cluster]:
+    yield from _fresh(standard_gke)
+
+
+@pytest.fixture
+def autopilot(autopilot_gke: LocalGke) -> Iterator[Cluster]:
+    yield from _fresh(autopilot_gke)
+
+
+def _fresh(gke: LocalGke) -> Iterator[Cluster]:
+    """A cluster without namespaces and GPU nodes of an earlier test."""
+    cluster = Cluster(gke)
+    yield cluster
+    cluster.clear()

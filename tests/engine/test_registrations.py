@@ -1,0 +1,117 @@
+"""What the engine was told, held against the offline preview: URN by URN, input by input, for every example."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preview.recording import Recording, Resource
+from preview.urn import STACK_TYPE
+from preview.wire import SECRET_SIGNATURE, SIGNATURE_KEY
+from stack_files.text import SECRET, UNKNOWN
+from tests.engine.support import Bench
+from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
+
+EXAMPLES = [*(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS), *sorted(GUIDE.glob("Pulumi.*.yaml"))]
+
+ONLY_IN_THE_ENGINE = {
+    "pulumi:providers:gcp": "default providers are the engine's own; no program registers them",
+}
+ADDED_INPUTS = {
+    ("gcp:compute/network:Network", "name"): "made up by the provider",
+    ("gcp:compute/router:Router", "name"): "made up by the provider",
+    ("gcp:compute/routerNat:RouterNat", "name"): "made up by the provider",
+    ("gcp:compute/subnetwork:Subnetwork", "name"): "made up by the provider",
+    ("gcp:container/nodePool:NodePool", "name"): "made up by the provider",
+    ("pulumi:providers:kubernetes", "__internal"): "the engine's own note about the plugin",
+    ("pulumi:providers:kubernetes", "version"): "the engine notes the plugin's version, which is no input of a program",
+}
+"""Inputs that the engine's state has and no registration, with the reason."""
+OPTIONS = ("additionalSecretOutputs", "customTimeouts", "ignoreChanges", "protect", "retainOnDelete")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem.removeprefix("Pulumi."))
+def test_the_engine_is_told_what_the_preview_shows(bench: Bench, recordings: Recordings, path: Path) -> None:
+    recording = recordings.file(path)
+    stack = bench.stack_of(path)
+    stack.up()
+    assert differences(recording, stack.state()["resources"]) == []
+
+
+def differences(recording: Recording, resources: list[dict[str, Any]]) -> list[str]:
+    """Every difference that is not listed above."""
+    shown = {resource.urn: resource for resource in recording.resources}
+    told = {one["urn"]: one for one in resources if one["type"] not in ONLY_IN_THE_ENGINE}
+    found = [f"only in the preview: {urn}" for urn in sorted(shown.keys() - told.keys())]
+    found += [f"only in the engine: {urn}" for urn in sorted(told.keys() - shown.keys())]
+    for urn in sorted(shown.keys() & told.keys()):
+        found += [f"{urn}: {one}" for one in _compare(shown[urn], told[urn])]
+    return found
+
+
+def _compare(shown: Resource, told: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+
+    def expect(what: str, preview: Any, engine: Any) -> None:
+        if preview != engine:
+            found.append(f"{what}: preview {preview!r}, engine {engine!r}")
+
+    expect("type", shown.type, told["type"])
+    expect("parent", shown.parent, told.get("parent"))
+    expect("custom", shown.custom, told["custom"])
+    expect("dependencies", sorted(shown.dependencies), sorted(told.get("dependencies", [])))
+    provider = told.get("provider", "").rpartition("::")[0] or None
+    if provider is None or "::default_" not in provider:
+        expect("provider", shown.provider, provider)
+    elif shown.provider is not None:
+        found.append(f"provider: preview {shown.provider}, engine its default")
+    dependencies = {key: sorted(urns) for key, urns in told.get("propertyDependencies", {}).items() if urns}
+    expect(
+        "property dependencies",
+        {key: sorted(urns) for key, urns in shown.property_dependencies.items()},
+        dependencies,
+    )
+    options = shown.as_dict()
+    for name in OPTIONS:
+        preview, engine = options.get(name) or None, told.get(name) or None
+        if name == "customTimeouts":
+            # The engine keeps seconds.
+            preview, engine = bool(preview), bool(engine)
+        if isinstance(preview, list) and isinstance(engine, list):
+            preview, engine = sorted(preview), sorted(engine)
+        expect(name, preview, engine)
+    if shown.type != STACK_TYPE and "external" not in shown.options:
+        added = {key for kind, key in ADDED_INPUTS if kind == shown.type}
+        inputs = {
+            key: value for key, value in told.get("inputs", {}).items() if key in shown.inputs or key not in added
+        }
+        found += _values(shown.inputs, inputs, "inputs")
+    if shown.outputs is not None:
+        found += _values(shown.outputs, told.get("outputs", {}), "outputs")
+    return found
+
+
+def _values(preview: Any, engine: Any, path: str) -> list[str]:
+    if preview == UNKNOWN:
+        return []  # what only a deployment can know
+    if isinstance(engine, dict) and engine.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+        # The engine marks a whole property; the preview shows which keys it has.
+        leaves = list(preview.values()) if isinstance(preview, dict) else [preview]
+        return [] if leaves and set(leaves) == {SECRET} else [f"{path}: secret in the engine only"]
+    if isinstance(preview, dict) and isinstance(engine, dict):
+        return [
+            difference
+            for key in sorted({*preview, *engine})
+            for difference in (
+                _values(preview[key], engine[key], f"{path}.{key}")
+                if key in preview and key in engine
+                else [f"{path}.{key}: only in the {'preview' if key in preview else 'engine'}"]
+            )
+        ]
+    if isinstance(preview, list) and isinstance(engine, list) and len(preview) == len(engine):
+        return [
+            difference
+            for index, pair in enumerate(zip(preview, engine, strict=True))
+            for difference in _values(*pair, f"{path}[{index}]")
+        ]
+    return [] if preview == engine else [f"{path}: preview {preview!r}, engine {engine!r}"]
