@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import kubernetes.client
+import kubernetes.config
+import kubernetes.dynamic
 import yaml
-from kubernetes import client, config
-from kubernetes.dynamic import DynamicClient
 
 from local_gke import LocalGke
 from planning.plan import ServerPlan, StackPlan
@@ -17,6 +18,11 @@ from preview.recording import Recording
 from settings.stack_config import settings_of
 from stack_files.project import load_project, load_stack
 from tests.support import PROJECT, REPOSITORY
+
+# The client's types say of every field that it may be None; these tests know which objects they made.
+client: Any = kubernetes.client
+config: Any = kubernetes.config
+_dynamic: Any = kubernetes.dynamic
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -60,7 +66,7 @@ class Cluster:
         self.api = config.new_client_from_config(str(running.kubeconfig), running.context)
         self.core = client.CoreV1Api(self.api)
         self.apps = client.AppsV1Api(self.api)
-        self._dynamic = DynamicClient(self.api)
+        self._dynamic = _dynamic.DynamicClient(self.api)
 
     def apply(self, document: Document, *, dry_run: bool = False) -> Document:
         """Server-side apply under strict validation."""
@@ -90,7 +96,7 @@ class Cluster:
             name=metadata["name"], namespace=metadata.get("namespace"), body={"propagationPolicy": "Background"}
         )
 
-    def impersonating(self, user: str) -> client.ApiClient:
+    def impersonating(self, user: str) -> Any:
         """A client whose requests count as those of another user; a service account keeps its groups."""
         running = self.gke.running()
         assert running is not None

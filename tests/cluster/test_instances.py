@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 import local_gke.cluster
 from local_gke import LocalGke, LocalGkeError, Running
 from local_gke.control_plane import START_ORDER, Ports, free_ports
 from local_gke.processes import recorded
+from tests.cluster.support import client, config
 from tests.support import REPOSITORY
 
 

@@ -4,14 +4,13 @@ import time
 from typing import Any
 
 import pytest
-from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from local_gke.autoscaler import RECLAIM
 from local_gke.nodes import MANAGED
 from local_gke.simulation import Simulation, Start, simulation_of
 from planning.plan import StackPlan
-from tests.cluster.support import NAMESPACE, Cluster, Document, config_text, documents_of
+from tests.cluster.support import NAMESPACE, Cluster, Document, client, config_text, documents_of
 from tests.planning.support import GEMMA, planned, standard_stack
 from tests.support import Recordings
 
@@ -39,10 +38,8 @@ def run(cluster: Cluster, recordings: Recordings, raw: Document) -> StackPlan:
 def is_updated(cluster: Cluster, replicas: int) -> bool:
     deployment = cluster.apps.read_namespaced_deployment("gemma", NAMESPACE)
     status = deployment.status
-    return (
-        status.observed_generation == deployment.metadata.generation
-        and status.replicas == status.updated_replicas == status.ready_replicas == replicas
-    )
+    counts = {status.replicas, status.updated_replicas, status.ready_replicas}
+    return bool(status.observed_generation == deployment.metadata.generation and counts == {replicas})
 
 
 def test_an_update_without_a_spare_gpu_completes_and_keeps_serving(standard: Cluster, recordings: Recordings) -> None:
@@ -233,11 +230,13 @@ def test_a_servers_account_may_do_nothing(standard: Cluster, recordings: Recordi
         ("create", "selfsubjectreviews"),
         ("create", "selfsubjectrulesreviews"),
     }
-    for call in (
-        lambda: client.CoreV1Api(api).list_namespaced_secret(NAMESPACE),
-        lambda: client.CoreV1Api(api).list_namespaced_pod(NAMESPACE),
-        lambda: client.CoreV1Api(api).list_node(),
-    ):
+    core: Any = client.CoreV1Api(api)
+    calls: list[Any] = [
+        lambda: core.list_namespaced_secret(NAMESPACE),
+        lambda: core.list_namespaced_pod(NAMESPACE),
+        core.list_node,
+    ]
+    for call in calls:
         with pytest.raises(ApiException) as refused:
             call()
         assert refused.value.status == 403
