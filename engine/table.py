@@ -152,7 +152,7 @@ def _cost(report: Report) -> str:
         if machine is None or machine.usd_per_hour is None:
             return f"nothing here; on GKE unknown, without a price of {node.machine}"
         total += machine.usd_per_hour.on_demand
-    return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.price_region}, {catalog.price_date})"
+    return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.prices.reference_region}, {catalog.prices.date})"
 
 
 def _cut(text: str, width: int) -> str:

@@ -1,5 +1,6 @@
 """What of a plan the simulated cluster has to know: node pools, and how long servers take to start. Pure."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -145,8 +146,8 @@ def simulation_of(plans: Iterable[StackPlan], catalog: Catalog | None = None) ->
             starts[server.namespace, server.name] = Start(
                 server.namespace,
                 server.name,
-                server.probes.image_seconds,
-                server.probes.expected_start_seconds,
+                math.ceil(server.start.part("imagePull").seconds),
+                server.start.expected_seconds,
                 server.probes.startup_failures * server.probes.startup_period_seconds,
             )
     if SYSTEM_POOL not in pools:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from catalog import Catalog, load_catalog
+from planning.cluster import region_of
 from planning.cost import HOURS_PER_MONTH
 from policy.model import StackPolicy
 from policy.pools import hides_gpus, is_gpu_pool, largest_size
@@ -37,11 +38,13 @@ class Share:
     Attributes:
         title: what costs.
         usd_per_hour: at list price; None where the catalogue has none.
+        region: whose prices they are.
 
     """
 
     title: str
     usd_per_hour: float | None
+    region: str
 
 
 def gpu_cost(resources: Sequence[Resource], catalog: Catalog) -> list[Share]:
@@ -64,12 +67,14 @@ def _pool_share(pool: Resource, catalog: Catalog) -> Share | None:
     nodes, machine = largest_size(pool), pool.at("nodeConfig", "machineType")
     if nodes is None or isinstance(nodes, Opaque) or not isinstance(machine, str):
         return None
-    facts = catalog.machine_types.get(machine)
-    prices = facts.usd_per_hour if facts else None
+    prices, region = None, catalog.prices.reference_region
+    if machine in catalog.machine_types:
+        location = pool.at("location")
+        prices, region = catalog.price(machine, region_of(location) if isinstance(location, str) else None)
     spot = pool.at("nodeConfig", "spot") is True
     price = None if prices is None else prices.spot if spot else prices.on_demand
     title = f"{pool.name}: {nodes:g} × {machine}{' (Spot)' if spot else ''}"
-    return Share(title, None if price is None else nodes * price)
+    return Share(title, None if price is None else nodes * price, region)
 
 
 def _server_share(server: Resource, resources: Sequence[Resource], catalog: Catalog) -> Share | None:
@@ -86,7 +91,8 @@ def _server_share(server: Resource, resources: Sequence[Resource], catalog: Cata
         if machine.accelerator == accelerator and machine.usd_per_hour is not None
     ]
     title = f"{server.name}: {replicas * gpus:g} × {accelerator}{' (Spot)' if spot else ''}"
-    return Share(title, replicas * gpus * min(per_gpu) if per_gpu else None)
+    price = replicas * gpus * min(per_gpu) if per_gpu else None
+    return Share(title, price, catalog.prices.reference_region)
 
 
 def _most_replicas(server: Resource, resources: Sequence[Resource]) -> float | None:
@@ -111,9 +117,10 @@ def _budget(resources: Sequence[Resource], settings: BudgetSettings) -> Iterator
     monthly = sum(share.usd_per_hour or 0.0 for share in shares) * HOURS_PER_MONTH
     if monthly > ceiling:
         counted = ", ".join(share.title for share in shares if share.usd_per_hour is not None)
+        regions = ", ".join(sorted({share.region for share in shares if share.usd_per_hour is not None}))
         yield (
             None,
-            f"GPU machines may cost {monthly:,.0f} USD a month at the list prices of {catalog.price_region}, "
+            f"GPU machines may cost {monthly:,.0f} USD a month at the list prices of {regions}, "
             f"more than the ceiling of {ceiling:,.0f} USD ({counted})",
         )
     if not settings.allow_unpriced:

@@ -525,11 +525,11 @@ CASES = (
             pool(name="b", autoscaling=None, nodeCount=UNKNOWN),
             pool({"machineType": "g2-standard-4"}, name="c", autoscaling={"maxNodeCount": 1, "totalMaxNodeCount": 0}),
         ),
-        # 730 × (6 × 2.0008 + 4 × 0.3406 + 3 × 0.7068)
+        # 730 × (6 × 2.0008 + 4 × 0.5119 + 3 × 0.7068)
         (
             (
                 "",
-                "GPU machines may cost 11,306 USD a month at the list prices of us-central1, more than the ceiling of "
+                "GPU machines may cost 11,806 USD a month at the list prices of us-central1, more than the ceiling of "
                 "10,000 USD (c: 3 × g2-standard-4, l4: 6 × g2-standard-24, spot: 4 × g2-standard-8 (Spot))",
             ),
         ),
@@ -557,8 +557,8 @@ CASES = (
     Case(
         "gpu-budget",
         "no price",
-        (pool({"machineType": "a2-highgpu-1g"}),),
-        (("", "no price is known of l4: 3 × a2-highgpu-1g: the ceiling of 10,000 USD cannot be checked"),),
+        (pool({"machineType": "a4-highgpu-8g"}),),
+        (("", "no price is known of l4: 3 × a4-highgpu-8g: the ceiling of 10,000 USD cannot be checked"),),
     ),
     Case("gpu-budget", "within", (pool(), server(replicas=20))),
     Case("gpu-budget", "unknown", (pool({"machineType": UNKNOWN}, autoscaling={"totalMaxNodeCount": 999}),)),

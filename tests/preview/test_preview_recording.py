@@ -336,7 +336,8 @@ def test_what_needs_a_cloud_is_unknown_with_a_warning(workspace: Workspace) -> N
     assert resources["got"]["external"] is True
     messages = [warning["message"] for warning in document["warnings"]]
     assert any("cannot answer gcp:compute/getZones:getZones" in message for message in messages)
-    assert any("cannot read the existing resource 'organization/network/dev'" in message for message in messages)
+    assert any("cannot read the stack organization/network/dev" in message for message in messages)
+    assert any("cannot read the existing resource 'got'" in message for message in messages)
 
 
 def test_async_entry_point(workspace: Workspace) -> None:

@@ -70,7 +70,7 @@ config:
 DECISIONS = [
     "servers.gemma:",
     "fits: a KV cache of 10.01 GiB per GPU holds 46,832 tokens; longest context 8,192, "
-    "22.9 requests of 2,048 tokens at once",
+    "22.8 requests of 2,048 tokens at once",
     "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
     "with the image pulled whole: GKE does not stream from docker.io",
     "cost: uses fp8 (quantised weights fit fewer GPUs; the guide advises it for cost)",
@@ -81,13 +81,14 @@ DECISIONS = [
     "fp8-kv-cache-e4m3: vLLM chooses FlashInfer or Triton for attention, "
     "as FlashAttention has no FP8 KV cache on an L4",
     "cost: maxModelLen: 2048 stays (the stack says so; the preset would set 4096)",
-    "cost: accelerator.count: 1 (8.7 GiB of weights fit 1 × nvidia-l4; every GPU is paid for by the hour)",
+    "cost: accelerator.count: 1 (1 × nvidia-l4 hold weights and a context of 2,048 tokens; "
+    "every GPU is paid for by the hour)",
 ]
 
 PLAIN = [
     "servers.plain:",
     "fits: a KV cache of 2.79 GiB per GPU holds 6,528 tokens; longest context 6,528, "
-    "3.2 requests of 2,048 tokens at once",
+    "3.1 requests of 2,048 tokens at once",
     "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
     "with the image pulled whole: GKE does not stream from docker.io",
 ]
