@@ -525,7 +525,7 @@ CASES = (
             pool(name="b", autoscaling=None, nodeCount=UNKNOWN),
             pool({"machineType": "g2-standard-4"}, name="c", autoscaling={"maxNodeCount": 1, "totalMaxNodeCount": 0}),
         ),
-        # 730 × (6 × 2.0008 + 4 × 0.5119 + 3 × 0.7068)
+        # 730 × (6 × 2.0008 + 4 × 0.5120 + 3 × 0.7068)
         (
             (
                 "",
