@@ -35,6 +35,15 @@ def standard(*, protection: str = "false", nodes: int = 2, provisioning: str = "
     return STANDARD % (protection, nodes, provisioning)
 
 
+def with_options(program: str, options: str) -> str:
+    """The program with more options for its servers."""
+    given = "        on_cluster,\n    )\n    for server in"
+    assert program.count(given) == 1
+    return program.replace(
+        given, f"        pulumi.ResourceOptions.merge(on_cluster, {options}),\n    )\n    for server in"
+    )
+
+
 def up(bench: Bench, text: str) -> Events:
     return bench.run(bench.stack(text).up)
 
@@ -216,15 +225,27 @@ def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_p
     program = tmp_path / "renamed.py"
     source = (bench.stack(LOCAL).project.program).read_text("utf-8")
     options = "pulumi.ResourceOptions(aliases=[pulumi.Alias(name=server.name)])"
-    renamed = source.replace(
-        "        on_cluster,\n    )\n    for server in",
-        f"        pulumi.ResourceOptions.merge(on_cluster, {options}),\n    )\n    for server in",
-    ).replace("InferenceServer(\n        server.name,", 'InferenceServer(\n        f"{server.name}-renamed",')
+    renamed = with_options(source, options).replace(
+        "InferenceServer(\n        server.name,", 'InferenceServer(\n        f"{server.name}-renamed",'
+    )
     assert renamed.count("-renamed") == 1
     program.write_text(renamed, encoding="utf-8")
     events = bench.run(bench.stack(LOCAL, program=program).up)
     assert not {"create", "delete", "replace", "create-replacement", "delete-replaced"} & set(events.operations)
     assert {key: found["metadata"]["uid"] for key, found in bench.cluster.objects.items()} == before
+
+
+def test_what_is_protected_stays_until_it_no_longer_is(bench: Bench, tmp_path: Path) -> None:
+    program = tmp_path / "protected.py"
+    source = (bench.stack(LOCAL).project.program).read_text("utf-8")
+    program.write_text(with_options(source, "pulumi.ResourceOptions(protect=True)"), encoding="utf-8")
+    bench.run(bench.stack(LOCAL, program=program).up)
+    with pytest.raises(EngineError, match="protect"):
+        bench.stack(LOCAL, program=program).destroy()
+    assert bench.cluster.names("Deployment") == ["gemma"]
+    up(bench, LOCAL)
+    bench.run(bench.stack(LOCAL).destroy)
+    assert bench.cluster.objects == {}
 
 
 def test_protected_clusters_stay(bench: Bench) -> None:
