@@ -19,6 +19,8 @@ _TOKEN_SOURCES = ("config", "existingSecret", "secretManager")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_CODE = "--trust-remote-code"
+# TGI's launcher reads its flags from variables too.
+_REMOTE_CODE_VARIABLE = "TRUST_REMOTE_CODE"
 
 
 def weaker_settings(settings: StackSettings, *, name: str, than: StackSettings, than_name: str) -> list[Finding]:
@@ -103,7 +105,7 @@ def _remote_code(settings: StackSettings, than: StackSettings, name: str, other:
     for key, server in settings.servers.items():
         if _runs_remote_code(server):
             yield Finding(
-                f"servers.{key}.extraArgs",
+                f"servers.{key}.{'extraEnv' if _REMOTE_CODE_VARIABLE in server.extra_env else 'extraArgs'}",
                 f"has {_REMOTE_CODE} in {name}, while no server of {other} has",
                 "the server runs Python code from the model's repository, with the token at hand",
                 f"remove it from {name}, or try it in {other} first",
@@ -150,7 +152,7 @@ def _ranges(networks: Iterable[AuthorizedNetwork]) -> list[ipaddress.IPv4Network
 
 def _runs_remote_code(server: ServerSettings) -> bool:
     flags = {argument.partition("=")[0].replace("_", "-") for argument in server.extra_args}
-    return _REMOTE_CODE in flags
+    return _REMOTE_CODE in flags or _REMOTE_CODE_VARIABLE in server.extra_env
 
 
 def _same_servers(settings: StackSettings, than: StackSettings) -> Iterator[tuple[str, ServerSettings, ServerSettings]]:

@@ -34,8 +34,9 @@ LARGEST_COMMENT = 65_536
 _LARGEST_COMMENT_BYTES = 4 * LARGEST_COMMENT
 _LARGEST_NUMBER_BYTES = 32
 _AUTHOR = "github-actions[bot]"
-# GitHub takes an @ for a mention only where no word stands before it.
-_MENTION = re.compile(r"(?<![\w`/])@(?=[A-Za-z0-9])")
+# An @, however it is written, is no mention only within a word, as in an address or a digest.
+_MENTION = re.compile(r"(?<![A-Za-z0-9])(?:@|&(?:#0*64|#[xX]0*40|commat);)")
+_FULL_WIDTH_AT = "\uff20"
 
 
 class Refused(Exception):  # noqa: N818 the domain's word: an artifact is refused
@@ -77,12 +78,11 @@ def post_comment(github: GitHub, run: Mapping[str, Any]) -> str:
 
 
 def _artifact(github: GitHub, run: int) -> bytes | None:
-    found = github.get(f"actions/runs/{run}/artifacts", name=ARTIFACT, per_page=2)["artifacts"]
+    found = github.get(f"actions/runs/{run}/artifacts", name=ARTIFACT, per_page=100)["artifacts"]
     if not found:
         return None
-    if len(found) > 1:
-        raise Refused(f"the run has {len(found)} artifacts named {ARTIFACT}")
-    (artifact,) = found
+    # A run that is started anew adds an artifact of the same name.
+    artifact = max(found, key=lambda one: int(one["id"]))
     if artifact["size_in_bytes"] > LARGEST_ARTIFACT_BYTES:
         raise Refused(f"the artifact is larger than {LARGEST_ARTIFACT_BYTES} bytes")
     return github.download(f"actions/artifacts/{int(artifact['id'])}/zip", LARGEST_ARTIFACT_BYTES)
@@ -139,7 +139,7 @@ def _body(comment: str, commit: str) -> str:
         "a change of the preview's own code can change what it says._"
     )
     text = comment.removeprefix(MARKER).lstrip("\n")
-    body = f"{MARKER}\n{note}\n\n" + _MENTION.sub("@\u200b", text)
+    body = f"{MARKER}\n{note}\n\n" + _MENTION.sub(_FULL_WIDTH_AT, text)
     if len(body) > LARGEST_COMMENT:
         raise Refused(f"the comment is longer than {LARGEST_COMMENT} characters")
     return body

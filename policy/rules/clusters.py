@@ -30,6 +30,8 @@ def _private_nodes(resource: Resource, _: NoSettings) -> Iterator[str]:
 
 
 def _node_identity(resource: Resource, _: NoSettings) -> Iterator[str]:
+    if resource.type == CLUSTER and items(resource.at("nodePools")):
+        yield "its node pools are written into it, where no policy looks at them: make each a NodePool of its own"
     where = _identity_path(resource)
     if where is None:
         return
@@ -51,7 +53,7 @@ def _identity_path(resource: Resource) -> tuple[str, ...] | None:
     if autopilot:
         return ("clusterAutoscaling", "autoProvisioningDefaults")
     if resource.at("nodeConfig") is None and resource.at("nodePools") is not None:
-        return None  # its pools are written into it, each with a configuration of its own
+        return None  # its pools are written into it
     return ("nodeConfig",)
 
 

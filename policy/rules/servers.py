@@ -1,5 +1,6 @@
 """Inference servers: what their pods ask for, and how Kubernetes keeps them up."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -118,9 +119,11 @@ def _meets(labels: dict[str, Any], expression: Any) -> bool:
 def _blocks(budget: Resource, replicas: float) -> bool:
     """Whether a budget lets no pod be moved, so that an upgrade of its node waits forever."""
     largest, least = budget.at("spec", "maxUnavailable"), budget.at("spec", "minAvailable")
-    if largest in (0, "0", "0%") or least == "100%":
+    if largest in (0, "0", "0%"):
         return True
-    needed = number(least)
+    share = number(least[:-1]) if isinstance(least, str) and least.endswith("%") else None
+    # Kubernetes rounds a share of the replicas up.
+    needed = number(least) if share is None else math.ceil(share * replicas / 100)
     return needed is not None and needed >= replicas
 
 

@@ -27,6 +27,10 @@ ADDED_INPUTS = {
     ("pulumi:providers:kubernetes", "version"): "the engine notes the plugin's version, which is no input of a program",
 }
 """Inputs that the engine's state has and no registration, with the reason."""
+ONLY_DEPLOYED = {
+    "inputs.spec.template.metadata.annotations.llm-inference/token-version": "the Secret has it once it is applied",
+}
+"""Inputs that are empty in a preview, with the reason."""
 OPTIONS = ("additionalSecretOutputs", "customTimeouts", "ignoreChanges", "protect", "retainOnDelete")
 
 
@@ -92,7 +96,7 @@ def _compare(shown: Resource, told: dict[str, Any]) -> list[str]:
 
 
 def _values(preview: Any, engine: Any, path: str) -> list[str]:
-    if preview == UNKNOWN:
+    if preview == UNKNOWN or (path in ONLY_DEPLOYED and not preview and engine):
         return []  # what only a deployment can know
     if isinstance(engine, dict) and engine.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
         # The engine marks a whole property; the preview shows which keys it has.

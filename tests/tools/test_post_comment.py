@@ -162,9 +162,10 @@ def test_an_artifact_that_lies_about_its_size_is_cut_off(github: FakeGitHub, mon
     assert github.writes == []
 
 
-def test_two_artifacts_of_the_same_name_are_refused(github: FakeGitHub) -> None:
-    github.artifacts[10] = github.artifacts[9]
-    assert refused(github) == "the run has 2 artifacts named preview"
+def test_a_run_that_is_started_anew_counts_with_its_newest_artifact(github: FakeGitHub) -> None:
+    github.artifacts[10] = archive(comment=f"{MARKER}\nthe second attempt", pull_request="12")
+    post_comment(github.github(), RUN)
+    assert github.writes[0][2]["body"].endswith("the second attempt")
 
 
 def test_the_token_goes_to_the_api_alone(github: FakeGitHub) -> None:
@@ -174,11 +175,20 @@ def test_the_token_goes_to_the_api_alone(github: FakeGitHub) -> None:
 
 
 def test_nobody_is_mentioned_and_addresses_stay(github: FakeGitHub) -> None:
-    text = f"{MARKER}\n@all (@acme/admins) vllm@sha256:0 a@b.c `@x` [@y]"
+    text = f"{MARKER}\n@all (@acme/admins) vllm@sha256:0 a@b.c `@x` _@y_ /@z &#64;p &commat;q &#x40;r"
     github.artifacts[9] = archive(comment=text, pull_request="12")
     post_comment(github.github(), RUN)
     posted = github.writes[0][2]["body"].splitlines()[-1]
-    assert posted == "@\u200ball (@\u200bacme/admins) vllm@sha256:0 a@b.c `@x` [@\u200by]"
+    assert (
+        posted
+        == "\uff20all (\uff20acme/admins) vllm@sha256:0 a@b.c `\uff20x` _\uff20y_ /\uff20z \uff20p \uff20q \uff20r"
+    )
+
+
+def test_text_full_of_mentions_is_no_longer_for_it(github: FakeGitHub) -> None:
+    github.artifacts[9] = archive(comment=f"{MARKER}\n{'@a ' * 20_000}", pull_request="12")
+    post_comment(github.github(), RUN)
+    assert len(github.writes[0][2]["body"]) < 61_000
 
 
 def test_the_command_reads_the_event_and_never_prints_the_token(
