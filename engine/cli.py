@@ -61,9 +61,13 @@ def _elsewhere(command: str, stack: str, directory: Path) -> int:
             f"  fix: install it (https://www.pulumi.com/docs/install/), then: pulumi stack init {stack}"
         )
     arguments = {"up": ["up"], "down": ["destroy"], "status": ["stack"]}[command]
-    return subprocess.run(  # noqa: S603 - the CLI that was found
-        [pulumi, *arguments, "--stack", stack], cwd=directory, check=False
-    ).returncode
+    process = subprocess.Popen([pulumi, *arguments, "--stack", stack], cwd=directory)  # noqa: S603 - the CLI found
+    while True:
+        try:
+            code = process.wait()
+            return code if code >= 0 else 128 - code
+        except KeyboardInterrupt:
+            continue  # it reached the CLI too, which saves its state before it ends
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from binaries import PROGRAMS, ensure
-from binaries.cache import cache_directory
+from binaries.cache import cache_directory, locked
 from engine.errors import EngineError
 from preview.process import child_environment
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MINIMUM_VERSION = VersionInfo(3, 181)
 """The oldest CLI that runs inline programs for every operation."""
 
+_PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file"})
 _INSTALL_SECONDS = 120.0
 _REACH_SECONDS = 3.0
 _PROBE = "https://get.pulumi.com/install.sh"
@@ -119,31 +120,67 @@ def find_command(progress: Progress) -> EngineCommand:
 
     """
     on_path = shutil.which("pulumi")
-    if on_path:
-        command = EngineCommand(Path(on_path))
-        if command.version is not None and command.version >= MINIMUM_VERSION:
-            return command
-        progress(f"pulumi: {on_path} is version {command.version}, older than {MINIMUM_VERSION}; passed over")
-    installed = cache_directory() / "pulumi" / "bin" / "pulumi"
+    home = cache_directory() / "pulumi"
+    installed = home / "bin" / "pulumi"
     built = cache_directory() / PROGRAMS["pulumi"].module.key / "pulumi"
-    for path in (installed, built):
-        if path.exists():
-            return EngineCommand(path)
-    progress("pulumi: not on this machine; asking get.pulumi.com for it")
-    reason = _install(installed.parent.parent)
-    if reason is None:
-        return EngineCommand(installed)
-    progress(f"pulumi: cannot be downloaded ({reason}); it is built from its Go module instead")
+    for path in (Path(on_path) if on_path else None, installed, built):
+        command = _usable(path, progress)
+        if command is not None:
+            return command
+    with locked(home, lambda: progress("pulumi: another process installs it; waiting")):
+        command = _usable(installed, lambda _line: None)
+        if command is not None:
+            return command
+        progress("pulumi: not on this machine; asking get.pulumi.com for it")
+        reason = _install(home)
+    if reason is None and (command := _usable(installed, progress)) is not None:
+        return command
+    progress(f"pulumi: cannot be downloaded ({reason or 'it does not run'}); it is built from its Go module instead")
     return EngineCommand(ensure(["pulumi"], progress)["pulumi"])
 
 
-def _install(root: Path) -> str | None:
-    """Runs the SDK's installer; why it failed, None if it did not."""
+def download_environment() -> dict[str, str]:
+    """The environment of a download: that of a program, and the proxy that this network may need."""
+    proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXY_VARIABLES}
+    return {**child_environment(dict(os.environ)), **proxies}
+
+
+def _usable(path: Path | None, progress: Progress) -> EngineCommand | None:
+    """The CLI at `path` if it runs and is new enough; else says why not."""
+    if path is None or not path.exists():
+        return None
+    try:
+        command = EngineCommand(path)
+    except EngineError as error:
+        progress(f"pulumi: {error}; passed over")
+        return None
+    if command.version is not None and command.version >= MINIMUM_VERSION:
+        return command
+    progress(f"pulumi: {path} is version {command.version}, older than {MINIMUM_VERSION}; passed over")
+    return None
+
+
+def _install(home: Path) -> str | None:
+    """Runs the SDK's installer, whole or not at all; why it failed, None if it did not. Needs the lock of `home`."""
+    part = home.with_name(f"{home.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        reason = _download(part)
+        if reason is None:
+            shutil.rmtree(home, ignore_errors=True)
+            part.rename(home)
+        return reason
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _download(root: Path) -> str | None:
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", _INSTALLER, str(root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**download_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,
     )
     try:
@@ -151,13 +188,11 @@ def _install(root: Path) -> str | None:
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        shutil.rmtree(root, ignore_errors=True)
         if isinstance(error, subprocess.TimeoutExpired):
             return f"no answer within {_INSTALL_SECONDS:.0f} s"
         raise
     if process.returncode == 0:
         return None
-    shutil.rmtree(root, ignore_errors=True)
     return output.strip().rpartition("\n")[2][:200]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -44,8 +43,6 @@ STACK = "local"
 CONTEXT = "local"
 """Its kubeconfig context."""
 PLACEHOLDER_TOKEN = "hf_placeholder-simulated-pods-download-nothing"  # noqa: S105 - says itself that it is none
-
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -185,11 +182,8 @@ def _secrets(stack: LocalStack) -> dict[str, str]:
     if not isinstance(stack.settings.hugging_face, ConfigToken):
         return {}
     key = f"{stack.project.name}:{TOKEN_KEY}"
-    for variable in _TOKEN_VARIABLES:
-        if os.environ.get(variable):
-            _say(f"the token is that of {variable}")
-            return {key: os.environ[variable]}
-    _say(f"the token is a placeholder, as simulated pods download nothing; {_TOKEN_VARIABLES[0]} would be used")
+    # A real one would lie in clear in the store of the control plane, for nothing.
+    _say("the token is a placeholder, as simulated pods download nothing")
     return {key: PLACEHOLDER_TOKEN}
 
 

@@ -5,8 +5,6 @@ The choice is made once for a deployed stack and kept: state that one has writte
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import urllib.request
@@ -14,7 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from preview.process import child_environment
+from engine.command import download_environment
+from local_gke.files import private_directory, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +39,13 @@ class Plugin:
 def kubernetes_plugin(command: EngineCommand, directory: Path, say: Callable[[str], None]) -> Plugin:
     """The provider for the stack whose state is in `directory`."""
     kept = directory / "provider.json"
-    if kept.exists():
-        real = bool(json.loads(kept.read_text("utf-8"))["real"])
+    chosen = read_json(kept)
+    if isinstance(chosen, dict) and isinstance(chosen.get("real"), bool):
+        real = chosen["real"]
     else:
         real = _installed(command, directory, say)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept.write_text(json.dumps({"real": real}), encoding="utf-8")
+        private_directory(directory)
+        write_json(kept, {"real": real})
     wanted = version("pulumi-kubernetes")
     if real:
         return Plugin(real=True, title=f"{_PLUGIN} {wanted}")
@@ -68,7 +68,7 @@ def _installed(command: EngineCommand, directory: Path, say: Callable[[str], Non
             timeout=_INSTALL_SECONDS,
             check=False,
             env={
-                **child_environment(dict(os.environ)),
+                **download_environment(),
                 "PULUMI_HOME": str(home),
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
             },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
 import secrets as random
@@ -27,6 +26,7 @@ from pulumi.runtime.settings import SETTINGS
 
 from engine.errors import EngineError
 from engine.recovery import assert_unlocked, taken_up, unfinished
+from local_gke.files import write_json, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,7 +141,7 @@ class EngineStack:
         document = json.loads(self._command(["stack", "export"]).stdout)
         document["deployment"] = taken_up(document["deployment"])
         path = self._work / "recovered.json"
-        path.write_text(json.dumps(document), encoding="utf-8")
+        write_json(path, document)
         self._command(["stack", "import", "--file", str(path)])
         path.unlink()
         stack.refresh(target=urns, show_secrets=False)
@@ -155,15 +155,19 @@ class EngineStack:
         for name in ("backend", "home", "work"):
             (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         passphrase = self.directory / "passphrase"
-        if not passphrase.exists():
-            descriptor = os.open(passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(random.token_urlsafe(32))
+        if not passphrase.exists() or not passphrase.stat().st_size:
+            if self.exists:
+                raise EngineError(
+                    f"{passphrase} is missing or empty, and the state beside it cannot be read without it\n"
+                    "  fix: put it back; or remove the stack with what is left of it: python -m local_gke reset, "
+                    f"and the directory {self.directory}"
+                )
+            write_private(passphrase, random.token_urlsafe(32).encode())
         path = self._work / f"Pulumi.{self.config.stack}.yaml"
         kept = (yaml.safe_load(path.read_text("utf-8")) or {}) if path.exists() else {}
         plain = {key: value for key, value in self.config.values.items() if key not in self.config.secret_keys}
         # The engine's own lines stay: with them it decrypts the state.
-        path.write_text(yaml.safe_dump({**kept, "config": plain}, sort_keys=True), encoding="utf-8")
+        write_private(path, yaml.safe_dump({**kept, "config": plain}, sort_keys=True).encode())
 
     def _run(self) -> None:
         """The program, in the language server of the Automation API."""

@@ -258,7 +258,12 @@ class KubernetesProvider(ProviderBase):
             if self._cancelled.wait(pause) or not context.is_active():
                 return live, f"{live['kind']} {_id(live)} was applied; the wait for it was cancelled: {news}"
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-            found = self._cluster.get(*_key(live))
+            try:
+                found = self._cluster.get(*_key(live))
+            except ClusterError as error:
+                # The object is applied; an API server that does not answer for a while takes nothing back.
+                self.log.status(urn, f"waiting; the cluster does not answer: {error}")
+                continue
             if found is None:
                 return live, f"{live['kind']} {_id(live)} was applied, and then deleted by somebody else"
             live = found

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,11 @@ def with_options(program: str, options: str) -> str:
     return program.replace(
         given, f"        pulumi.ResourceOptions.merge(on_cluster, {options}),\n    )\n    for server in"
     )
+
+
+def _token_version(deployment: dict[str, Any]) -> str:
+    version: str = deployment["spec"]["template"]["metadata"]["annotations"]["llm-inference/token-version"]
+    return version
 
 
 def up(bench: Bench, text: str) -> Events:
@@ -212,10 +218,16 @@ def test_a_failing_rollout_fails_the_update_and_is_kept(bench: Bench) -> None:
     assert up(bench, LOCAL).steps == [("update", "gemma-deployment")]
 
 
-def test_a_new_token_reaches_the_secret(bench: Bench) -> None:
+def test_a_new_token_reaches_the_secret_and_the_servers_that_read_it(bench: Bench) -> None:
     up(bench, LOCAL)
+    key = ("apps/v1", "Deployment", "llm-inference", "gemma")
+    before = _token_version(bench.cluster.objects[key])
     events = bench.run(bench.stack(LOCAL, token="hf_anotherPlantedToken0123456789").up)
-    assert {name for _, name in events.steps} == {"hugging-face-secret"}
+    # Pods name the version of the Secret, so that a new token rolls them.
+    assert {name for _, name in events.steps} == {"hugging-face-secret", "gemma-deployment"}
+    (secret,) = bench.cluster.names("Secret")
+    version = bench.cluster.objects["v1", "Secret", "llm-inference", secret]["metadata"]["resourceVersion"]
+    assert _token_version(bench.cluster.objects[key]) == version != before
     assert files_with(bench.directory, "hf_anotherPlantedToken0123456789") == []
 
 
