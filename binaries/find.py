@@ -12,29 +12,28 @@ from binaries.programs import Program
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
 
 
-def find(program: Program, progress: Callable[[str], None]) -> Path | None:
-    """The program in KUBEBUILDER_ASSETS or on PATH, if it has the minor version that is pinned.
-
-    Parts of one control plane must not be of several minor versions, so others are passed over, and said to be.
-    """
-    for place, path in _places(program.name):
-        found = _version(path, program.version_arguments)
-        wanted = program.module.version
-        if found == _minor(wanted):
-            return path
-        progress(f"{program.name}: {path} ({place}) is version {found or 'unknown'}, not {_minor(wanted)}; passed over")
-    return None
-
-
-def _places(name: str) -> list[tuple[str, Path]]:
-    places = []
+def in_assets(program: Program, progress: Callable[[str], None]) -> Path | None:
+    """The program in KUBEBUILDER_ASSETS, if it has the minor version that is pinned; else says why it is not used."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and os.access(Path(assets, name), os.X_OK):
-        places.append(("KUBEBUILDER_ASSETS", Path(assets, name).resolve()))
-    on_path = shutil.which(name)
-    if on_path:
-        places.append(("PATH", Path(on_path).resolve()))
-    return places
+    if not assets or not os.access(Path(assets, program.name), os.X_OK):
+        return None
+    return _fitting(program, Path(assets, program.name), "KUBEBUILDER_ASSETS", progress)
+
+
+def on_path(program: Program, progress: Callable[[str], None]) -> Path | None:
+    """The program on PATH, if it has the minor version that is pinned; else says why it is not used."""
+    found = shutil.which(program.name)
+    return _fitting(program, Path(found), "PATH", progress) if found else None
+
+
+def _fitting(program: Program, path: Path, place: str, progress: Callable[[str], None]) -> Path | None:
+    # Parts of one control plane must not be of several minor versions.
+    path = path.resolve()
+    found, wanted = _version(path, program.version_arguments), _minor(program.module.version)
+    if found == wanted:
+        return path
+    progress(f"{program.name}: {path} ({place}) is version {found or 'unknown'}, not {wanted}; passed over")
+    return None
 
 
 def _version(path: Path, arguments: tuple[str, ...]) -> str | None:

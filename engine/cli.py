@@ -46,8 +46,10 @@ def _local(command: str, directory: Path) -> int:
         if error.name not in _EXTRA_PACKAGES:
             raise
         raise CommandError(f"{error.name} is not installed; `make up` installs it") from None
-    stack = local.LocalStack.read(directory)
-    return {"up": local.up, "status": local.status, "down": local.down}[command](stack)
+    project = load_project(directory)
+    if command == "down":
+        return local.down(local.LocalFiles(project))
+    return {"up": local.up, "status": local.status}[command](local.LocalStack.read(project))
 
 
 def _elsewhere(command: str, stack: str, directory: Path) -> int:

@@ -24,15 +24,6 @@ _DONE = {
     "read": "read",
     "update": "updated",
 }
-_PLANNED = {
-    "create": "create",
-    "create-replacement": "create anew",
-    "delete": "delete",
-    "delete-replaced": "delete, replaced",
-    "import": "import",
-    "read": "read",
-    "update": "update",
-}
 _SIGNS = {"create": "+", "delete": "-", "update": "~"}
 _SHOWN = ("info", "warning", "error", "info#err")
 _STACK_TYPE = "pulumi:pulumi:Stack"
@@ -41,15 +32,13 @@ _STACK_TYPE = "pulumi:pulumi:Stack"
 class Display:
     """Prints what an operation does; give `show` as its `on_event`."""
 
-    def __init__(self, stream: TextIO, *, planned: bool = False) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._words = _PLANNED if planned else _DONE
         self._started: dict[str, float] = {}
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
         self.changes: dict[str, int] = {}
         """Resources by what was done with them, once the operation has ended."""
-        self.failed = False
 
     def show(self, event: EngineEvent) -> None:
         """Takes an event of the engine."""
@@ -59,7 +48,6 @@ class Display:
             elif (done := event.res_outputs_event) is not None:
                 self._step(str(getattr(done.metadata.op, "value", done.metadata.op)), done.metadata.urn)
             elif (failure := event.res_op_failed_event) is not None:
-                self.failed = True
                 self._line(f"! {_label(failure.metadata.urn)} failed")
             elif (message := event.diagnostic_event) is not None:
                 self._message(message.severity, message.message, message.urn, ephemeral=bool(message.ephemeral))
@@ -67,11 +55,11 @@ class Display:
                 self.changes = {str(getattr(op, "value", op)): count for op, count in summary.resource_changes.items()}
 
     def _step(self, op: str, urn: str) -> None:
-        word = self._words.get(op)
+        word = _DONE.get(op)
         if word is None or urn.split("::")[2] == _STACK_TYPE:
             return
         seconds = time.monotonic() - self._started.get(urn, time.monotonic())
-        took = f" ({seconds:.1f} s)" if self._words is _DONE and seconds >= 1 else ""
+        took = f" ({seconds:.1f} s)" if seconds >= 1 else ""
         self._line(f"{_SIGNS.get(op.partition('-')[0], '·')} {_label(urn)} {word}{took}")
 
     def _message(self, severity: str, text: str, urn: str | None, *, ephemeral: bool) -> None:

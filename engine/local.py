@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import yaml
 from engine.command import find_command
 from engine.display import Display, counted
 from engine.errors import EngineError
-from engine.kubernetes_provider.cluster import ApiServer
+from engine.kubernetes_provider.cluster import ApiServer, ClusterError
 from engine.kubernetes_provider.provider import Admission, KubernetesProvider
 from engine.plugin import Plugin, kubernetes_plugin
 from engine.provider_server import attached
@@ -26,7 +27,8 @@ from planning import StackIdentity, plan_stack
 from settings import ConfigToken, ExistingCluster
 from settings.pulumi_keys import TOKEN_KEY
 from settings.stack_config import settings_of
-from stack_files.project import load_project, load_stack
+from stack_files.errors import CommandError
+from stack_files.project import load_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,30 +48,10 @@ PLACEHOLDER_TOKEN = "hf_placeholder-simulated-pods-download-nothing"  # noqa: S1
 
 
 @dataclass(frozen=True)
-class LocalStack:
-    """The stack `local` of a project, read and checked."""
+class LocalFiles:
+    """Where the stack `local` of a project has what it writes."""
 
     project: Project
-    config: StackConfig
-    settings: StackSettings
-    plan: StackPlan
-
-    @classmethod
-    def read(cls, project_directory: Path) -> LocalStack:
-        """Reads the stack's file.
-
-        Raises:
-            ConfigError: it is missing or wrong.
-            Refusal: its settings cannot work.
-            EngineError: it is a stack for something else than this machine.
-
-        """
-        project = load_project(project_directory)
-        config = load_stack(project, STACK, None)
-        settings = settings_of(config.values, config.secret_keys, project.name, project.directory)
-        assert_local(settings)
-        plan = plan_stack(settings, StackIdentity(project=project.name, stack=STACK))
-        return cls(project, config, settings, plan)
 
     @property
     def cluster(self) -> LocalGke:
@@ -80,6 +62,36 @@ class LocalStack:
     def state_directory(self) -> Path:
         """Everything that the engine writes."""
         return self.project.directory / ".local-pulumi"
+
+    @property
+    def deployed(self) -> bool:
+        """Whether an engine has run."""
+        return (self.state_directory / "backend").exists()
+
+
+@dataclass(frozen=True)
+class LocalStack(LocalFiles):
+    """The stack `local` of a project, read and checked."""
+
+    config: StackConfig
+    settings: StackSettings
+    plan: StackPlan
+
+    @classmethod
+    def read(cls, project: Project) -> LocalStack:
+        """Reads the stack's file.
+
+        Raises:
+            ConfigError: it is missing or wrong.
+            Refusal: its settings cannot work.
+            EngineError: it is a stack for something else than this machine.
+
+        """
+        config = load_stack(project, STACK, None)
+        settings = settings_of(config.values, config.secret_keys, project.name, project.directory)
+        assert_local(settings)
+        plan = plan_stack(settings, StackIdentity(project=project.name, stack=STACK))
+        return cls(project, config, settings, plan)
 
 
 def up(stack: LocalStack) -> int:
@@ -97,7 +109,7 @@ def up(stack: LocalStack) -> int:
     plugin = kubernetes_plugin(command, stack.state_directory, _say)
     _say(f"control plane {running.server}; engine pulumi {command.version}; provider {plugin.title}")
     display = Display(sys.stdout)
-    with _engine(stack, command, running, plugin, secrets) as engine:
+    with _engine(stack, stack.config, command, running, plugin, secrets) as engine:
         try:
             engine.up(display.show)
         except EngineError:
@@ -108,71 +120,105 @@ def up(stack: LocalStack) -> int:
 
 
 def status(stack: LocalStack) -> int:
-    """Shows what runs; 0 if every replica is ready."""
+    """Shows what runs; 0 if every replica is ready.
+
+    Raises:
+        EngineError: the control plane does not answer.
+
+    """
     running = stack.cluster.running()
     if running is None:
         _say("the control plane does not run; `make up` starts it")
         return 1
-    report = read_report(connect(stack, running), stack.plan)
+    try:
+        report = read_report(connect(stack, running), stack.plan)
+    except ClusterError as error:
+        raise EngineError(f"what runs cannot be read: {error}") from None
     _say(render(report).rstrip())
     return 0 if report.ready else 1
 
 
-def down(stack: LocalStack) -> int:
+def down(files: LocalFiles) -> int:
     """Deletes the stack, ends the control plane and removes everything that both wrote; 0 if nothing is left.
+
+    A stack file that is wrong by now is no reason to keep what it was when it was right.
 
     Raises:
         EngineError: the stack could not be deleted; the control plane still runs then.
 
     """
-    if not stack.cluster.directory.exists() and not stack.state_directory.exists():
+    cluster = files.cluster
+    if not cluster.directory.exists() and not files.state_directory.exists():
+        cluster.reset()
         _say("nothing is up")
         return 0
-    running = stack.cluster.running()
-    command = find_command(_say) if running is not None and stack.state_directory.exists() else None
-    if running is not None and command is not None:
-        plugin = kubernetes_plugin(command, stack.state_directory, _say)
-        display = Display(sys.stdout)
-        with _engine(stack, command, running, plugin, {}) as engine:
-            if engine.exists:
-                engine.destroy(display.show)
-                _say(counted(display.changes))
-    elif running is None:
+    running = cluster.running()
+    if running is None:
         _say("the control plane does not run; what it held goes with its data")
-    stack.cluster.reset()
-    if stack.state_directory.exists():
-        shutil.rmtree(stack.state_directory)
+    elif files.deployed and (config := _config_or_none(files)) is not None:
+        _destroy(files, config, running)
+    cluster.reset()
+    if files.state_directory.exists():
+        shutil.rmtree(files.state_directory)
     _say("down: no process and no file is left")
     return 0
 
 
-def connect(stack: LocalStack, running: Running) -> ApiServer:
-    """The control plane's API."""
-    stack.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ApiServer(running.kubeconfig, running.context, stack.state_directory / "discovery.json")
+def _config_or_none(files: LocalFiles) -> StackConfig | None:
+    try:
+        return load_stack(files.project, STACK, None)
+    except CommandError as error:
+        _say(f"the stack's file cannot be read, so the control plane goes with all that it holds:\n  {error}")
+        return None
+
+
+def _destroy(files: LocalFiles, config: StackConfig, running: Running) -> None:
+    command = find_command(_say)
+    plugin = kubernetes_plugin(command, files.state_directory, _say)
+    display = Display(sys.stdout)
+    with _engine(files, config, command, running, plugin, {}) as engine:
+        if engine.exists:
+            engine.destroy(display.show)
+            _say(counted(display.changes))
+
+
+def connect(files: LocalFiles, running: Running) -> ApiServer:
+    """The control plane's API. Raises ClusterError if it does not answer."""
+    files.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ApiServer(running.kubeconfig, running.context, files.state_directory / "discovery.json")
 
 
 def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
     """The CLI and the control plane, both at once: where one is built, the other is not waited for."""
+    cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
-        starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say)
-        command = find_command(_say)
-        running = starting.result()
+        starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say, cancelled=cancelled)
+        try:
+            command = find_command(_say)
+            running = starting.result()
+        except BaseException:
+            cancelled.set()
+            raise
     stack.cluster.simulate(stack.plan)
     return command, running
 
 
 @contextmanager
 def _engine(
-    stack: LocalStack, command: EngineCommand, running: Running, plugin: Plugin, secrets: Mapping[str, str]
+    files: LocalFiles,
+    config: StackConfig,
+    command: EngineCommand,
+    running: Running,
+    plugin: Plugin,
+    secrets: Mapping[str, str],
 ) -> Iterator[EngineStack]:
-    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(stack, running), admission(running))}
+    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(files, running), admission(running))}
     with attached(providers) as variables:
         yield EngineStack(
             command=command,
-            directory=stack.state_directory,
-            project=stack.project,
-            config=stack.config,
+            directory=files.state_directory,
+            project=files.project,
+            config=config,
             secrets=secrets,
             environment={**plugin.environment, **variables, "KUBECONFIG": str(running.kubeconfig)},
         )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-from typing import TYPE_CHECKING, Any
+import subprocess
+from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def assert_unlocked(backend: Path, stack: str) -> None:
@@ -27,12 +24,13 @@ def assert_unlocked(backend: Path, stack: str) -> None:
             continue  # it was given back just now
         except ValueError:
             holder = {}  # its writer was killed while it wrote
-        if holder.get("hostname", socket.gethostname()) == socket.gethostname() and not _runs(holder.get("pid")):
+        # The name of the host is not compared: this state is never on another one, and names of hosts change.
+        if not _is_pulumi(holder.get("pid")):
             path.unlink(missing_ok=True)
             continue
         raise EngineError(
             f"another operation on stack '{stack}' is running: process {holder.get('pid')} of "
-            f"{holder.get('username')} on {holder.get('hostname')}, since {holder.get('timestamp')}\n"
+            f"{holder.get('username')}, since {holder.get('timestamp')}\n"
             "wait until it has ended, or interrupt it"
         )
 
@@ -72,13 +70,20 @@ def _id_of(resource: dict[str, Any]) -> str:
     return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
-def _runs(pid: Any) -> bool:
+def _is_pulumi(pid: Any) -> bool:
+    """Whether a process is a Pulumi CLI; its id alone may belong to any other by now."""
     if not isinstance(pid, int):
         return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        command = Path(f"/proc/{pid}/comm").read_text("utf-8")
+    except OSError:
+        if Path("/proc/self/comm").exists():
+            return False
+        answer = subprocess.run(  # noqa: S603 - a number
+            ["ps", "-o", "comm=", "-p", str(pid)],  # noqa: S607 - the system's own
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        command = answer.stdout.rpartition("/")[2]
+    return "pulumi" in command

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GPU = "nvidia.com/gpu"
 _MACHINE_LABEL = "node.kubernetes.io/instance-type"
+_SPOT_LABEL = "cloud.google.com/gke-spot"
 _WIDTH = 80
 _ENDED = ("Succeeded", "Failed")
 
@@ -28,6 +29,7 @@ class Node:
         machine: its machine type.
         gpus: GPUs that pods can ask for.
         used: GPUs that pods on it have asked for.
+        spot: whether it is a Spot VM.
 
     """
 
@@ -35,6 +37,7 @@ class Node:
     machine: str
     gpus: int
     used: int
+    spot: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,9 @@ def read_report(cluster: Cluster, plan: StackPlan) -> Report:
     for node in cluster.select("v1", "Node", "", {}):
         gpus = int((node.get("status") or {}).get("allocatable", {}).get(_GPU, 0))
         if gpus:
-            metadata = node["metadata"]
-            machine = metadata.get("labels", {}).get(_MACHINE_LABEL, "?")
-            nodes.append(Node(metadata["name"], machine, gpus, used.get(metadata["name"], 0)))
+            name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
+            spot = labels.get(_SPOT_LABEL) == "true"
+            nodes.append(Node(name, labels.get(_MACHINE_LABEL, "?"), gpus, used.get(name, 0), spot))
     return Report(tuple(_server(server, cluster, pods) for server in plan.servers), tuple(nodes))
 
 
@@ -151,7 +154,7 @@ def _cost(report: Report) -> str:
         machine = catalog.machine_types.get(node.machine)
         if machine is None or machine.usd_per_hour is None:
             return f"nothing here; on GKE unknown, without a price of {node.machine}"
-        total += machine.usd_per_hour.on_demand
+        total += machine.usd_per_hour.spot if node.spot else machine.usd_per_hour.on_demand
     return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.prices.reference_region}, {catalog.prices.date})"
 
 

@@ -12,7 +12,7 @@ DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".local-gke"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 fine, 1 it failed or nothing runs, 2 usage."""
+    """Run the command; 0 fine, 1 it failed or nothing runs, 2 usage, 130 interrupted."""
     options = _parser().parse_args(arguments)
     cluster = LocalGke(options.directory)
     try:
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

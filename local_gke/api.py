@@ -21,7 +21,6 @@ _CLUSTER_KINDS = {
     "StorageClass",
     "CSIDriver",
     "RuntimeClass",
-    "GatewayClass",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "MutatingAdmissionPolicy",

@@ -3,9 +3,10 @@
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,6 +82,7 @@ class LocalGke:
         *,
         speed: float = DEFAULT_SPEED,
         progress: Progress = lambda _line: None,
+        cancelled: threading.Event | None = None,
     ) -> Running:
         """Start the instance, or find it running; what was killed before is cleaned up first.
 
@@ -88,17 +90,18 @@ class LocalGke:
             profile: whose rules the cluster has.
             speed: seconds of simulated time in one second.
             progress: gets one line of news at a time.
+            cancelled: once set by another thread, the building of programs ends.
 
         Raises:
             BinariesError: the programs are neither here nor can be built.
+            CancelledError: `cancelled` was set.
             LocalGkeError: the control plane does not start, or runs with another profile.
 
         """
         if speed <= 0:
             raise LocalGkeError(f"the speed of simulated time must be above 0, not {speed:g}")
-        binaries = ensure(PROGRAMS, progress)
-        self._claim()
-        with self._locked() as lock:
+        binaries = ensure(PROGRAMS, progress, cancelled)
+        with self._locked(self._claim) as lock:
             running = self._running()
             if running is not None:
                 if running.profile != profile:
@@ -154,18 +157,21 @@ class LocalGke:
         """Give the cluster such node pools and start-up times.
 
         Raises:
-            LocalGkeError: the instance does not run.
+            LocalGkeError: the instance does not run, or does not take them.
 
         """
         running = self._running()
         if running is None:
             raise LocalGkeError(f"no cluster runs in {self.directory}; start it")
-        bootstrap.apply_simulation(self._api(running.server), self._layout, simulation)
+        try:
+            bootstrap.apply_simulation(self._api(running.server), self._layout, simulation)
+        except (ApiError, urllib3.exceptions.HTTPError) as error:
+            raise LocalGkeError(f"the node pools could not be set: {error}; see {self._layout.logs}") from error
 
     def stop(self) -> None:
         """End every process; what the cluster holds stays for the next start."""
         if self._is_ours():
-            with self._locked():
+            with suppress(_GoneError), self._locked():
                 self._stop()
 
     def reset(self) -> None:
@@ -175,13 +181,17 @@ class LocalGke:
             LocalGkeError: the directory holds something else.
 
         """
+        # What a reset that was killed has left.
+        shutil.rmtree(self._removed, ignore_errors=True)
         if not self.directory.exists():
             return
         if not self._is_ours():
             raise LocalGkeError(f"{self.directory} is no directory of a simulated GKE; nothing was removed")
-        with self._locked():
+        with suppress(_GoneError), self._locked():
             self._stop()
-            shutil.rmtree(self.directory)
+            # At once, so that whoever waits for the lock finds a whole directory or none.
+            self.directory.rename(self._removed)
+            shutil.rmtree(self._removed)
 
     def owns(self, kubeconfig: Path | str, context: str | None = None) -> bool:
         """Whether a context of a kubeconfig, the current one unless named, leads to this very control plane."""
@@ -291,6 +301,11 @@ class LocalGke:
         credentials = Credentials.of(self._layout)
         return Api(server, credentials.authority.files.certificate, credentials.administrator)
 
+    @property
+    def _removed(self) -> Path:
+        """Where the directory is while it is being removed."""
+        return self.directory.with_name(f".{self.directory.name.lstrip('.')}.being-removed")
+
     def _claim(self) -> None:
         """Make the directory ours, or refuse one that holds something else."""
         if self.directory.exists() and not self._is_ours() and any(self.directory.iterdir()):
@@ -301,15 +316,46 @@ class LocalGke:
         return self._layout.records.is_dir() and self._layout.certificates.is_dir()
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Let one command at a time change the instance; the lock's descriptor."""
-        with (self.directory / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
+    def _locked(self, prepare: Callable[[], None] = lambda: None) -> Iterator[int]:
+        """Let one command at a time change the instance; the lock's descriptor.
+
+        Args:
+            prepare: makes the directory where it may be missing.
+
+        Raises:
+            _GoneError: the directory was removed, and `prepare` does not make it.
+
+        """
+        path = self.directory / "lock"
+        while True:
+            prepare()
+            try:
+                file = path.open("a")
+            except FileNotFoundError:
+                if self.directory.exists():
+                    continue
+                raise _GoneError from None
+            with file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Its last holder may have removed it, and a lock that nobody else finds keeps nobody out.
+                if _is_at(file.fileno(), path):
+                    yield file.fileno()
+                    return
+
+
+class _GoneError(Exception):
+    """The directory was removed by another command."""
 
 
 class _PortTakenError(Exception):
     """A program found its port taken."""
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _cluster_of(kubeconfig: dict[str, list[dict[str, dict[str, str]]]], context: str) -> tuple[str, str]:

@@ -18,7 +18,8 @@ def _start_time(pid: int) -> str:
             return f"{boot.read().strip()} {ticks}"
     except OSError:
         command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return answer.stdout.strip().partition(" ")[2].strip()
 
 

@@ -17,12 +17,6 @@ _SYSTEM = "kube-system"
 _OWN = "local-gke-system"
 _STARTS = "start-times"
 # The Gateway classes that GKE makes where the Gateway API is on.
-_GATEWAY_CLASSES = (
-    "gke-l7-global-external-managed",
-    "gke-l7-gxlb",
-    "gke-l7-regional-external-managed",
-    "gke-l7-rilb",
-)
 _DISKS = {"standard-rwo": "pd-balanced", "premium-rwo": "pd-ssd"}
 
 
@@ -100,19 +94,6 @@ def common() -> list[dict[str, Any]]:
         },
         _system_pods(),
         *_start_policy(),
-    ]
-
-
-def gateway_classes() -> list[dict[str, Any]]:
-    """GKE's Gateway classes; their definition must be served before."""
-    return [
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "GatewayClass",
-            "metadata": {"name": name},
-            "spec": {"controllerName": "networking.gke.io/gateway"},
-        }
-        for name in _GATEWAY_CLASSES
     ]
 
 

@@ -14,6 +14,8 @@ from local_gke.files import read_json
 
 _LAUNCHER = Path(__file__).resolve().parent / "launcher.py"
 _POLL_SECONDS = 0.05
+# What it prints of a time depends on both.
+_PS_ENVIRONMENT = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def start_time(pid: int) -> str | None:
             return None
         answer = subprocess.run(
             ["ps", "-o", "stat=,lstart=", "-p", str(pid)],  # noqa: S607 the system's own
+            env=_PS_ENVIRONMENT,
             capture_output=True,
             text=True,
             check=False,

@@ -64,7 +64,8 @@ class ApiServer:
         self.server = str(client.configuration.host)
         """URL of the API server."""
         dynamic: Any = DynamicClient
-        self._client = dynamic(client, cache_file=str(cache_file))
+        with _Refusals():
+            self._client = dynamic(client, cache_file=str(cache_file))
 
     def namespaced(self, api_version: str, kind: str) -> bool:  # noqa: D102
         return bool(self._resource(api_version, kind).namespaced)

@@ -5,12 +5,14 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from binaries import PROGRAMS, BinariesError, ensure
+from binaries import PROGRAMS, BinariesError, CancelledError, ensure
 from binaries.programs import GoModule
 from tests.support import REPOSITORY
 
@@ -62,6 +64,16 @@ def test_assets_and_path_come_before_a_build(tmp_path: Path, alone: Path, monkey
     etcd = script(assets / "etcd", f"echo etcd Version: {ETCD.module.version}")
     kwok = script(alone / "kwok", f"echo kwok version v{PROGRAMS['kwok'].module.version}")
     assert ensure(["kwok", "etcd"]) == {"etcd": etcd, "kwok": kwok}
+
+
+def test_assets_come_before_what_was_built(tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_go(alone, 'echo "built" > "$OUT"')
+    built = ensure(["etcd"])["etcd"]
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    own = script(tmp_path / "assets" / "etcd", f"echo etcd Version: {ETCD.module.version}")
+    assert ensure(["etcd"]) == {"etcd": own}
+    script(tmp_path / "assets" / "etcd", "echo etcd Version: 3.5.0")
+    assert ensure(["etcd"]) == {"etcd": built}
 
 
 def test_a_program_of_another_minor_version_is_passed_over_and_said_to_be(alone: Path) -> None:
@@ -129,6 +141,24 @@ def test_an_interrupted_build_ends_its_compiler(alone: Path, tmp_path: Path) -> 
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_a_build_that_another_thread_cancels_ends_its_compiler(alone: Path, tmp_path: Path) -> None:
+    fake_go(alone, f'echo $$ > {tmp_path / "pid"}; echo part > "$OUT"; sleep 60')
+    cancelled = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        building = pool.submit(ensure, ["etcd"], cancelled=cancelled)
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert not building.done()
+            time.sleep(0.05)
+        waiting = pool.submit(ensure, ["etcd"], cancelled=cancelled)
+        cancelled.set()
+        for future in (building, waiting):
+            with pytest.raises(CancelledError):
+                future.result(timeout=10)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert not list((tmp_path / "cache").rglob("*.part"))

@@ -1,18 +1,24 @@
 """What is refused before anything is touched, and what is shown; none of it needs the engine."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from catalog import load_catalog
 from engine import cli
 from engine.errors import EngineError
 from engine.kubernetes_provider.changes import Change, changes
+from engine.kubernetes_provider.cluster import ClusterError
 from engine.kubernetes_provider.kinds import replaces
-from engine.local import admission, assert_local
+from engine.local import LocalFiles, admission, assert_local, down
+from engine.recovery import assert_unlocked
 from engine.table import Node, Report, Server, render
-from local_gke import Running
+from local_gke import LocalGke, Running
 from settings import parse_settings
+from stack_files.project import load_project
 
 SERVERS = {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096}}
 OWN = "https://127.0.0.1:41911"
@@ -120,3 +126,77 @@ def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
     assert "gemma               1/2     google/gemma-7b-it" in text
     assert "GPUs      1 used, 2 free" in text
     assert "waiting   gemma: 0/3 nodes are available" in text
+
+
+def test_the_cost_is_that_of_spot_machines_where_they_are() -> None:
+    price = load_catalog().machine_types["g2-standard-8"].usd_per_hour
+    assert price is not None
+    report = Report((), (Node("a", "g2-standard-8", 1, 0), Node("b", "g2-standard-8", 1, 0, spot=True)))
+    assert f"on GKE {price.on_demand + price.spot:.2f} USD an hour" in render(report)
+
+
+def local_project(directory: Path, stack_file: str) -> LocalFiles:
+    (directory / "Pulumi.yaml").write_text("name: llm-inference\nruntime: python\n")
+    (directory / "Pulumi.local.yaml").write_text(stack_file)
+    (directory / "__main__.py").touch()
+    return LocalFiles(load_project(directory))
+
+
+def test_down_removes_all_though_the_stack_file_is_wrong_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = local_project(tmp_path, "config: [not, a, mapping]\n")
+    for made in (".local-gke/processes", ".local-gke/pki", ".local-pulumi/backend"):
+        (tmp_path / made).mkdir(parents=True)
+    running = Running(tmp_path / "kubeconfig", "local", OWN, "standard", 60.0, ())
+    monkeypatch.setattr(LocalGke, "running", lambda _self: running)
+    assert down(files) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Pulumi.local.yaml", "Pulumi.yaml", "__main__.py"]
+    said = capsys.readouterr().out
+    assert "the stack's file cannot be read, so the control plane goes with all that it holds" in said
+    assert "down: no process and no file is left" in said
+
+
+def test_down_of_what_was_never_up_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert down(local_project(tmp_path, "config: {}\n")) == 0
+    assert capsys.readouterr().out == "nothing is up\n"
+
+
+def test_a_control_plane_that_does_not_answer_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(*_arguments: object) -> None:
+        raise ClusterError("the API server cannot be reached: connection refused")
+
+    running = Running(tmp_path / "kubeconfig", "local", OWN, "standard", 60.0, ())
+    monkeypatch.setattr(LocalGke, "running", lambda _self: running)
+    monkeypatch.setattr("engine.local.connect", silent)
+    assert cli.main(["status"]) == 1
+    assert "error: what runs cannot be read: the API server cannot be reached" in capsys.readouterr().err
+
+
+def lock_of(directory: Path, pid: int) -> Path:
+    path = directory / ".pulumi" / "locks" / "organization" / "llm-inference" / "local" / "one.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"pid": pid, "username": "me", "hostname": "another", "timestamp": "then"}))
+    return path
+
+
+def test_a_lock_whose_process_id_another_program_has_by_now_is_removed(tmp_path: Path) -> None:
+    path = lock_of(tmp_path, os.getpid())
+    assert_unlocked(tmp_path, "local")
+    assert not path.exists()
+
+
+def test_a_lock_of_a_running_engine_stays(tmp_path: Path) -> None:
+    cli_stand_in = tmp_path / "pulumi"
+    cli_stand_in.symlink_to("/bin/sleep")
+    process = subprocess.Popen([cli_stand_in, "60"])
+    try:
+        path = lock_of(tmp_path, process.pid)
+        with pytest.raises(EngineError, match=rf"process {process.pid} of me, since then"):
+            assert_unlocked(tmp_path, "local")
+        assert path.exists()
+    finally:
+        process.kill()
+        process.wait()

@@ -3,13 +3,16 @@
 import fcntl
 import os
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from local_gke import LocalGke, LocalGkeError
+from local_gke import LocalGke, LocalGkeError, Running
+from local_gke.api import ApiError
 from local_gke.processes import Process, launch, recorded, start_time, stop
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -86,3 +89,61 @@ def test_resetting_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     LocalGke(tmp_path / "gke").stop()
     assert LocalGke(tmp_path / "gke").running() is None
     assert not (tmp_path / "gke").exists()
+
+
+def test_whoever_waits_while_the_directory_is_removed_makes_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gke = LocalGke(tmp_path / "gke")
+    make_instance(tmp_path / "gke")
+    removing, remove, made = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(*_arguments: object) -> None:
+        removing.set()
+        assert remove.wait(10)
+
+    def start(*_arguments: object) -> None:
+        made.set()
+        # Whatever stands on the lock that a second reset would take is what this start holds.
+        with (tmp_path / "gke" / "lock").open("a") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise LocalGkeError("enough")
+
+    monkeypatch.setattr("local_gke.cluster.ensure", lambda *_: {})
+    monkeypatch.setattr(LocalGke, "_start", start)
+    with ThreadPoolExecutor(2) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalGke, "_stop", slowly)
+            reset = pool.submit(gke.reset)
+            assert removing.wait(10)
+        started = pool.submit(LocalGke(tmp_path / "gke").start)
+        assert not made.wait(0.3)
+        remove.set()
+        reset.result(timeout=10)
+        with pytest.raises(LocalGkeError, match="enough"):
+            started.result(timeout=10)
+    assert made.is_set()
+
+
+def test_what_a_killed_reset_has_left_goes_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".gke.being-removed"
+    make_instance(left)
+    LocalGke(tmp_path / "gke").reset()
+    assert not left.exists()
+
+
+def test_a_control_plane_that_does_not_take_node_pools_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ApiError(500, "no space left on device")
+
+    running = Running(tmp_path / "kubeconfig", "local", "https://127.0.0.1:1", "standard", 60.0, ())
+    monkeypatch.setattr(LocalGke, "_running", lambda _self: running)
+    monkeypatch.setattr(LocalGke, "_api", lambda *_: None)
+    monkeypatch.setattr("local_gke.bootstrap.apply_simulation", fail)
+    with pytest.raises(LocalGkeError, match="node pools could not be set: 500: no space left on device"):
+        LocalGke(tmp_path / "gke").simulate()
+
+
+def make_instance(directory: Path) -> None:
+    for name in ("processes", "pki"):
+        (directory / name).mkdir(parents=True)
