@@ -38,8 +38,8 @@ class Cluster(Protocol):
         """Whether objects of this kind lie in a namespace; ClusterError with code 404 for a kind that is unknown."""
         ...
 
-    def apply(self, body: Object, manager: str, *, dry_run: bool = False) -> Object:
-        """Server-side apply with strict validation, and the object that it gives."""
+    def apply(self, body: Object, manager: str, *, dry_run: bool = False, force: bool = False) -> Object:
+        """Server-side apply with strict validation, and the object that it gives; `force` takes others' fields over."""
         ...
 
     def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object | None:
@@ -70,7 +70,9 @@ class ApiServer:
     def namespaced(self, api_version: str, kind: str) -> bool:  # noqa: D102
         return bool(self._resource(api_version, kind).namespaced)
 
-    def apply(self, body: Object, manager: str, *, dry_run: bool = False) -> Object:  # noqa: D102
+    def apply(  # noqa: D102
+        self, body: Object, manager: str, *, dry_run: bool = False, force: bool = False
+    ) -> Object:
         with _Refusals():
             return _plain(
                 self._client.server_side_apply(
@@ -78,6 +80,7 @@ class ApiServer:
                     body=body,
                     namespace=body["metadata"].get("namespace"),
                     field_manager=manager,
+                    force_conflicts=force,
                     dry_run="All" if dry_run else None,
                     query_params=[("fieldValidation", "Strict")],
                     _request_timeout=_TIMEOUT,

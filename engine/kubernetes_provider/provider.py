@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _AUTONAMED = "pulumi.com/autonamed"
 _MANAGER = "__fieldManager"
 _TIMEOUT_ANNOTATION = "pulumi.com/timeoutSeconds"
+_FORCE_ANNOTATION = "pulumi.com/patchForce"
+_FORCE_VARIABLE = "PULUMI_K8S_ENABLE_PATCH_FORCE"
 _DEFAULT_TIMEOUT = 600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.5
 _CONFLICT, _INVALID, _NOT_FOUND = 409, 422, 404
@@ -58,14 +60,18 @@ class KubernetesProvider(ProviderBase):
         super().__init__(version("pulumi-kubernetes"))
         self._cluster = cluster
         self._admit = admit
+        self._force = False
         self._cancelled = threading.Event()
 
     def Configure(  # noqa: D102, N802
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        refusal = self._admit(decode(request.args))
+        arguments = decode(request.args)
+        refusal = self._admit(arguments)
         if refusal is not None:
             fail(context, refusal)
+        # A program's environment sets it too: the SDK makes an argument of the variable.
+        self._force = str(arguments.get("enablePatchForce")).lower() == "true"
         self._cancelled.clear()
         return super().Configure(request, context)
 
@@ -131,14 +137,15 @@ class KubernetesProvider(ProviderBase):
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:  # noqa: D102, N802
         news, manager = decode(request.properties), manager_of(request.urn)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=self._previewed(manager, news, context))
+            # The object that it replaces may still have its name.
+            return provider_pb2.CreateResponse(properties=self._previewed(manager, news, context, force=True))
         with _Masked(news, context):
             body = self._body(news)
             existing = self._cluster.get(*_key(body))
             # One that an interrupted update of this very resource made is taken up; any other is somebody else's.
             if existing is not None and manager not in _managers(existing):
                 fail(context, f"{body['kind']} {_id(body)} exists already, and this stack did not make it")
-            live = self._cluster.apply(body, manager)
+            live = self._apply(body, manager)
             live, problem = self._ready(request.urn, live, request.timeout, context)
         properties = _state(live, manager)
         if problem:
@@ -150,7 +157,7 @@ class KubernetesProvider(ProviderBase):
         if request.preview:
             return provider_pb2.UpdateResponse(properties=self._previewed(manager, news, context))
         with _Masked(news, context):
-            live = self._cluster.apply(self._body(news), manager)
+            live = self._apply(self._body(news), manager)
             live, problem = self._ready(request.urn, live, request.timeout, context)
         properties = _state(live, manager)
         if problem:
@@ -200,13 +207,31 @@ class KubernetesProvider(ProviderBase):
             body["metadata"].setdefault("namespace", "default")
         return body
 
-    def _previewed(self, manager: str, news: Object, context: grpc.ServicerContext) -> Struct:
+    def _apply(self, body: Object, manager: str, *, dry_run: bool = False, force: bool = False) -> Object:
+        try:
+            return self._cluster.apply(body, manager, dry_run=dry_run, force=force or self._forced(body))
+        except ClusterError as error:
+            if error.code != _CONFLICT:
+                raise
+            message = (
+                f"{body['kind']} {_id(body)}: somebody else changed what this stack sets: {error}\n"
+                f"undo that, or take it over: {_FORCE_VARIABLE}=true for one update, or the annotation "
+                f"{_FORCE_ANNOTATION}"
+            )
+            raise ClusterError(message, error.code, error.fields) from None
+
+    def _forced(self, body: Object) -> bool:
+        """Whether fields that somebody else has set are taken over."""
+        annotations = body["metadata"].get("annotations") or {}
+        return self._force or annotations.get(_FORCE_ANNOTATION) == "true"
+
+    def _previewed(self, manager: str, news: Object, context: grpc.ServicerContext, *, force: bool = False) -> Struct:
         """What the object would be; the inputs where that can't be known before other resources exist."""
         if has_unknowns(news):
             return encode(news, _secret_keys(news))
         with _Masked(news, context):
             try:
-                live = self._cluster.apply(self._body(news), manager, dry_run=True)
+                live = self._apply(self._body(news), manager, dry_run=True, force=force)
             except ClusterError as error:
                 # Its namespace or its CustomResourceDefinition may be part of the same update.
                 if error.code != _NOT_FOUND:

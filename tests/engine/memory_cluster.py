@@ -32,7 +32,7 @@ class MemoryCluster:
     def namespaced(self, api_version: str, kind: str) -> bool:
         return kind not in _CLUSTER_WIDE
 
-    def apply(self, body: Object, manager: str, *, dry_run: bool = False) -> Object:
+    def apply(self, body: Object, manager: str, *, dry_run: bool = False, force: bool = False) -> Object:
         key = self._key(body)
         with self._lock:
             namespace = key[2]
