@@ -1,13 +1,12 @@
 """The comment: nothing from outside is markup in it, it stays within its bounds, and it says what matters."""
 
-import importlib
-import importlib.util
 import re
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from preview.diff.compare import Comparison, compare, everything_added
 from preview.diff.effects import effects_of
@@ -169,11 +168,10 @@ def test_nothing_from_outside_is_markup(report: Report) -> None:
         assert not INVISIBLE.search(text)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("markdown_it") is None, reason="needs markdown-it-py")
 @given(reports())
 @settings(deadline=None, max_examples=60)
 def test_a_parser_of_markdown_sees_code_only(report: Report) -> None:
-    parser = importlib.import_module("markdown_it").MarkdownIt("gfm-like", {"linkify": False, "html": True})
+    parser = MarkdownIt("gfm-like", {"linkify": False, "html": True})
     inside = 0
     for token in parser.parse(render_markdown(report)):
         if token.type in ("fence", "code_block"):

@@ -36,6 +36,17 @@ def test_each_example_passes(path: Path, recordings: Recordings) -> None:
     assert report.passed
 
 
+@pytest.mark.parametrize(("name", "advice"), [("platform", set()), ("chat", {"image-digests"})])
+def test_the_stacks_of_two_teams_pass_at_the_levels_of_prod(
+    name: str, advice: set[str], recordings: Recordings
+) -> None:
+    recording = recordings.file(REPOSITORY / "examples" / "platform-team" / f"Pulumi.{name}.yaml")
+    report = check_recording(recording)
+    assert report.environment == "prod"
+    assert {one.policy.name for one in report.found} == advice
+    assert report.passed
+
+
 @pytest.mark.parametrize("name", ["staging", "prod"])
 def test_the_budget_counts_what_the_plan_does_with_every_pool_at_its_largest(name: str, recordings: Recordings) -> None:
     catalog = load_catalog()
