@@ -19,6 +19,7 @@ from engine.table import Node, Report, Server, render
 from local_gke import LocalGke, Running
 from settings import parse_settings
 from stack_files.project import load_project
+from tests.engine.support import wait_until
 
 SERVERS = {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096}}
 OWN = "https://127.0.0.1:41911"
@@ -193,6 +194,8 @@ def test_a_lock_of_a_running_engine_stays(tmp_path: Path) -> None:
     cli_stand_in.symlink_to("/bin/sleep")
     process = subprocess.Popen([cli_stand_in, "60"])
     try:
+        # A process has its new name a moment after it was started.
+        wait_until(lambda: "pulumi" in Path(f"/proc/{process.pid}/comm").read_text())
         path = lock_of(tmp_path, process.pid)
         with pytest.raises(EngineError, match=rf"process {process.pid} of me, since then"):
             assert_unlocked(tmp_path, "local")
