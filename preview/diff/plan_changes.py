@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import load_catalog
 from planning.cost import HOURS_PER_MONTH
+from planning.memory.plan import floored
 from preview.diff.wording import count, minutes, quote
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ _FIGURES: tuple[
     ("longest context that fits", _tokens(lambda facts: facts.largest_context), _no_note),
     ("KV cache", _tokens(lambda facts: facts.kv_tokens), _times(lambda facts: facts.kv_tokens)),
     (
-        "requests of that context at once",
-        lambda facts: "" if facts.concurrency is None else f"{facts.concurrency:,.1f}",
+        "requests of the context at once",
+        lambda facts: "" if facts.concurrency is None else f"{floored(facts.concurrency):,.1f}",
         _no_note,
     ),
     ("cold start, image pull included", _start, _no_note),

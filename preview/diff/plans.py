@@ -30,7 +30,7 @@ class ServerFacts:
         context: longest context that is asked for, in tokens.
         largest_context: longest context that would fit, in tokens.
         kv_tokens: tokens that the KV cache holds at the first start.
-        concurrency: requests of the longest context at once.
+        concurrency: requests of the context that is asked for, at once.
         start_seconds: from the container's start to its first answer.
         image_seconds: pulling the image before, on a node that does not have it.
         monthly_usd: list price of 730 hours.

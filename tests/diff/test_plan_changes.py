@@ -53,7 +53,7 @@ def test_the_same_plan_changes_nothing(config: dict[str, Any]) -> None:
 def test_a_longer_context() -> None:
     changes = changed("autopilot", {"servers.gemma.maxModelLen": 6144})
     assert sentences(changes) == {
-        "gemma": ["context: 4,096 tokens → 6,144 tokens", "requests of that context at once: 1.6 → 1.1"]
+        "gemma": ["context: 4,096 tokens → 6,144 tokens", "requests of the context at once: 1.5 → 1.0"]
     }
 
 
