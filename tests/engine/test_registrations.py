@@ -12,10 +12,12 @@ from stack_files.text import SECRET, UNKNOWN
 from tests.engine.support import Bench
 from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
 
+TEAMS = REPOSITORY / "examples" / "platform-team"
 EXAMPLES = [*(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS), *sorted(GUIDE.glob("Pulumi.*.yaml"))]
 
 ONLY_IN_THE_ENGINE = {
     "pulumi:providers:gcp": "default providers are the engine's own; no program registers them",
+    "pulumi:providers:pulumi": "the engine's own provider of stack references",
 }
 ADDED_INPUTS = {
     ("gcp:compute/network:Network", "name"): "made up by the provider",
@@ -42,6 +44,25 @@ def test_the_engine_is_told_what_the_preview_shows(bench: Bench, recordings: Rec
     assert differences(recording, stack.state()["resources"]) == []
 
 
+def test_a_team_on_the_cluster_of_another_team(bench: Bench, recordings: Recordings) -> None:
+    platform = TEAMS / "Pulumi.platform.yaml"
+    owner = bench.stack_of(platform)
+    owner.up()
+    assert differences(recordings.file(platform), owner.state()["resources"]) == []
+    # The name of a stack in a backend without organisations.
+    path = bench.directory / "Pulumi.chat.yaml"
+    text = (TEAMS / "Pulumi.chat.yaml").read_text("utf-8")
+    path.write_text(text.replace("my-org/", "organization/"), encoding="utf-8")
+    team = bench.stack_of(path)
+    team.up()
+    assert differences(recordings.file(path), team.state()["resources"]) == []
+    assert bench.cluster.names("Deployment") == ["qwen"]
+    (kubeconfig,) = [
+        one["inputs"]["kubeconfig"] for one in team.state()["resources"] if "kubeconfig" in one.get("inputs", {})
+    ]
+    assert kubeconfig[SIGNATURE_KEY] == SECRET_SIGNATURE
+
+
 def differences(recording: Recording, resources: list[dict[str, Any]]) -> list[str]:
     """Every difference that is not listed above."""
     shown = {resource.urn: resource for resource in recording.resources}
@@ -65,7 +86,7 @@ def _compare(shown: Resource, told: dict[str, Any]) -> list[str]:
     expect("custom", shown.custom, told["custom"])
     expect("dependencies", sorted(shown.dependencies), sorted(told.get("dependencies", [])))
     provider = told.get("provider", "").rpartition("::")[0] or None
-    if provider is None or "::default_" not in provider:
+    if provider is None or not provider.rpartition("::")[2].startswith("default"):
         expect("provider", shown.provider, provider)
     elif shown.provider is not None:
         found.append(f"provider: preview {shown.provider}, engine its default")
