@@ -155,6 +155,7 @@ def _memory_document(memory: MemoryPlan) -> dict[str, Any]:
         "kvBytesPerToken": memory.kv_bytes_per_token,
         "largestContext": memory.largest_context,
         "askedContext": memory.limits.max_model_len,
+        "contextNote": memory.context_note,
         "maxConcurrency": floored(memory.state.max_concurrency, 2),
         "coldStart": {"verdict": memory.cold.verdict, "kvCacheTokens": memory.cold.kv_cache_tokens},
         "restart": {"verdict": memory.warm.verdict, "kvCacheTokens": memory.warm.kv_cache_tokens},
@@ -240,6 +241,8 @@ def _memory_lines(memory: MemoryPlan) -> Iterator[str]:
         f"  context    {memory.limits.max_model_len:,} asked, {memory.largest_context:,} at most; "
         f"{floored(state.max_concurrency)} requests at once"
     )
+    if memory.context_note:
+        yield f"             {memory.context_note}"
     if not memory.calibrated:
         yield "             estimated: this server, version and number of GPUs were not measured"
 

@@ -23,6 +23,8 @@ from planning.memory.weights import load_peak_mib, weights_mib
 Verdict = Literal["fits", "tight", "does not fit"]
 Cause = Literal["", "start", "load", "profile", "runtime"]
 
+_FAR = 2
+"""A context limit this many times below what fits is worth a word."""
 _GIB = 1024
 # Sizes for which vLLM captures CUDA graphs with 256 sequences: 1, 2, 4, 8 to 256 by 8, 272 to 512 by 16.
 _USUAL_SIZES = 51
@@ -143,6 +145,20 @@ class MemoryPlan:
             f"{self.verdict}: a KV cache of {state.kv_cache_mib / _GIB:.2f} GiB per GPU holds "
             f"{state.kv_cache_tokens:,} tokens; longest context {self.largest_context:,}, "
             f"{floored(state.max_concurrency)} requests of {self.limits.max_model_len:,} tokens at once{estimated}"
+        )
+
+    @property
+    def context_note(self) -> str:
+        """Why a context far below what fits gains nothing; empty where the limit is not far below.
+
+        Older guides set limits as low as 640 tokens for a server whose version had less memory left.
+        """
+        if not self.starts or self.comfortable_context < _FAR * self.limits.max_model_len:
+            return ""
+        return (
+            f"{self.comfortable_context:,} tokens fit as well: {self.question.server} {self.question.version} gives "
+            f"the {self.state.kv_cache_mib / _GIB:.2f} GiB left to its KV cache, whatever the limit, and hands them "
+            "out in blocks"
         )
 
     def gib(self) -> dict[str, float]:

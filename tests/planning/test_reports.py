@@ -189,6 +189,26 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_limit_far_below_what_fits_is_said_to_gain_nothing() -> None:
+    def gemma(limit: int) -> StackPlan:
+        raw = {
+            "cluster": {"mode": "autopilot", "location": "us-central1"},
+            "huggingFace": {"tokenSource": "existingSecret"},
+            "servers": {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": limit}},
+        }
+        return plan_stack(parse_settings(raw), StackIdentity("llm", "test", "my-project"))
+
+    # The limit of Google's guide for this model on one L4.
+    note = (
+        "6,400 tokens fit as well: vllm 0.26.0 gives the 2.79 GiB left to its KV cache, whatever the limit, and hands "
+        "them out in blocks"
+    )
+    assert stack_document(gemma(640), CATALOG)["servers"]["gemma"]["memory"]["contextNote"] == note
+    text = " ".join(stack_text(gemma(640), CATALOG).split())
+    assert f"context 640 asked, 6,528 at most; 10.2 requests at once {note}" in text
+    assert stack_document(gemma(4096), CATALOG)["servers"]["gemma"]["memory"]["contextNote"] == ""
+
+
 def test_the_command_prints_one_document_and_nothing_else() -> None:
     ended = command("--stack", "dev", "--json")
     assert (ended.returncode, ended.stderr) == (0, "")
