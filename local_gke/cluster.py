@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -182,16 +183,18 @@ class LocalGke:
 
         """
         # What a reset that was killed has left.
-        shutil.rmtree(self._removed, ignore_errors=True)
-        if not self.directory.exists():
-            return
+        for left in self.directory.parent.glob(f"{self._removed}*"):
+            _remove(left)
         if not self._is_ours():
+            if not self.directory.exists():
+                return
             raise LocalGkeError(f"{self.directory} is no directory of a simulated GKE; nothing was removed")
         with suppress(_GoneError), self._locked():
             self._stop()
             # At once, so that whoever waits for the lock finds a whole directory or none.
-            self.directory.rename(self._removed)
-            shutil.rmtree(self._removed)
+            removed = self.directory.with_name(f"{self._removed}{uuid.uuid4().hex}")
+            self.directory.rename(removed)
+            _remove(removed)
 
     def owns(self, kubeconfig: Path | str, context: str | None = None) -> bool:
         """Whether a context of a kubeconfig, the current one unless named, leads to this very control plane."""
@@ -302,9 +305,9 @@ class LocalGke:
         return Api(server, credentials.authority.files.certificate, credentials.administrator)
 
     @property
-    def _removed(self) -> Path:
-        """Where the directory is while it is being removed."""
-        return self.directory.with_name(f".{self.directory.name.lstrip('.')}.being-removed")
+    def _removed(self) -> str:
+        """How the directory's name starts while it is being removed."""
+        return f".{self.directory.name.lstrip('.')}.being-removed."
 
     def _claim(self) -> None:
         """Make the directory ours, or refuse one that holds something else."""
@@ -349,6 +352,13 @@ class _GoneError(Exception):
 
 class _PortTakenError(Exception):
     """A program found its port taken."""
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory that another command may be removing too."""
+    while directory.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -126,10 +126,21 @@ def test_whoever_waits_while_the_directory_is_removed_makes_a_new_one(
 
 
 def test_what_a_killed_reset_has_left_goes_with_the_next(tmp_path: Path) -> None:
-    left = tmp_path / ".gke.being-removed"
+    left = tmp_path / ".gke.being-removed.a1b2c3"
     make_instance(left)
     LocalGke(tmp_path / "gke").reset()
     assert not left.exists()
+
+
+def test_many_may_reset_at_once(tmp_path: Path) -> None:
+    for _ in range(10):
+        make_instance(tmp_path / "gke")
+        for number in range(50):
+            (tmp_path / "gke" / "pki" / str(number)).touch()
+        with ThreadPoolExecutor(6) as pool:
+            resets = [pool.submit(LocalGke(tmp_path / "gke").reset) for _ in range(6)]
+        assert [reset.exception() for reset in resets] == [None] * 6
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_control_plane_that_does_not_take_node_pools_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
