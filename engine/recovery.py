@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
+from local_gke.processes import program_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def assert_unlocked(backend: Path, stack: str) -> None:
@@ -72,18 +74,4 @@ def _id_of(resource: dict[str, Any]) -> str:
 
 def _is_pulumi(pid: Any) -> bool:
     """Whether a process is a Pulumi CLI; its id alone may belong to any other by now."""
-    if not isinstance(pid, int):
-        return False
-    try:
-        command = Path(f"/proc/{pid}/comm").read_text("utf-8")
-    except OSError:
-        if Path("/proc/self/comm").exists():
-            return False
-        answer = subprocess.run(  # noqa: S603 - a number
-            ["ps", "-o", "comm=", "-p", str(pid)],  # noqa: S607 - the system's own
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        command = answer.stdout.rpartition("/")[2]
-    return "pulumi" in command
+    return isinstance(pid, int) and "pulumi" in (program_name(pid) or "")

@@ -16,7 +16,6 @@ _CUSTOM_RESOURCES = Path(__file__).resolve().parent / "custom_resources.yaml"
 _SYSTEM = "kube-system"
 _OWN = "local-gke-system"
 _STARTS = "start-times"
-# The Gateway classes that GKE makes where the Gateway API is on.
 _DISKS = {"standard-rwo": "pd-balanced", "premium-rwo": "pd-ssd"}
 
 

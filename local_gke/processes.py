@@ -56,16 +56,29 @@ def start_time(pid: int) -> str | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        answer = subprocess.run(
-            ["ps", "-o", "stat=,lstart=", "-p", str(pid)],  # noqa: S607 the system's own
-            env=_PS_ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        state, _, started = answer.stdout.strip().partition(" ")
+        state, _, started = _ps(pid, "stat=,lstart=").partition(" ")
         return started.strip() or None if not state.startswith("Z") else None
     return None if fields[0] in "ZX" else f"{boot} {fields[19]}"
+
+
+def program_name(pid: int) -> str | None:
+    """The name of the program that a process runs; None if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    except OSError:
+        return None if Path("/proc/self/comm").exists() else _ps(pid, "comm=").rpartition("/")[2] or None
+
+
+def _ps(pid: int, columns: str) -> str:
+    """What `ps` says of a process, where there is no /proc; empty if there is no such process."""
+    answer = subprocess.run(
+        ["ps", "-o", columns, "-p", str(pid)],  # noqa: S607 the system's own
+        env=_PS_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip()
 
 
 def launch(
