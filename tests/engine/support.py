@@ -93,24 +93,38 @@ class Bench:
 
     def kill_when(self, condition: Callable[[], bool], operation: Callable[[], Any], number: int) -> BaseException:
         """Sends a signal to the engine once the condition holds, and returns how the operation failed."""
-        failures: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                operation()
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        wait_until(lambda: condition() or not thread.is_alive())
-        assert thread.is_alive(), f"the operation ended first: {failures}"
+        running = Background(operation)
+        wait_until(lambda: condition() or running.ended)
+        assert not running.ended, f"the operation ended first: {running.failure}"
         for pid in list(self.command.running):
             os.kill(pid, number)
-        thread.join(timeout=60)
-        assert not thread.is_alive()
-        (failure,) = failures
-        return failure
+        running.join()
+        assert running.failure is not None
+        return running.failure
+
+
+class Background:
+    """An operation in a thread; `failure` is what it raised."""
+
+    def __init__(self, operation: Callable[[], Any]) -> None:
+        self._operation = operation
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def join(self) -> None:
+        self._thread.join(timeout=60)
+        assert self.ended
+
+    def _work(self) -> None:
+        try:
+            self._operation()
+        except BaseException as error:
+            self.failure = error
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -6,7 +6,6 @@ starts; `pulumi`: Pulumi's own plugin, where it is on PATH.
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from engine.stack import EngineStack
 from local_gke import LocalGke
 from tests.cluster.support import plan_of_file
 from tests.engine.plugin import NAME, write_plugin
-from tests.engine.support import KILL, TOKEN, Bench, Events, files_with, wait_until
+from tests.engine.support import KILL, TOKEN, Background, Bench, Events, files_with, wait_until
 
 SPEED = 600.0
 NAMESPACE = "llm-inference"
@@ -149,22 +148,13 @@ def test_an_engine_killed_while_pods_start_loses_nothing(cluster: OnCluster) -> 
 def test_one_of_two_updates_at_once_is_refused(cluster: OnCluster) -> None:
     stack = cluster.stack()
     cluster.gke.simulate()
-    failures: list[BaseException] = []
-
-    def first() -> None:
-        try:
-            stack.up()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=first)
-    thread.start()
+    first = Background(stack.up)
     wait_until(cluster.exists)
     with pytest.raises(EngineError, match="another operation on stack 'test' is running"):
         stack.up()
     cluster.stack()
-    thread.join()
-    assert failures == []
+    first.join()
+    assert first.failure is None
 
 
 def test_a_new_token_restarts_the_pods(cluster: OnCluster) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError
-from tests.engine.support import INTERRUPT, KILL, TOKEN, Bench, Events, files_with, wait_until
+from tests.engine.support import INTERRUPT, KILL, TOKEN, Background, Bench, Events, files_with, wait_until
 
 SERVER = "{server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}"
 LOCAL = f"""
@@ -181,21 +181,12 @@ def test_an_interrupted_destroy_goes_on_where_it_ended(bench: Bench) -> None:
 def test_a_second_operation_on_the_same_stack_is_refused_while_the_first_runs(bench: Bench) -> None:
     bench.cluster.rollout_seconds = 4
     stack = bench.stack(LOCAL)
-    failures: list[BaseException] = []
-
-    def first() -> None:
-        try:
-            stack.up()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=first)
-    thread.start()
+    first = Background(stack.up)
     wait_until(lambda: ("Deployment", "gemma") in bench.cluster.applied)
     with pytest.raises(EngineError, match=r"another operation on stack 'test' is running: process \d+"):
         stack.up()
-    thread.join()
-    assert failures == []
+    first.join()
+    assert first.failure is None
     assert up(bench, LOCAL).summary == {"same": 10}
 
 

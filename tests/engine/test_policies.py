@@ -12,7 +12,7 @@ from engine.errors import EngineError
 from engine.stack import EngineStack
 from policy.offline import check_recording
 from tests.engine.support import Bench
-from tests.policy.test_pack import said_offline
+from tests.policy.analyzer import said_offline
 from tests.support import REPOSITORY, STACKS, Recordings
 
 PACK = REPOSITORY / "policy"

@@ -13,6 +13,8 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
+from policy.offline import Report
+from policy.pack import message_of
 from preview.recording import Recording, Resource
 from tests.policy.cases import TOKEN
 from tests.support import PROJECT, REPOSITORY
@@ -142,3 +144,15 @@ def _wire(value: Any) -> Any:
     if value == "[secret]":
         return {_SIGNATURE: _SECRET, "value": TOKEN}
     return _UNKNOWN if value == "[unknown]" else value
+
+
+def said_offline(report: Report) -> list[Said]:
+    return sorted(
+        (
+            one.policy.name,
+            one.level,
+            one.violation.urn,
+            f"{one.policy.description}\n{message_of(one.policy, one.violation.message)}",
+        )
+        for one in report.found
+    )

@@ -7,26 +7,13 @@ from pathlib import Path
 import pytest
 
 from policy.configuration import environment_of
-from policy.offline import Report, check_recording
-from policy.pack import message_of
+from policy.offline import check_recording
 from policy.registry import POLICIES
-from tests.policy.analyzer import Analyzer, Said, analyzer
+from tests.policy.analyzer import Analyzer, analyzer, said_offline
 from tests.policy.cases import CASES, STACK, TOKEN
 from tests.support import GUIDE, STACKS, Recordings
 
 _DEV = {"policy:environment": "dev"}
-
-
-def said_offline(report: Report) -> list[Said]:
-    return sorted(
-        (
-            one.policy.name,
-            one.level,
-            one.violation.urn,
-            f"{one.policy.description}\n{message_of(one.policy, one.violation.message)}",
-        )
-        for one in report.found
-    )
 
 
 @pytest.fixture(scope="module")
