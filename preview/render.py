@@ -164,7 +164,11 @@ def _message_lines(entry: LogEntry, style: Style | None) -> Iterator[str]:
         text = f"{printable(entry.urn.rsplit('::', 1)[-1])}: {text}"
     first = True
     for line in text.splitlines():
-        for part in textwrap.wrap(line, _WIDTH - 4, break_long_words=False, break_on_hyphens=False) or [""]:
+        indent = line[: len(line) - len(line.lstrip())]
+        wrapped = textwrap.wrap(
+            line, _WIDTH - 4, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        for part in wrapped or [""]:
             yield f"  {mark if first else '  '}{part}"
             first = False
 
