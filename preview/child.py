@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 # Importing the SDKs makes hundreds of thousands of objects that stay. To look for garbage among them every 700 new
-# ones, as Python does by itself, takes a sixth of a preview's time.
+# ones, as Python does by itself, takes about a tenth of a preview's time.
 gc.set_threshold(200_000, 20, 100)
 
 REPORTED = 32
