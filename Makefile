@@ -13,8 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
-SOURCES := __main__.py benchmarks binaries catalog components engine local_gke planning policy preview settings \
-  stack_files tests tools
+SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack tests tools
 
 .PHONY: help up status down preview policy plan test test-servers test-cluster test-engine lint lint-workflows \
   typecheck compare-security check format generate benchmark lock clean
@@ -28,7 +27,7 @@ $(VENV)/.runtime: requirements.txt
 	@if [ ! -x $(BIN)/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV)); fi
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@# Compile what a preview imports now; the SDKs are large, and later starts are then seconds faster.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, preview.cli, preview.child, preview.monitor'
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, gke_llm_inference.cli.preview, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor'
 	@touch $@
 
 # What the local stack needs besides.
@@ -43,22 +42,22 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@touch $@
 
 up: $(VENV)/.local ## Deploy STACK; `local`, the default, to simulated nodes on this machine
-	@$(BIN)/python -m engine up --stack $(STACK)
+	@$(BIN)/python -m local.engine up --stack $(STACK)
 
 status: $(VENV)/.local ## Show what runs
-	@$(BIN)/python -m engine status --stack $(STACK)
+	@$(BIN)/python -m local.engine status --stack $(STACK)
 
 down: $(VENV)/.local ## Delete STACK; for `local`, its control plane and files too
-	@$(BIN)/python -m engine down --stack $(STACK)
+	@$(BIN)/python -m local.engine down --stack $(STACK)
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; BASE=REF: what changes since; OUT=DIR writes files
-	@$(BIN)/python -m preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
+	@$(BIN)/python -m gke_llm_inference preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
 
 policy: $(VENV)/.runtime ## Check the policies of STACK's environment on an offline preview
-	@$(BIN)/python -m preview --stack $(STACK) --policy
+	@$(BIN)/python -m gke_llm_inference preview --stack $(STACK) --policy
 
 plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, machine, start, cost
-	@$(BIN)/python -m planning --stack $(STACK)
+	@$(BIN)/python -m gke_llm_inference plan --stack $(STACK)
 
 test: $(VENV)/.development ## Run every test that needs no cloud
 	@$(BIN)/python -m pytest
@@ -85,7 +84,7 @@ lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, 
 	else echo "actionlint was left out: it needs Go" >&2; fi
 
 compare-security: $(VENV)/.runtime ## Check that prod is never weaker than staging
-	@$(BIN)/python -m settings security --stack prod --at-least staging
+	@$(BIN)/python -m gke_llm_inference settings security --stack prod --at-least staging
 
 check: lint typecheck test ## Everything that must hold
 
@@ -94,9 +93,9 @@ format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff format $(SOURCES)
 
 generate: $(VENV)/.development ## Write the JSON schema and the generated pages anew
-	@$(BIN)/python -m settings schema > schemas/stack.schema.json
-	@$(BIN)/python -m settings reference > docs/configuration.md
-	@$(BIN)/python -m planning presets > docs/presets.md
+	@$(BIN)/python -m gke_llm_inference settings schema > schemas/stack.schema.json
+	@$(BIN)/python -m tools.settings_reference > docs/configuration.md
+	@$(BIN)/python -m tools.preset_reference > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 

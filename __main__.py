@@ -14,9 +14,9 @@ from components import (
     InferenceServerArgs,
     settle,
 )
-from planning import StackIdentity, plan_stack
-from settings import Refusal
-from settings.pulumi_config import read_configuration, read_token
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.settings import Refusal
+from gke_llm_inference.settings.pulumi_config import read_configuration, read_token
 
 try:
     configuration = read_configuration()

@@ -50,7 +50,7 @@ def _copy(target: Path) -> Path:
 
 
 def _report(name: str, arguments: list[str], out: Path, runs: int) -> None:
-    command = [sys.executable, "-m", "preview", "diff", "--format", "json", "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "gke_llm_inference", "diff", "--format", "json", "--out", str(out), *arguments]
     seconds, document = [], {}
     for _ in range(runs):
         started = time.perf_counter()

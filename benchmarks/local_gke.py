@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 
 from benchmarks.preview import stack_of_servers
-from local_gke import LocalGke, Running
-from local_gke.api import Api
-from local_gke.control_plane import Credentials, Layout
-from planning.stack import StackIdentity, plan_stack
-from preview.manifests import manifests_of
-from preview.run import record
-from settings import parse_settings
+from gke_llm_inference.planning.stack import StackIdentity, plan_stack
+from gke_llm_inference.preview.manifests import manifests_of
+from gke_llm_inference.preview.run import record
+from gke_llm_inference.settings import parse_settings
+from local.gke import LocalGke, Running
+from local.gke.api import Api
+from local.gke.control_plane import Credentials, Layout
 
 _ROOT = Path(__file__).resolve().parent.parent
 _MOST_SECONDS = 900

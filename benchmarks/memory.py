@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catalog import GIB, ModelArchitecture, load_catalog
-from catalog.memory import load_memory_facts, measurements_path
-from planning.accuracy import Comparison, case_question, compare, read_cases
-from planning.memory.activation import forward_mib, logits_mib, step_of, v1_sampler_mib
-from planning.memory.plan import plan_memory
-from planning.memory.question import MemoryQuestion, limits_of, weights_format
-from planning.memory.shapes import MIB, share_of
+from gke_llm_inference.catalog import GIB, ModelArchitecture, load_catalog
+from gke_llm_inference.catalog.memory_facts import load_memory_facts, measurements_path
+from gke_llm_inference.planning.memory.activation import forward_mib, logits_mib, step_of, v1_sampler_mib
+from gke_llm_inference.planning.memory.plan import plan_memory
+from gke_llm_inference.planning.memory.question import MemoryQuestion, limits_of, weights_format
+from gke_llm_inference.planning.memory.shapes import MIB, share_of
 from tools.fit_memory import leave_one_out
+from tools.memory_accuracy import Comparison, case_question, compare, read_cases
 
 _DENSE_LIMIT, _MEDIAN_LIMIT, _OTHER_LIMIT = 3.0, 1.0, 7.0
 _PLANS = 1000

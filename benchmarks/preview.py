@@ -82,7 +82,7 @@ def stack_of_servers(servers: int, context: int = 4096, replicas: int = 2) -> di
 
 
 def _preview(arguments: list[str]) -> Run:
-    command = [sys.executable, "-m", "preview", "--json", *arguments]
+    command = [sys.executable, "-m", "gke_llm_inference", "preview", "--json", *arguments]
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=_ROOT, stdout=output, stderr=subprocess.DEVNULL)

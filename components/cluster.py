@@ -7,11 +7,12 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as kubernetes
 
-from components.kubeconfig import kubeconfig_of
-from components.network import Network, NetworkArgs
-from components.node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity, NodeIdentityArgs
-from planning import ClusterPlan
-from settings import AutopilotCluster, CreatedNetwork, ExistingCluster, Maintenance, StandardCluster
+from gke_llm_inference.planning import ClusterPlan
+from gke_llm_inference.settings import AutopilotCluster, CreatedNetwork, ExistingCluster, Maintenance, StandardCluster
+
+from .kubeconfig import kubeconfig_of
+from .network import Network, NetworkArgs
+from .node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity, NodeIdentityArgs
 
 
 @dataclass(frozen=True, kw_only=True)

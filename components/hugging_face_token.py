@@ -7,8 +7,8 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as kubernetes
 
-from planning import TokenPlan
-from settings import ConfigToken, SecretManagerToken
+from gke_llm_inference.planning import TokenPlan
+from gke_llm_inference.settings import ConfigToken, SecretManagerToken
 
 _LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "gke-llm-inference"}
 _MOUNTED_NAME = "token"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
-from planning import ServerPlan
+from gke_llm_inference.planning import ServerPlan
 
 _GPU_RESOURCE = "nvidia.com/gpu"
 _PORT_NAME = "http"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from settings import CreatedNetwork
+from gke_llm_inference.settings import CreatedNetwork
 
 PODS_RANGE = "pods"
 SERVICES_RANGE = "services"

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_gcp as gcp
 
-from components.cluster import secure_node_inputs
-from planning import NodePoolPlan
-from settings import FlexStartProvisioning, ReservationProvisioning, SpotProvisioning
+from gke_llm_inference.planning import NodePoolPlan
+from gke_llm_inference.settings import FlexStartProvisioning, ReservationProvisioning, SpotProvisioning
+
+from .cluster import secure_node_inputs
 
 _SHARING = {"timeSharing": "TIME_SHARING", "mps": "MPS"}
 _BOOT_DISK_MODES = {"containerImageCache": "CONTAINER_IMAGE_CACHE", "data": None}

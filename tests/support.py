@@ -14,12 +14,12 @@ from unittest import mock
 
 import pytest
 
-from preview.recording import Recording, Resource
-from preview.run import record
-from preview.urn import STACK_TYPE
-from settings.effective import effective_settings
-from settings.stack_config import configuration_of
-from stack_files.project import load_project, load_stack
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.preview.run import record
+from gke_llm_inference.pulumi_project.project import load_project, load_stack
+from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
+from gke_llm_inference.settings.effective import effective_settings
+from gke_llm_inference.settings.stack_config import configuration_of
 
 T = TypeVar("T")
 
@@ -133,9 +133,9 @@ def project_with(directory: Path, program: Path) -> Path:
 
 
 def preview_command(arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """`python -m preview` in a process of its own, from the repository."""
+    """`python -m gke_llm_inference preview` in a process of its own, from the repository."""
     return subprocess.run(
-        [sys.executable, "-m", "preview", *map(str, arguments)],
+        [sys.executable, "-m", "gke_llm_inference", "preview", *map(str, arguments)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

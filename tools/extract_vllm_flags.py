@@ -1,7 +1,8 @@
 """Writes the flags of one vLLM version to the catalogue, from its package on PyPI, without importing it.
 
 `python -m tools.extract_vllm_flags VERSION --date YYYY-MM-DD` downloads the package (with pip, no dependencies), reads
-its source and writes `catalog/servers/flags/vllm-VERSION.yaml`. Review the difference to the version before.
+its source and writes `gke_llm_inference/catalog/servers/flags/vllm-VERSION.yaml`. Review the difference to the version
+before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import yaml
 from tools.package_source import Package, UnreadableError
 from tools.vllm_parser import Extraction, extract
 
-FLAGS_DIRECTORY = Path(__file__).resolve().parent.parent / "catalog" / "servers" / "flags"
+FLAGS_DIRECTORY = Path(__file__).resolve().parent.parent / "gke_llm_inference" / "catalog" / "servers" / "flags"
 
 _PLATFORMS = (
     "manylinux_2_35_x86_64",
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     source.add_argument("--wheel", type=Path, help="a wheel of that version, or a directory with its content")
     source.add_argument("--download-dir", type=Path, help="keeps the download, and uses one that is there already")
     parser.add_argument("--date", type=_date, required=True, help="the date to record, YYYY-MM-DD")
-    parser.add_argument("--out", type=Path, help="file to write; default catalog/servers/flags/vllm-VERSION.yaml")
+    parser.add_argument("--out", type=Path, help="file to write; default: the catalogue's vllm-VERSION.yaml")
     options = parser.parse_args(arguments)
     try:
         if options.wheel:

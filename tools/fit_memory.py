@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from catalog.memory import (
+from gke_llm_inference.catalog.memory_facts import (
     MEASURED_VERSION,
     Band,
     MemoryFacts,
@@ -25,12 +25,26 @@ from catalog.memory import (
     load_eras,
     measurements_path,
 )
-from planning.accuracy import case_question, compare, read_cases, truth_of
-from planning.memory.activation import Step, cold_mib, forward_mib, logits_mib, step_of, v1_sampler_mib
-from planning.memory.plan import graph_scale
-from planning.memory.question import WEIGHTS_FORMATS, Limits, MemoryQuestion, family_group, limits_of, weights_format
-from planning.memory.shapes import MIB, Share, share_of
-from planning.memory.weights import weights_mib
+from gke_llm_inference.planning.memory.activation import (
+    Step,
+    cold_mib,
+    forward_mib,
+    logits_mib,
+    step_of,
+    v1_sampler_mib,
+)
+from gke_llm_inference.planning.memory.plan import graph_scale
+from gke_llm_inference.planning.memory.question import (
+    WEIGHTS_FORMATS,
+    Limits,
+    MemoryQuestion,
+    family_group,
+    limits_of,
+    weights_format,
+)
+from gke_llm_inference.planning.memory.shapes import MIB, Share, share_of
+from gke_llm_inference.planning.memory.weights import weights_mib
+from tools.memory_accuracy import case_question, compare, read_cases, truth_of
 
 SOURCE = (
     "vLLM 0.26.0 (torch 2.11.0+cu130) on one H200 limited to an L4's memory (22,561 MiB as torch sees it), 178 runs, "

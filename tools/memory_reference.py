@@ -5,9 +5,9 @@
 
 import sys
 
-from catalog import load_catalog
-from catalog.memory import Band, LinearMib, MemoryFacts, VllmConstants, load_memory_facts
-from planning.memory import MemoryQuestion, plan_memory
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.memory_facts import Band, LinearMib, MemoryFacts, VllmConstants, load_memory_facts
+from gke_llm_inference.planning.memory import MemoryQuestion, plan_memory
 
 _INTRODUCTION = """\
 # Planning: memory
@@ -89,7 +89,8 @@ _LIMITS = """\
   less with them. State `maxNumSeqs` and `maxNumBatchedTokens` to have the same everywhere.
 
 `python -m benchmarks.memory` prints the errors model by model, with every model left out of the fit in turn, beside two
-formulas of other projects. `python -m tools.fit_memory --date DATE --output catalog/memory/vllm-0.26.0.yaml` fits anew.
+formulas of other projects. `python -m tools.fit_memory --date DATE --output FILE`, with
+`gke_llm_inference/catalog/memory/vllm-0.26.0.yaml` as the file, fits anew.
 """
 
 

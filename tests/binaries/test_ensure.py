@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from binaries import PROGRAMS, BinariesError, CancelledError, ensure
-from binaries.programs import GoModule
+from local.binaries import PROGRAMS, BinariesError, CancelledError, ensure
+from local.binaries.programs import GoModule
 from tests.support import REPOSITORY
 
 ETCD = PROGRAMS["etcd"]
@@ -120,7 +120,7 @@ def test_a_build_that_fails_shows_the_end_of_its_output(alone: Path) -> None:
 
 def test_a_build_that_is_killed_leaves_what_the_next_one_cleans(alone: Path, tmp_path: Path) -> None:
     fake_go(alone, 'echo part > "$OUT"; sleep 60')
-    command = [sys.executable, "-m", "binaries", "etcd"]
+    command = [sys.executable, "-m", "local.binaries", "etcd"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list((tmp_path / "cache").rglob("*.part/etcd")):
         assert process.poll() is None
@@ -134,7 +134,7 @@ def test_a_build_that_is_killed_leaves_what_the_next_one_cleans(alone: Path, tmp
 
 def test_an_interrupted_build_ends_its_compiler(alone: Path, tmp_path: Path) -> None:
     fake_go(alone, f'echo $$ > {tmp_path / "pid"}; echo part > "$OUT"; sleep 60')
-    command = [sys.executable, "-m", "binaries", "etcd"]
+    command = [sys.executable, "-m", "local.binaries", "etcd"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
         assert process.poll() is None
@@ -166,7 +166,7 @@ def test_a_build_that_another_thread_cancels_ends_its_compiler(alone: Path, tmp_
 
 def test_two_builders_do_not_get_in_each_others_way(alone: Path, tmp_path: Path) -> None:
     fake_go(alone, f'echo one >> {tmp_path / "builds"}; sleep 1; echo "built" > "$OUT"')
-    command = [sys.executable, "-m", "binaries", "etcd"]
+    command = [sys.executable, "-m", "local.binaries", "etcd"]
     both = [
         subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for _ in range(2)

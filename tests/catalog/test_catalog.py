@@ -11,11 +11,11 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from catalog import Catalog, load_catalog
-from catalog.facts import machine_family
+from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog.facts import machine_family
 
 CATALOG = load_catalog()
-DIRECTORY = Path(__file__).parents[2] / "catalog"
+DIRECTORY = Path(__file__).parents[2] / "gke_llm_inference" / "catalog"
 FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml")])
 G2 = {
     # machine: vCPU, GiB, L4, on demand and Spot in us-central1

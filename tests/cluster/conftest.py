@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local_gke import LocalGke
+from local.gke import LocalGke
 from tests.cluster.support import Cluster
 
 SPEED = 600.0

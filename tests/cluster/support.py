@@ -10,13 +10,13 @@ import kubernetes.config
 import kubernetes.dynamic
 import yaml
 
-from local_gke import LocalGke
-from planning.plan import ServerPlan, StackPlan
-from planning.stack import StackIdentity, plan_stack
-from preview.manifests import manifests_of
-from preview.recording import Recording
-from settings.stack_config import settings_of
-from stack_files.project import load_project, load_stack
+from gke_llm_inference.planning.plan import ServerPlan, StackPlan
+from gke_llm_inference.planning.stack import StackIdentity, plan_stack
+from gke_llm_inference.preview.manifests import manifests_of
+from gke_llm_inference.preview.recording import Recording
+from gke_llm_inference.pulumi_project.project import load_project, load_stack
+from gke_llm_inference.settings.stack_config import settings_of
+from local.gke import LocalGke
 from tests.support import PROJECT, REPOSITORY
 
 # The client's types say of every field that it may be None; these tests know which objects they made.

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from kubernetes.client.exceptions import ApiException
 
-import local_gke.cluster
-from local_gke import LocalGke, LocalGkeError, Running
-from local_gke.control_plane import START_ORDER, Ports, free_ports
-from local_gke.processes import recorded
+import local.gke.cluster
+from local.gke import LocalGke, LocalGkeError, Running
+from local.gke.control_plane import START_ORDER, Ports, free_ports
+from local.gke.processes import recorded
 from tests.cluster.support import client, config
 from tests.support import REPOSITORY
 
@@ -30,7 +30,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "local_gke", *map(str, arguments)],
+        [sys.executable, "-m", "local.gke", *map(str, arguments)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -142,7 +142,7 @@ def test_the_administrator_is_one_by_a_role_binding_that_can_be_taken(standard_g
 
 @pytest.mark.parametrize("moment", [0.3, 2.0, 5.0])
 def test_a_start_that_is_killed_is_made_good_by_the_next(directory: Path, moment: float) -> None:
-    command = [sys.executable, "-m", "local_gke", "start", "--directory", str(directory)]
+    command = [sys.executable, "-m", "local.gke", "start", "--directory", str(directory)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (directory / "instance.json").exists():
         assert process.poll() is None
@@ -181,7 +181,7 @@ def test_ports_that_are_taken_meanwhile_are_replaced(directory: Path, monkeypatc
             free = free_ports(preferred)
             return Ports(port, free.store, free.store_peer) if len(calls) == 1 else free
 
-        monkeypatch.setattr(local_gke.cluster, "free_ports", ports)
+        monkeypatch.setattr(local.gke.cluster, "free_ports", ports)
         lines: list[str] = []
         running = LocalGke(directory).start(progress=lines.append)
     assert len(calls) == 2

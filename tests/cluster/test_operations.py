@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from local_gke.autoscaler import RECLAIM
-from local_gke.nodes import MANAGED
-from local_gke.simulation import Simulation, Start, simulation_of
-from planning.plan import StackPlan
+from gke_llm_inference.planning.plan import StackPlan
+from local.gke.autoscaler import RECLAIM
+from local.gke.nodes import MANAGED
+from local.gke.simulation import Simulation, Start, simulation_of
 from tests.cluster.support import NAMESPACE, Cluster, Document, client, config_text, documents_of
 from tests.planning.support import GEMMA, planned, standard_stack
 from tests.support import Recordings

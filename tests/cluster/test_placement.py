@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.presets import load_presets
-from planning.matrix import matrix
-from planning.plan import StackPlan
-from settings import Refusal
+from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.planning.plan import StackPlan
+from gke_llm_inference.settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
 from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned, standard_stack
 from tests.presets.test_matrix import server_of
 from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
+from tools.preset_reference import matrix
 
 EXAMPLES = [*(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS), *sorted(GUIDE.glob("Pulumi.*.yaml"))]
 

@@ -15,8 +15,8 @@ from components import (
     InferenceServer,
     InferenceServerArgs,
 )
-from planning import StackIdentity, StackPlan, plan_stack
-from settings import (
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.settings import (
     ConfigToken,
     NodePoolSettings,
     ServerAccelerator,

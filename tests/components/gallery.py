@@ -19,8 +19,8 @@ from components import (
     NetworkArgs,
 )
 from components.node_identity import NodeIdentity, NodeIdentityArgs
-from planning import StackIdentity, StackPlan, plan_stack
-from settings import CreatedNetwork, parse_settings
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.settings import CreatedNetwork, parse_settings
 
 OPEN_MODEL = "{server: vllm, model: Qwen/Qwen2.5-7B-Instruct}"
 

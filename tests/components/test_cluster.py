@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording, Severity
+from gke_llm_inference.preview.recording import Recording, Severity
 from tests.support import (
     CLUSTER,
     GKE_CLUSTER,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import (
     DEPLOYMENT,
     GKE_CLUSTER,

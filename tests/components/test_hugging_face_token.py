@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from preview.recording import Recording, Severity
+from gke_llm_inference.preview.recording import Recording, Severity
 from tests.support import (
     HUGGING_FACE_TOKEN,
     KUBERNETES_PROVIDER,

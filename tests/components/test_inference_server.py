@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import NETWORK, find, names_of, shape
 
 VPC = "gcp:compute/network:Network"

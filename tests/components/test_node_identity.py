@@ -1,6 +1,6 @@
 import pytest
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import ACCOUNT, IAM_MEMBER, NODE_IDENTITY, children, find, names_of, of_type, shape
 
 BASIC_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import CLUSTER, GPU_NODE_POOL, NODE_POOL, children, find, names_of
 
 UNKNOWN = "[unknown]"

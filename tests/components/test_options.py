@@ -2,7 +2,7 @@
 
 import pytest
 
-from preview.recording import Recording, Resource
+from gke_llm_inference.preview.recording import Recording, Resource
 from tests.support import (
     GKE_CLUSTER,
     GPU_NODE_POOL,

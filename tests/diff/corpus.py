@@ -112,8 +112,12 @@ CASES: dict[str, Case] = {
     "replicas on nodes": Case("standard", {"servers.gemma.replicas": 3}),
     "a server less": Case("standard", {"servers.large": None, "nodePools.pair": None}),
     "machine of the system": Case("standard", {"cluster.systemPool": {"machineType": "e2-standard-8"}}),
-    "code: time for a start": Case("autopilot", code={"planning.pod:_SHORTEST_START_BUDGET_SECONDS": 1200}),
-    "code: labels of the namespace": Case("autopilot", code={"planning.stack:_NAMESPACE_LABELS": {"team": "search"}}),
+    "code: time for a start": Case(
+        "autopilot", code={"gke_llm_inference.planning.pod:_SHORTEST_START_BUDGET_SECONDS": 1200}
+    ),
+    "code: labels of the namespace": Case(
+        "autopilot", code={"gke_llm_inference.planning.stack:_NAMESPACE_LABELS": {"team": "search"}}
+    ),
     "code: name of a port": Case("autopilot", code={"components.inference_server:_PORT_NAME": "api"}),
     "code: variables of the token": Case(
         "autopilot", code={"components.inference_server:_TOKEN_VARIABLES": ("HF_TOKEN",)}

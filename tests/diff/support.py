@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from preview.diff.compare import Comparison, compare
-from preview.diff.effects import Effects, Severity, effects_of
-from preview.diff.plans import StackFacts
-from preview.recording import Recording, Resource
+from gke_llm_inference.diff.compare import Comparison, compare
+from gke_llm_inference.diff.effects import Effects, Severity, effects_of
+from gke_llm_inference.diff.plans import StackFacts
+from gke_llm_inference.preview.recording import Recording, Resource
 from tests.diff.corpus import BASES, CASES
 from tests.support import Recordings
 

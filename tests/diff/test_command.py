@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from preview.diff.dependencies import pins, python_of
-from preview.diff.render_markdown import MARKER
-from preview.diff.revisions import base_at, base_in_directory
-from preview.errors import RevisionError
+from gke_llm_inference.diff.dependencies import pins, python_of
+from gke_llm_inference.diff.render_markdown import MARKER
+from gke_llm_inference.diff.revisions import base_at, base_in_directory
+from gke_llm_inference.preview.errors import RevisionError
 from tests.preview.conftest import REPOSITORY, Result, Workspace, make_workspace
 
 PLANTED = "pLaNtEdEnViRoNmEnTsEcReT"
@@ -49,7 +49,7 @@ def commit(workspace: Workspace, version: str) -> None:
 
 
 def command(workspace: Workspace, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "preview", "diff", "--project-dir", str(workspace.directory), *arguments]
+    return [sys.executable, "-m", "gke_llm_inference", "diff", "--project-dir", str(workspace.directory), *arguments]
 
 
 def environment(workspace: Workspace) -> dict[str, str]:

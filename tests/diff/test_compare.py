@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from preview.diff.compare import compare
-from preview.diff.effects import effects_of
-from preview.diff.plans import ServerFacts, StackFacts
-from preview.diff.report import masked_comparison
-from preview.diff.wording import said
-from preview.masking import Vault
-from preview.recording import Recording, Resource
-from preview.urn import make_urn
+from gke_llm_inference.diff.compare import compare
+from gke_llm_inference.diff.effects import effects_of
+from gke_llm_inference.diff.plans import ServerFacts, StackFacts
+from gke_llm_inference.diff.report import masked_comparison
+from gke_llm_inference.diff.wording import said
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.urn import make_urn
 from tests.support import CLUSTER, DEPLOYMENT, INFERENCE_SERVER, NODE_POOL, SECRET
 
 ROOT = Resource("urn:pulumi:s::p::pulumi:pulumi:Stack::p-s", "pulumi:pulumi:Stack", "p-s", None, custom=False)

@@ -5,7 +5,7 @@ import os
 import pytest
 import yaml
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.diff.corpus import CASES
 from tests.diff.support import EXPECTED, compared, recordings_of_corpus
 from tests.support import UPDATE, Recordings

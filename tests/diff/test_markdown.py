@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from preview.diff.compare import Comparison, compare, everything_added
-from preview.diff.effects import effects_of
-from preview.diff.plans import ServerFacts, StackFacts
-from preview.diff.render_markdown import LIMIT, MARKER, code, fenced, render_markdown
-from preview.diff.render_text import render_text
-from preview.diff.report import Report, StackReport
-from preview.diff.values import differences
-from preview.diff.wording import quote
-from preview.recording import LogEntry, Recording, Resource, Severity
+from gke_llm_inference.diff.compare import Comparison, compare, everything_added
+from gke_llm_inference.diff.effects import effects_of
+from gke_llm_inference.diff.plans import ServerFacts, StackFacts
+from gke_llm_inference.diff.render_markdown import LIMIT, MARKER, code, fenced, render_markdown
+from gke_llm_inference.diff.render_text import render_text
+from gke_llm_inference.diff.report import Report, StackReport
+from gke_llm_inference.diff.values import differences
+from gke_llm_inference.diff.wording import quote
+from gke_llm_inference.preview.recording import LogEntry, Recording, Resource, Severity
 
 CANARY = "EVIL"
 PIECES = [

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import load_catalog
-from planning import StackIdentity, plan_stack
-from planning.report import stack_document
-from preview.diff.plan_changes import PlanChanges, lines_of, plan_changes
-from preview.diff.plans import StackFacts, facts_of
-from preview.diff.report import StackReport
-from preview.diff.summary import summary_of
-from preview.diff.wording import said
-from settings import parse_settings
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.cli.plan_report import stack_document
+from gke_llm_inference.diff.plan_changes import PlanChanges, lines_of, plan_changes
+from gke_llm_inference.diff.plans import StackFacts, facts_of
+from gke_llm_inference.diff.report import StackReport
+from gke_llm_inference.diff.summary import summary_of
+from gke_llm_inference.diff.wording import said
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.settings import parse_settings
 from tests.diff.corpus import AUTOPILOT, BASES, STANDARD, Case
 
 CATALOG = load_catalog()

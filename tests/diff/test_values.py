@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preview.diff.compare import compare
-from preview.diff.values import ABSENT, differences
-from preview.recording import Recording, Resource
-from preview.wire import path_of
+from gke_llm_inference.diff.compare import compare
+from gke_llm_inference.diff.values import ABSENT, differences
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.pulumi_protocol.wire import path_of
 from tests.diff.support import recordings_of_corpus
 from tests.support import Recordings
 

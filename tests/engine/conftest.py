@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.command import EngineCommand, find_command
+from local.engine.command import EngineCommand, find_command
 from tests.engine.support import Bench, bench_in
 
 

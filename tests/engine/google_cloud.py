@@ -12,9 +12,9 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
-from engine.kubernetes_provider.changes import Change, adopted, changes
-from engine.provider_server import ProviderBase, fail
-from engine.wire import decode, encode
+from local.engine.kubernetes_provider.changes import Change, adopted, changes
+from local.engine.provider_server import ProviderBase, fail
+from local.engine.wire import decode, encode
 
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"

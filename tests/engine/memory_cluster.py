@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from engine.kubernetes_provider.cluster import ClusterError, Object
+from local.engine.kubernetes_provider.cluster import ClusterError, Object
 
 _CLUSTER_WIDE = {"Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass"}
 

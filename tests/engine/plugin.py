@@ -8,8 +8,8 @@ from pathlib import Path
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from engine.kubernetes_provider.cluster import ApiServer
-from engine.kubernetes_provider.provider import KubernetesProvider
+from local.engine.kubernetes_provider.cluster import ApiServer
+from local.engine.kubernetes_provider.provider import KubernetesProvider
 from tests.support import REPOSITORY
 
 NAME = "pulumi-resource-kubernetes"

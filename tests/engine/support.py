@@ -13,11 +13,11 @@ from typing import Any
 
 from pulumi.automation import EngineEvent
 
-from engine.command import EngineCommand
-from engine.kubernetes_provider.provider import KubernetesProvider
-from engine.provider_server import attached
-from engine.stack import EngineStack
-from stack_files.project import load_project, load_stack
+from gke_llm_inference.pulumi_project.project import load_project, load_stack
+from local.engine.command import EngineCommand
+from local.engine.kubernetes_provider.provider import KubernetesProvider
+from local.engine.provider_server import attached
+from local.engine.stack import EngineStack
 from tests.engine.google_cloud import GoogleCloud
 from tests.engine.memory_cluster import MemoryCluster
 from tests.support import PROJECT, REPOSITORY

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.command import EngineCommand
-from engine.errors import EngineError
-from engine.kubernetes_provider.cluster import ApiServer, Object
-from engine.kubernetes_provider.provider import KubernetesProvider
-from engine.local import CONTEXT
-from engine.provider_server import attached
-from engine.stack import EngineStack
-from local_gke import LocalGke
+from local.engine.command import EngineCommand
+from local.engine.errors import EngineError
+from local.engine.kubernetes_provider.cluster import ApiServer, Object
+from local.engine.kubernetes_provider.provider import KubernetesProvider
+from local.engine.local import CONTEXT
+from local.engine.provider_server import attached
+from local.engine.stack import EngineStack
+from local.gke import LocalGke
 from tests.cluster.support import plan_of_file
 from tests.engine.plugin import NAME, write_plugin
 from tests.engine.support import KILL, TOKEN, Background, Bench, Events, files_with, wait_until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import EngineError
+from local.engine.errors import EngineError
 from tests.engine.support import INTERRUPT, KILL, TOKEN, Background, Bench, Events, files_with, wait_until
 
 SERVER = "{server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}"

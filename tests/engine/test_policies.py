@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pulumi.automation import EngineEvent
 
-from engine.errors import EngineError
-from engine.stack import EngineStack
-from policy.offline import check_recording
+from gke_llm_inference.policy.preview_check import check_recording
+from local.engine.errors import EngineError
+from local.engine.stack import EngineStack
 from tests.engine.support import Bench
 from tests.policy.analyzer import said_offline
 from tests.support import REPOSITORY, STACKS, Recordings
 
-PACK = REPOSITORY / "policy"
+PACK = REPOSITORY / "policy-pack"
 UNPROTECTED = """
 config:
   gcp:project: my-project

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from catalog import load_catalog
-from engine import cli
-from engine.errors import EngineError
-from engine.kubernetes_provider.changes import Change, changes
-from engine.kubernetes_provider.cluster import ClusterError
-from engine.kubernetes_provider.kinds import replaces
-from engine.local import LocalFiles, admission, assert_local, down
-from engine.recovery import assert_unlocked
-from engine.table import Node, Report, Server, render
-from local_gke import LocalGke, Running
-from settings import parse_settings
-from stack_files.project import load_project
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.pulumi_project.project import load_project
+from gke_llm_inference.settings import parse_settings
+from local.engine import cli
+from local.engine.errors import EngineError
+from local.engine.kubernetes_provider.changes import Change, changes
+from local.engine.kubernetes_provider.cluster import ClusterError
+from local.engine.kubernetes_provider.kinds import replaces
+from local.engine.local import LocalFiles, admission, assert_local, down
+from local.engine.recovery import assert_unlocked
+from local.engine.table import Node, Report, Server, render
+from local.gke import LocalGke, Running
 from tests.engine.support import wait_until
 
 SERVERS = {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096}}
@@ -171,7 +171,7 @@ def test_a_control_plane_that_does_not_answer_is_no_traceback(
 
     running = Running(tmp_path / "kubeconfig", "local", OWN, "standard", 60.0, ())
     monkeypatch.setattr(LocalGke, "running", lambda _self: running)
-    monkeypatch.setattr("engine.local.connect", silent)
+    monkeypatch.setattr("local.engine.local.connect", silent)
     assert cli.main(["status"]) == 1
     assert "error: what runs cannot be read: the API server cannot be reached" in capsys.readouterr().err
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording, Resource
-from preview.urn import STACK_TYPE
-from preview.wire import SECRET_SIGNATURE, SIGNATURE_KEY
-from stack_files.text import SECRET, UNKNOWN
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
+from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY
+from gke_llm_inference.terminal import SECRET, UNKNOWN
 from tests.engine.support import Bench
 from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
 

@@ -1,4 +1,4 @@
-"""`python -m engine` as a user runs it: a whole life, with Ctrl-C in the middle, on a control plane of its own."""
+"""`python -m local.engine` as a user runs it: a whole life with Ctrl-C in the middle, on a control plane of its own."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.command import EngineCommand
+from local.engine.command import EngineCommand
 from tests.support import REPOSITORY
 
 
@@ -23,7 +23,7 @@ def project(command: EngineCommand, tmp_path: Path) -> Path:
 def engine(project: Path, *arguments: str, interrupt_at: str | None = None) -> tuple[int, str]:
     """Runs the command; presses Ctrl-C once a line with a text comes."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "engine", *arguments],
+        [sys.executable, "-m", "local.engine", *arguments],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from settings.reference import stack_schema
+from gke_llm_inference.settings.schema import stack_schema
 from tests.guide.samples import (
     ABSENT,
     Difference,
@@ -121,7 +121,7 @@ def test_readme_lists_every_example() -> None:
             ", ".join(f"`{preset}`" for preset in server_of(name)["presets"]),
             f"`{sample.aspects['model']}`",
             str(sample.gpus),
-            f"`.venv/bin/python -m preview --config-file examples/guide/Pulumi.{name}.yaml`",
+            f"`.venv/bin/python -m gke_llm_inference preview --config-file examples/guide/Pulumi.{name}.yaml`",
         )
         for name, sample in SAMPLES.items()
     ]

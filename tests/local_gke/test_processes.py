@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from local_gke import LocalGke, LocalGkeError, Running
-from local_gke.api import ApiError
-from local_gke.processes import Process, launch, recorded, start_time, stop
+from local.gke import LocalGke, LocalGkeError, Running
+from local.gke.api import ApiError
+from local.gke.processes import Process, launch, recorded, start_time, stop
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -109,7 +109,7 @@ def test_whoever_waits_while_the_directory_is_removed_makes_a_new_one(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         raise LocalGkeError("enough")
 
-    monkeypatch.setattr("local_gke.cluster.ensure", lambda *_: {})
+    monkeypatch.setattr("local.gke.cluster.ensure", lambda *_: {})
     monkeypatch.setattr(LocalGke, "_start", start)
     with ThreadPoolExecutor(2) as pool:
         with monkeypatch.context() as patched:
@@ -150,7 +150,7 @@ def test_a_control_plane_that_does_not_take_node_pools_says_so(tmp_path: Path, m
     running = Running(tmp_path / "kubeconfig", "local", "https://127.0.0.1:1", "standard", 60.0, ())
     monkeypatch.setattr(LocalGke, "_running", lambda _self: running)
     monkeypatch.setattr(LocalGke, "_api", lambda *_: None)
-    monkeypatch.setattr("local_gke.bootstrap.apply_simulation", fail)
+    monkeypatch.setattr("local.gke.bootstrap.apply_simulation", fail)
     with pytest.raises(LocalGkeError, match="node pools could not be set: 500: no space left on device"):
         LocalGke(tmp_path / "gke").simulate()
 

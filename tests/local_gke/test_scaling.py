@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_gke.nodes import node, node_name
-from local_gke.scaling import Amount, additions, idle, places, quantity, requests_of
-from local_gke.simulation import Pool, Simulation, simulation_of
-from planning.machines import node_allocatable, room_for_pods
+from gke_llm_inference.planning.machines import node_allocatable, room_for_pods
+from local.gke.nodes import node, node_name
+from local.gke.scaling import Amount, additions, idle, places, quantity, requests_of
+from local.gke.simulation import Pool, Simulation, simulation_of
 from tests.planning.support import CATALOG, GEMMA, existing_stack, planned, standard_stack
 
 NOTHING = Amount()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from catalog import load_catalog
-from planning import NodePoolPlan, ServerPlan, StackIdentity, StackPlan, plan_stack
-from settings import Finding, Refusal, parse_settings
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning import NodePoolPlan, ServerPlan, StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.settings import Finding, Refusal, parse_settings
 from tests.settings.support import Raw, autopilot_stack
 
 CATALOG = load_catalog()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planning import StackIdentity, plan_stack
-from settings import parse_settings
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.settings import parse_settings
 from tests.planning.support import (
     GEMMA,
     existing_stack,

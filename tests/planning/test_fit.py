@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from planning.memory.plan import floored
+from gke_llm_inference.planning.memory.plan import floored
 from tests.planning.support import CATALOG, existing_stack, on_autopilot, only_problem, planned
 from tests.settings.support import Raw, autopilot_stack
 
 if TYPE_CHECKING:
-    from settings import Finding
+    from gke_llm_inference.settings import Finding
 
 FITS = "fits"
 TIGHT = "tight"

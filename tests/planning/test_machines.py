@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning.machines import (
+from gke_llm_inference.planning.machines import (
     Allocatable,
     boot_disk_for_gib,
     boot_disk_room_gib,

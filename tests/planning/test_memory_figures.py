@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from catalog import load_catalog
-from catalog.memory import constants_path, load_memory_facts, measurements_path
-from planning.accuracy import Comparison, compare, predict_case, read_cases
-from planning.memory import MemoryPlan, MemoryQuestion, alternatives, plan_memory
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.memory_facts import constants_path, load_memory_facts, measurements_path
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, alternatives, plan_memory
 from tools.fit_memory import fitted_yaml, leave_one_out
+from tools.memory_accuracy import Comparison, compare, predict_case, read_cases
 from tools.memory_reference import page
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_a_plan_is_quick() -> None:
 
 
 def test_the_page_about_planning_is_generated() -> None:
-    text = (measurements_path().parents[2] / "docs" / "planning.md").read_text("utf-8")
+    text = (measurements_path().parents[3] / "docs" / "planning.md").read_text("utf-8")
     assert page(load_memory_facts()) == text
 
 

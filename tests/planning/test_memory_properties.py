@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import load_catalog
-from catalog.facts import Experts, ModelArchitecture, SlidingWindow
-from catalog.memory import load_memory_facts
-from planning.accuracy import case_question, predict_case, read_cases, report
-from planning.memory import WEIGHTS_FORMATS, MemoryQuestion, alternatives, plan_memory
-from settings import Finding, Refusal
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
+from gke_llm_inference.catalog.memory_facts import load_memory_facts
+from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryQuestion, alternatives, plan_memory
+from gke_llm_inference.settings import Finding, Refusal
+from tools.memory_accuracy import case_question, predict_case, read_cases, report
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ORDER = {"does not fit": 0, "tight": 1, "fits": 2}

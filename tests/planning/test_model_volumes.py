@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from settings import Refusal, parse_settings
+from gke_llm_inference.settings import Refusal, parse_settings
 from tests.planning.support import CATALOG, GEMMA, TGI, existing_stack, only_problem, only_server, standard_stack
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planning.versions import image_cuda, version_parts
+from gke_llm_inference.planning.versions import image_cuda, version_parts
 from tests.planning.support import (
     CATALOG,
     GEMMA,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning import StackIdentity
-from planning.names import clashes, dns_label, label_value
+from gke_llm_inference.planning import StackIdentity
+from gke_llm_inference.planning.names import clashes, dns_label, label_value
 from tests.planning.support import QWEN, planned, problems_of, standard_stack
 from tests.settings.support import PROPERTY
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from planning.machines import Allocatable, holds
+from gke_llm_inference.planning.machines import Allocatable, holds
 from tests.planning.support import (
     CATALOG,
     GEMMA,

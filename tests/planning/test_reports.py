@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from catalog import load_catalog
-from planning import StackIdentity, StackPlan, plan_stack
-from planning.cost import HOURS_PER_MONTH, Cost, total_cost
-from planning.models_report import model_rows
-from planning.report import stack_document, stack_text
-from settings import parse_settings
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.cli.models_report import model_rows
+from gke_llm_inference.cli.plan_report import stack_document, stack_text
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, total_cost
+from gke_llm_inference.settings import parse_settings
 from tests.settings.support import Raw
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -183,9 +183,15 @@ def test_the_guides_models_on_one_l4() -> None:
     assert on_two["meta-llama/Llama-2-13b-hf", "own precision"].context == 4096
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, module: tuple[str, ...] = ("gke_llm_inference", "plan")
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "planning", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *module, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -245,9 +251,13 @@ def test_the_command_says_what_it_does_not_find(arguments: list[str], words: str
 
 
 def test_predictions_of_a_measured_case_stand_beside_the_measurement(tmp_path: Path) -> None:
-    lines = (REPOSITORY / "catalog/memory/l4-measurements-vllm-0.26.0.jsonl").read_text("utf-8").splitlines()
+    lines = (
+        (REPOSITORY / "gke_llm_inference/catalog/memory/l4-measurements-vllm-0.26.0.jsonl")
+        .read_text("utf-8")
+        .splitlines()
+    )
     cases = tmp_path / "cases.jsonl"
     cases.write_text("\n".join(lines[:3]))
-    ended = command("accuracy", "--cases", str(cases))
+    ended = command("--cases", str(cases), module=("tools.memory_accuracy",))
     assert ended.returncode == 0
     assert "wrong verdicts: 0" in ended.stdout

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning.machines import Allocatable, holds
-from settings import Refusal, parse_settings
+from gke_llm_inference.planning.machines import Allocatable, holds
+from gke_llm_inference.settings import Refusal, parse_settings
 from tests.planning.support import (
     CATALOG,
     GEMMA,
@@ -35,7 +35,7 @@ from tests.settings.support import PROPERTY, TOKEN, Raw, autopilot_stack, full_s
 from tests.support import effective_of
 
 if TYPE_CHECKING:
-    from planning import StackPlan
+    from gke_llm_inference.planning import StackPlan
 
 REPOSITORY = Path(__file__).parents[2]
 PAIR = {**QWEN, "accelerator": {"count": 2}}
@@ -107,8 +107,8 @@ def test_planning_is_the_same_in_every_process_and_needs_neither_pulumi_nor_a_ne
     program = """
 import json, socket, sys
 socket.socket = None
-from planning import StackIdentity, plan_stack
-from settings import parse_settings
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.settings import parse_settings
 for raw in json.load(sys.stdin):
     print(repr(plan_stack(parse_settings(raw), StackIdentity("gke-llm-inference", "test", "my-project"))))
 """
@@ -128,16 +128,15 @@ for raw in json.load(sys.stdin):
     assert text.splitlines() == [repr(planned(raw)) for raw in STACKS.values()]
 
 
-@pytest.mark.parametrize("package", ["planning", "settings", "catalog"])
+@pytest.mark.parametrize("package", ["", ".planning", ".settings", ".catalog"])
 def test_neither_pulumi_nor_other_heavy_packages_are_imported_for_a_plan(package: str) -> None:
-    program = f"import sys, {package}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    program = f"import sys, gke_llm_inference{package}; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())
-    assert package in loaded
-    heavy = {"pulumi", "pulumi_gcp", "pulumi_kubernetes", "grpc", "google", "numpy"}
-    assert not loaded & (heavy | {"components", "preview"})
-    if package != "planning":
-        assert "planning" not in loaded
+    assert f"gke_llm_inference{package}" in loaded
+    heavy = {"pulumi", "pulumi_gcp", "pulumi_kubernetes", "grpc", "google", "numpy", "components"}
+    assert not {name.partition(".")[0] for name in loaded} & heavy
+    assert not loaded & {"gke_llm_inference.preview", "gke_llm_inference.components", "gke_llm_inference.cli"}
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("Pulumi.*.yaml")), ids=lambda path: path.name)

@@ -10,8 +10,8 @@ from tests.planning.support import CATALOG, GEMMA, QWEN, TGI, existing_stack, on
 from tests.settings.support import Raw, autopilot_stack
 
 if TYPE_CHECKING:
-    from planning import ServerPlan
-    from settings import Finding
+    from gke_llm_inference.planning import ServerPlan
+    from gke_llm_inference.settings import Finding
 
 MIRRORED = "europe-west4-docker.pkg.dev/my-project/docker-hub/vllm/vllm-openai:v0.26.0"
 OWN = "quay.io/me/vllm:v0.26.0"

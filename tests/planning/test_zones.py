@@ -9,8 +9,8 @@ import pytest
 from tests.planning.support import GEMMA, existing_stack, only_pool, planned, problems_of, standard_stack
 
 if TYPE_CHECKING:
-    from planning import NodePoolPlan
-    from settings import Finding
+    from gke_llm_inference.planning import NodePoolPlan
+    from gke_llm_inference.settings import Finding
     from tests.settings.support import Raw
 
 A100 = {"accelerator": {"type": "nvidia-tesla-a100"}}

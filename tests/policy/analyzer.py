@@ -13,9 +13,9 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from policy.offline import Report
-from policy.pack import message_of
-from preview.recording import Recording, Resource
+from gke_llm_inference.policy.pack import message_of
+from gke_llm_inference.policy.preview_check import Report
+from gke_llm_inference.preview.recording import Recording, Resource
 from tests.policy.cases import TOKEN
 from tests.support import PROJECT, REPOSITORY
 
@@ -83,7 +83,7 @@ class Analyzer:
 @contextmanager
 def analyzer(stack: str, config: Mapping[str, str] | None = None) -> Iterator[Analyzer]:
     """The pack for a stack, with the stack's configuration, started like the CLI's own plugin does."""
-    directory = REPOSITORY / "policy"
+    directory = REPOSITORY / "policy-pack"
     environment = {
         **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
         "PULUMI_PROJECT": PROJECT,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from preview.recording import Recording, Resource
+from gke_llm_inference.preview.recording import Recording, Resource
 from tests.support import CLUSTER, DEPLOYMENT, DISRUPTION_BUDGET, NODE_POOL, SERVICE
 
 STACK = "prod"

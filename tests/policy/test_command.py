@@ -1,4 +1,4 @@
-"""`python -m preview --policy`: what it prints and how it ends."""
+"""`python -m gke_llm_inference preview --policy`: what it prints and how it ends."""
 
 import json
 from pathlib import Path

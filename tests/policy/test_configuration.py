@@ -8,11 +8,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from policy.configuration import configure, environment_document, environment_of, environments, read_document
-from policy.pack import initial_config, pulumi_policies
-from policy.registry import POLICIES
-from policy.rules.budget import BudgetSettings
-from settings.findings import Refusal
+from gke_llm_inference.policy.configuration import (
+    configure,
+    environment_document,
+    environment_of,
+    environments,
+    read_document,
+)
+from gke_llm_inference.policy.pack import initial_config, pulumi_policies
+from gke_llm_inference.policy.registry import POLICIES
+from gke_llm_inference.policy.rules.budget import BudgetSettings
+from gke_llm_inference.settings.findings import Refusal
 
 _ORDER = ["disabled", "advisory", "mandatory"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from policy.configuration import environment_of
-from policy.offline import check_recording
-from policy.registry import POLICIES
+from gke_llm_inference.policy.configuration import environment_of
+from gke_llm_inference.policy.preview_check import check_recording
+from gke_llm_inference.policy.registry import POLICIES
 from tests.policy.analyzer import Analyzer, analyzer, said_offline
 from tests.policy.cases import CASES, STACK, TOKEN
 from tests.support import GUIDE, STACKS, Recordings

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from policy.offline import check_recording
-from policy.registry import POLICIES
+from gke_llm_inference.policy.preview_check import check_recording
+from gke_llm_inference.policy.registry import POLICIES
 from tests.policy.cases import CASES, TOKEN, Case
 from tests.support import REPOSITORY
 from tools.policy_reference import page

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from policy.checks import check
-from policy.configuration import Configured, configure, environment_document
-from policy.offline import resources_of
-from policy.pack import plain_properties
-from policy.resources import Opaque, Resource
-from preview.recording import Recording
+from gke_llm_inference.policy.checks import check
+from gke_llm_inference.policy.configuration import Configured, configure, environment_document
+from gke_llm_inference.policy.pack import plain_properties
+from gke_llm_inference.policy.preview_check import resources_of
+from gke_llm_inference.policy.resources import Opaque, Resource
+from gke_llm_inference.preview.recording import Recording
 from tests.policy.cases import CASES, TOKEN, Case, resource
 
 CONFIGURED = configure(environment_document("prod"))

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog import load_catalog
-from planning import StackIdentity, plan_stack
-from planning.cost import pool_cost
-from policy.configuration import ENVIRONMENT_KEY
-from policy.offline import check_recording, resources_of
-from policy.rules.budget import gpu_cost
-from settings.stack_config import settings_of
-from stack_files.project import StackConfig, load_project, load_stack
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.planning.cost import pool_cost
+from gke_llm_inference.policy.configuration import ENVIRONMENT_KEY
+from gke_llm_inference.policy.preview_check import check_recording, resources_of
+from gke_llm_inference.policy.rules.budget import gpu_cost
+from gke_llm_inference.pulumi_project.project import StackConfig, load_project, load_stack
+from gke_llm_inference.settings.stack_config import settings_of
 from tests.support import GUIDE, PROJECT, REPOSITORY, STACKS, Recordings
 
 # What is advised, never what stops a deployment.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.presets.support import TGI, TGI_VERSIONS, VLLM, VLLM_VERSIONS
 
 if TYPE_CHECKING:
-    from catalog import ServerKind
+    from gke_llm_inference.catalog import ServerKind
 
 Key = tuple[str, "ServerKind", str]
 

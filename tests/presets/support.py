@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.flags import load_flags
-from planning.versions import full_version, neighbouring_versions
-from settings import Finding, Refusal
+from gke_llm_inference.catalog.flags import load_flags
+from gke_llm_inference.planning.versions import full_version, neighbouring_versions
+from gke_llm_inference.settings import Finding, Refusal
 from tests.planning.support import CATALOG, architecture, existing_stack, outcome_of
 
 if TYPE_CHECKING:
-    from catalog import ServerKind
-    from planning import ServerPlan, StackPlan
+    from gke_llm_inference.catalog import ServerKind
+    from gke_llm_inference.planning import ServerPlan, StackPlan
     from tests.settings.support import Raw
 
 VLLM: Literal["vllm"] = "vllm"

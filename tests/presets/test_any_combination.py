@@ -8,8 +8,8 @@ import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.presets import load_presets
-from settings import Refusal
+from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, outcome_of
 from tests.presets.support import described, flag_problems, stack
 from tests.settings.support import PROPERTY, TOKEN, autopilot_stack

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from catalog.presets import Goal, Technique, load_presets
-from settings import Refusal
+from gke_llm_inference.catalog.preset_facts import Goal, Technique, load_presets
+from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, existing_stack, planned
 from tests.presets.expected import CHUNKS, CONTEXT, E4M3, FP8, LARGE_STEP, PREFIXES, SMALL_BATCH
 from tests.presets.support import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settings import Refusal
+from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, outcome_of, standard_stack
 from tests.presets.support import (
     FALCON,

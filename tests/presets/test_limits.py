@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from catalog.presets import load_presets
-from settings import Refusal
+from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.settings import Refusal
 from tests.presets.support import (
     FALCON,
     GEMMA,

@@ -6,16 +6,16 @@ import re
 
 import pytest
 
-from catalog.presets import Technique, load_presets
-from planning.matrix import Cell, cell, markdown_matrix, matrix
-from planning.models import served_model
-from planning.presets import apply_presets
-from planning.servers import planned_arguments
-from settings import Refusal, TgiSettings, VllmSettings
+from gke_llm_inference.catalog.preset_facts import Technique, load_presets
+from gke_llm_inference.planning.models import served_model
+from gke_llm_inference.planning.presets import apply_presets
+from gke_llm_inference.planning.servers import planned_arguments
+from gke_llm_inference.settings import Refusal, TgiSettings, VllmSettings
 from tests.planning.support import CATALOG
 from tests.presets.expected import EXPECTED, Gives, Key, Refuses
 from tests.presets.support import TGI, VERSIONS, VLLM, flag_problems, outcome, plan_of, problems_of, warnings_of
 from tests.support import REPOSITORY
+from tools.preset_reference import Cell, cell, markdown_matrix, matrix
 
 CELLS: dict[Key, Cell] = {(one.preset, one.server, one.version): one for one in matrix()}
 

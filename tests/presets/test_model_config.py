@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.facts import SlidingWindow
-from planning.memory import served_weights_format
-from preview.run import record
-from settings import ArchitectureSettings, Finding, Refusal, parse_settings
-from settings.model_config import architecture_of, read_architecture, with_config_files
+from gke_llm_inference.catalog.facts import SlidingWindow
+from gke_llm_inference.planning.memory import served_weights_format
+from gke_llm_inference.preview.run import record
+from gke_llm_inference.settings import ArchitectureSettings, Finding, Refusal, parse_settings
+from gke_llm_inference.settings.model_config import architecture_of, read_architecture, with_config_files
 from tests.planning.support import CATALOG, architecture, existing_stack
 from tests.presets import configs
 from tests.presets.support import stack

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settings import Refusal
+from gke_llm_inference.settings import Refusal
 from tests.presets.support import arguments_of, only_problem, outcome, plan_of
 from tests.settings.support import PROPERTY
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from planning.models import ServedModel, known_checkpoints, served_model, weights_gib
-from settings import Finding, VllmSettings
+from gke_llm_inference.planning.models import ServedModel, known_checkpoints, served_model, weights_gib
+from gke_llm_inference.settings import Finding, VllmSettings
 from tests.planning.support import CATALOG, architecture
 from tests.presets.support import (
     GEMMA,

@@ -58,7 +58,15 @@ class Workspace:
         (self.directory / f"Pulumi.{name}.yaml").write_text(textwrap.dedent(text))
 
     def preview(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Result:
-        command = [sys.executable, "-m", "preview", "--project-dir", str(self.directory), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "gke_llm_inference",
+            "preview",
+            "--project-dir",
+            str(self.directory),
+            *arguments,
+        ]
         ended = subprocess.run(
             command,
             cwd=cwd or REPOSITORY,

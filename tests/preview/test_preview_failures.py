@@ -106,7 +106,16 @@ def test_a_hanging_program_is_killed_with_its_children(workspace: Workspace) -> 
 
 def test_interrupt(workspace: Workspace) -> None:
     workspace.program("open('started', 'w').close()\nimport time\ntime.sleep(300)")
-    command = [sys.executable, "-m", "preview", "--project-dir", str(workspace.directory), "--stack", "dev"]
+    command = [
+        sys.executable,
+        "-m",
+        "gke_llm_inference",
+        "preview",
+        "--project-dir",
+        str(workspace.directory),
+        "--stack",
+        "dev",
+    ]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20
     while not (workspace.directory / "started").exists() and time.monotonic() < deadline:

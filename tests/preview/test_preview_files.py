@@ -11,22 +11,22 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.errors import OutputError
-from preview.manifests import Manifest, manifests_of, to_yaml
-from preview.masking import Vault
-from preview.recording import Recording, Resource
-from preview.tree import short_type
-from preview.urn import make_urn
-from preview.wire import SECRET_SIGNATURE, SIGNATURE_KEY, decode
-from preview.write import write_preview
-from stack_files.errors import ConfigError, UsageError
-from stack_files.project import find_project_directory, load_project, load_stack
-from stack_files.text import printable
+from gke_llm_inference.errors import ConfigError, UsageError
+from gke_llm_inference.preview.errors import OutputError
+from gke_llm_inference.preview.manifests import Manifest, manifests_of, to_yaml
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.preview.tree import short_type
+from gke_llm_inference.preview.write import write_preview
+from gke_llm_inference.pulumi_project.project import find_project_directory, load_project, load_stack
+from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.urn import make_urn
+from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY, decode
+from gke_llm_inference.terminal import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stack_files.project import StackConfig
+    from gke_llm_inference.pulumi_project.project import StackConfig
     from tests.preview.conftest import Workspace
 
 

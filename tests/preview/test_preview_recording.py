@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from preview.run import record
+from gke_llm_inference.preview.run import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.flags import flag_versions
+from gke_llm_inference.catalog.flags import flag_versions
 from tools.extract_vllm_flags import wheel_of
 
 DEFAULT_VERSIONS = ("0.10.0", "0.33.0")

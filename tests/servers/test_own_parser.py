@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from catalog.presets import load_presets
-from planning.matrix import cell
-from planning.versions import neighbouring_versions
+from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.planning.versions import neighbouring_versions
 from tests.planning.support import CATALOG
+from tools.preset_reference import cell
 
 
 def own_parser() -> Any:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from catalog.flags import ServerFlags
-from catalog.presets import load_presets
-from planning.matrix import cell
-from planning.models import served_model
-from planning.presets import apply_presets
-from planning.servers import planned_arguments
-from settings import VllmSettings
+from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.planning.models import served_model
+from gke_llm_inference.planning.presets import apply_presets
+from gke_llm_inference.planning.servers import planned_arguments
+from gke_llm_inference.settings import VllmSettings
 from tests.planning.support import CATALOG
 from tools.extract_vllm_flags import read
+from tools.preset_reference import cell
 
 if TYPE_CHECKING:
     from pathlib import Path

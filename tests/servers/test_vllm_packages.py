@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from catalog.flags import load_flags
+from gke_llm_inference.catalog.flags import load_flags
 from tools.extract_vllm_flags import FLAGS_DIRECTORY, read, render
 
 

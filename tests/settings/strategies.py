@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from catalog import load_catalog
-from catalog.presets import load_presets
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.preset_facts import load_presets
 
 if TYPE_CHECKING:
     from tests.settings.support import Raw

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 
-from settings import Finding, Refusal, StackSettings, parse_settings
+from gke_llm_inference.settings import Finding, Refusal, StackSettings, parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from hypothesis import given
 
-from settings import Finding, Refusal, StackSettings, parse_settings
-from settings.merge import merged
-from settings.pulumi_keys import PROJECT, TOKEN_KEY
-from settings.stack_config import StackConfiguration, configuration_of
+from gke_llm_inference.settings import Finding, Refusal, StackSettings, parse_settings
+from gke_llm_inference.settings.merge import merged
+from gke_llm_inference.settings.pulumi_keys import PROJECT, TOKEN_KEY
+from gke_llm_inference.settings.stack_config import StackConfiguration, configuration_of
 from tests.settings.strategies import RAW_STACKS
 from tests.settings.support import PROPERTY, TOKEN, Raw, autopilot_stack
 

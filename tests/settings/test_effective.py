@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from settings.__main__ import main
-from settings.effective import DEFAULT
+from gke_llm_inference.cli.settings import main
+from gke_llm_inference.settings.effective import DEFAULT
 from tests.support import STACKS
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pulumi.runtime import mocks
 from pulumi.runtime.config import CONFIG, set_all_config
 from pulumi.runtime.settings import SETTINGS
 
-from settings import Refusal, StackSettings
-from settings.pulumi_config import read_settings, read_token
-from settings.pulumi_keys import PROJECT, TOKEN_KEY
+from gke_llm_inference.settings import Refusal, StackSettings
+from gke_llm_inference.settings.pulumi_config import read_settings, read_token
+from gke_llm_inference.settings.pulumi_keys import PROJECT, TOKEN_KEY
 from tests.settings.support import TOKEN, Raw, autopilot_stack
 
 if TYPE_CHECKING:

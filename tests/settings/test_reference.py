@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given
 from pydantic import BaseModel
 
-import settings as settings_package
-from settings import StackSettings, parse_settings
-from settings.pulumi_keys import PROJECT, TOKEN_KEY
-from settings.reference import markdown_reference, stack_schema
+from gke_llm_inference import settings as settings_package
+from gke_llm_inference.settings import StackSettings, parse_settings
+from gke_llm_inference.settings.pulumi_keys import PROJECT, TOKEN_KEY
+from gke_llm_inference.settings.schema import stack_schema
 from tests.settings.strategies import RAW_STACKS
 from tests.settings.support import (
     PROPERTY,
@@ -30,6 +30,7 @@ from tests.settings.support import (
     variants,
     without,
 )
+from tools.settings_reference import markdown_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

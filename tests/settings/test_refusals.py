@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from settings import Finding, Refusal, nearest, parse_settings, suggestion
+from gke_llm_inference.settings import Finding, Refusal, nearest, parse_settings, suggestion
 from tests.settings.support import (
     Path,
     autopilot_stack,

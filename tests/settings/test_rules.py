@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from pydantic import BaseModel, ValidationError
 
-from settings import (
+from gke_llm_inference.settings import (
     AutopilotCluster,
     CreatedNetwork,
     ExistingCluster,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
-from settings import Refusal, parse_settings
-from settings.__main__ import main
-from settings.security import weaker_settings
+from gke_llm_inference.cli.settings import main
+from gke_llm_inference.settings import Refusal, parse_settings
+from gke_llm_inference.settings.security import weaker_settings
 from tests.settings.strategies import RAW_STACKS
 from tests.settings.support import PROPERTY, Raw, autopilot_stack
 
 if TYPE_CHECKING:
-    from settings import Finding
+    from gke_llm_inference.settings import Finding
 
 DIGEST = f"vllm/vllm-openai@sha256:{'0' * 64}"
 TAG = "vllm/vllm-openai:v0.26.0"

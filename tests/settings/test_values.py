@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from settings import nearest, parse_settings
+from gke_llm_inference.settings import nearest, parse_settings
 from tests.settings.support import Path, autopilot_stack, changed, dotted, full_stack, only_problem, readable
 
 

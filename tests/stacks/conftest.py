@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.recording import Recording
+from gke_llm_inference.preview.recording import Recording
 from tests.support import STACKS, Recordings
 
 LONG_NAME = "an-inference-server-whose-name-goes-on-and-on-until-nobody-can-tell-it-from-"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording, Resource
-from preview.urn import STACK_TYPE
+from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
 from tests.stacks.conftest import ALL, LONG_NAME, recording_of
 from tests.support import (
     DEPLOYMENT,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from preview.manifests import manifests_of
-from preview.recording import Recording, Severity
+from gke_llm_inference.preview.manifests import manifests_of
+from gke_llm_inference.preview.recording import Recording, Severity
 from tests.support import (
     DEPLOYMENT,
     GUIDE,

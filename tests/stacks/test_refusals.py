@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from planning import StackIdentity, plan_stack
-from planning.names import dns_label
-from settings import Refusal, parse_settings
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.planning.names import dns_label
+from gke_llm_inference.settings import Refusal, parse_settings
 from tests.support import Shared, preview_command
 
 CLUSTER = """
@@ -107,7 +107,7 @@ class Refused(NamedTuple):
 
 
 def refused(shared: Shared, name: str) -> Refused:
-    """`python -m preview --config-file … --out …` of one of the texts, run once in a test run."""
+    """`python -m gke_llm_inference preview --config-file … --out …` of one of the texts, run once in a test run."""
 
     def make() -> Refused:
         directory = shared.directory_of(f"refused {name}")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from preview.recording import Recording, Severity
-from stack_files.text import SECRET, UNKNOWN
+from gke_llm_inference.preview.recording import Recording, Severity
+from gke_llm_inference.terminal import SECRET, UNKNOWN
 from tests.stacks.engine import STACK_REFERENCE, Deployment, deploy, is_secret
 from tests.support import (
     DEPLOYMENT,

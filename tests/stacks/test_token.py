@@ -67,7 +67,7 @@ class Preview(NamedTuple):
 
 
 def preview(shared: Shared, text: str, *options: str) -> Preview:
-    """`python -m preview` of a stack file with this text, run once in a test run."""
+    """`python -m gke_llm_inference preview` of a stack file with this text, run once in a test run."""
 
     def make() -> Preview:
         directory = shared.directory_of(f"{options} {text}")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from preview.manifests import manifests_of
-from preview.render import render_text
-from preview.write import to_json
+from gke_llm_inference.preview.manifests import manifests_of
+from gke_llm_inference.preview.render import render_text
+from gke_llm_inference.preview.write import to_json
 from tests.support import Recordings, expect_golden, files_below, preview_command
 
 GOLDEN = Path(__file__).with_name("golden")

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from catalog import flags as flags_module
-from catalog.facts import ServerKind
-from catalog.flags import Flag, ServerFlags, flag_versions, load_flags
-from catalog.loader import load_catalog
+from gke_llm_inference.catalog import flags as flags_module
+from gke_llm_inference.catalog.facts import ServerKind
+from gke_llm_inference.catalog.flags import Flag, ServerFlags, flag_versions, load_flags
+from gke_llm_inference.catalog.loader import load_catalog
 
 VLLM = ("0.6.0", "0.10.0", "0.19.1", "0.26.0", "0.33.0")
 TGI = ("2.3.1", "3.3.7")

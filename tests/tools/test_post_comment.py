@@ -215,5 +215,5 @@ def test_the_command_reads_the_event_and_never_prints_the_token(
 
 
 def test_the_marker_is_that_of_the_preview() -> None:
-    markdown = pytest.importorskip("preview.diff.render_markdown")
+    markdown = pytest.importorskip("gke_llm_inference.diff.render_markdown")
     assert markdown.MARKER == MARKER

@@ -87,5 +87,5 @@ def test_stacks_are_deployed_one_after_the_other_with_their_policies_and_never_c
         up = job["steps"][-1]["with"]
         assert (up["command"], up["stack-name"]) == ("up", name)
         # The pack chooses the levels by the stack's own environment.
-        assert up["policyPacks"] == "policy"
+        assert up["policyPacks"] == "policy-pack"
         assert "policyPackConfigs" not in up

@@ -1,0 +1,30 @@
+"""Facts that plans rest on: GPUs, machine types, models, servers and GKE's own bounds, each with source and date.
+
+Code holds rules, the catalogue holds facts: adding a model or a machine is a change to a YAML file here.
+"""
+
+from gke_llm_inference.catalog.facts import (
+    GIB,
+    Accelerator,
+    Catalog,
+    InferenceServerFacts,
+    MachineType,
+    Model,
+    ModelArchitecture,
+    PodBounds,
+    ServerKind,
+)
+from gke_llm_inference.catalog.loader import load_catalog
+
+__all__ = [
+    "GIB",
+    "Accelerator",
+    "Catalog",
+    "InferenceServerFacts",
+    "MachineType",
+    "Model",
+    "ModelArchitecture",
+    "PodBounds",
+    "ServerKind",
+    "load_catalog",
+]

@@ -1,0 +1,40 @@
+"""Reads the catalogue's YAML files into one immutable object."""
+
+from functools import cache
+
+from gke_llm_inference.catalog.facts import Catalog, MachineType, Prices
+from gke_llm_inference.catalog.files import directory, read
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalogue that ships with the package.
+
+    Raises:
+        pydantic.ValidationError: a file of the catalogue does not have the shape that `catalog.facts` states.
+
+    """
+    root = directory()
+    machines = read(root / "machine_types.yaml")
+    models = read(root / "models.yaml")
+    prices = Prices.model_validate(read(root / "prices.yaml"))
+    return Catalog.model_validate(
+        {
+            "accelerators": read(root / "accelerators.yaml")["accelerators"],
+            "machineTypes": {
+                name: _priced(name, MachineType.model_validate(raw), prices)
+                for name, raw in machines["machineTypes"].items()
+            },
+            "systemMachineTypes": machines["systemMachineTypes"],
+            "prices": prices,
+            "models": models["models"],
+            "checkpoints": models["checkpoints"],
+            "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
+            "gke": read(root / "gke.yaml"),
+            "startup": read(root / "startup.yaml"),
+        }
+    )
+
+
+def _priced(name: str, machine: MachineType, prices: Prices) -> MachineType:
+    return machine.model_copy(update={"usd_per_hour": prices.of(name, machine, prices.reference_region)})

@@ -1,0 +1,1 @@
+"""The command `gke-llm-inference`: one module for each subcommand."""

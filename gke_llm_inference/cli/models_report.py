@@ -1,0 +1,85 @@
+"""Which models run on given GPUs: each model of the catalogue in each format, with context, concurrency and price."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.machines import cheapest_machine
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, plan_memory
+from gke_llm_inference.planning.memory.served import visible_memory_mib
+from gke_llm_inference.planning.pod import pod_need, pod_resources
+from gke_llm_inference.settings import ResourceSettings
+
+_FORMATS = (("bf16", "own precision"), ("fp8", "FP8 on load"), ("awq", "4-bit AWQ"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow:
+    """One model in one format on given GPUs.
+
+    Attributes:
+        context: longest context in tokens with which it starts; 0 if it does not.
+        concurrency: requests of that context, or of the asked one, at once.
+        usd_per_hour: list price of the cheapest machine; None if unknown.
+
+    """
+
+    model: str
+    weights: str
+    verdict: str
+    context: int
+    kv_cache_tokens: int
+    concurrency: float
+    machine_type: str | None
+    usd_per_hour: float | None
+
+
+def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[ModelRow]:
+    """Rows for every model of the catalogue, by model and format. The GPU must be in the catalogue."""
+    for name, model in catalog.models.items():
+        if model.attention_heads % count:
+            continue
+        resources = pod_resources(count, model.weights_gib, ResourceSettings(), catalog)
+        machine = cheapest_machine(accelerator, count, pod_need(resources), catalog)
+        price = catalog.machine_types[machine].usd_per_hour if machine else None
+        for weights, title in _FORMATS:
+            question = MemoryQuestion(
+                architecture=model,
+                family=model.family,
+                gpu_memory_mib=visible_memory_mib(accelerator),
+                weights_format=weights,
+                tensor_parallel=count,
+                accelerator=accelerator,
+            )
+            plan = _with_its_longest_context(question)
+            yield ModelRow(
+                model=name,
+                weights=title,
+                verdict=plan.verdict,
+                context=plan.largest_context,
+                kv_cache_tokens=plan.state.kv_cache_tokens,
+                concurrency=plan.state.max_concurrency,
+                machine_type=machine,
+                usd_per_hour=price.on_demand if price else None,
+            )
+
+
+def models_text(rows: Iterator[ModelRow]) -> str:
+    """The rows as a table; models that do not run are left out, and counted."""
+    lines = [f"{'model':<40}{'weights':<15}{'context':>9}{'at once':>9}{'USD/h':>7}"]
+    left_out = 0
+    for row in rows:
+        if not row.context:
+            left_out += 1
+            continue
+        price = f"{row.usd_per_hour:.2f}" if row.usd_per_hour is not None else "?"
+        lines.append(f"{row.model:<40}{row.weights:<15}{row.context:>9,}{row.concurrency:>9.1f}{price:>7}")
+    lines.append(f"{left_out} combinations do not run there.")
+    return "\n".join(lines) + "\n"
+
+
+def _with_its_longest_context(question: MemoryQuestion) -> MemoryPlan:
+    plan = plan_memory(question)
+    if plan.starts or not plan.largest_context:
+        return plan
+    return plan_memory(replace(question, max_model_len=plan.largest_context))

@@ -1,0 +1,285 @@
+"""A plan for people and programs: a table with a memory bar, or the same as JSON."""
+
+import math
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
+from gke_llm_inference.planning.memory import Alternative, MemoryPlan
+from gke_llm_inference.planning.memory.plan import floored
+from gke_llm_inference.planning.nodes import running_nodes
+from gke_llm_inference.planning.plan import ServerPlan, StackPlan
+from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
+from gke_llm_inference.settings import Finding
+
+_WIDTH = 80
+_INDENT = 13
+_BAR_WIDTH = 56
+_START_TITLES = {
+    "download": "download",
+    "load": "load",
+    "process": "server",
+    "compile": "compilation",
+    "graphs": "CUDA graphs",
+}
+_BAR_PARTS = (
+    ("weightsGib", "weights", "█"),
+    ("activationGib", "activations", "▓"),
+    ("cudaGraphsGib", "CUDA graphs", "▒"),
+    ("nonTorchGib", "non-torch", "▚"),
+    ("kvCacheGib", "KV cache", "░"),
+)
+
+
+def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -> dict[str, Any]:
+    """The plan of a stack as plain data for JSON.
+
+    Args:
+        plan: the plan.
+        catalog: the facts that it was made with.
+        only: name of the one server to report on; all if None.
+
+    """
+    costs = _costs(plan, catalog)
+    return {
+        "servers": {
+            server.key: _server_document(server, plan, costs[server.key], catalog)
+            for server in plan.servers
+            if only in (None, server.key)
+        },
+        "cost": _cost_document(_total(plan, catalog), catalog),
+        "quota": [
+            {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
+        ],
+        "warnings": [_finding_document(warning) for warning in plan.warnings],
+    }
+
+
+def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None) -> str:
+    """The plan of a stack as text of at most 80 columns."""
+    costs = _costs(plan, catalog)
+    lines: list[str] = []
+    for server in plan.servers:
+        if only in (None, server.key):
+            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog), ""]
+    total = _total(plan, catalog)
+    lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
+    lines += [f"Quota {need.name}: {need.running} running, {need.largest} at most" for need in _quota(plan, catalog)]
+    if plan.warnings:
+        lines += ["", "Warnings", *(f"  {line}" for warning in plan.warnings for line in str(warning).splitlines())]
+    return "".join(f"{_wrapped(line)}\n" for line in lines)
+
+
+def _wrapped(line: str) -> str:
+    """A line of at most 80 columns, what goes beyond below its values; long words stay whole."""
+    return textwrap.fill(line, _WIDTH, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False)
+
+
+def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: Catalog) -> dict[str, Any]:
+    memory = server.memory
+    resources = server.resources
+    prefix = f"servers.{server.key}"
+    return {
+        "model": server.model,
+        "server": server.kind,
+        "version": server.version,
+        "image": server.image,
+        "replicas": server.replicas,
+        "verdict": memory.verdict if memory else None,
+        "memory": _memory_document(memory) if memory else None,
+        "placement": {
+            "machineType": server.machine_type,
+            "nodePool": server.node_pool,
+            "gpuType": server.gpu_type,
+            "gpus": server.gpu_count,
+            "cpu": resources.cpu_millicores / 1000,
+            "memoryGib": resources.memory_gib,
+            "ephemeralGib": resources.ephemeral_storage_gib,
+        },
+        "startup": {
+            "expectedSeconds": server.start.expected_seconds,
+            "budgetSeconds": server.probes.startup_seconds,
+            "newNodeSeconds": server.start.new_node_seconds,
+            "restartSeconds": server.start.restart_seconds,
+            "parts": [
+                {
+                    "part": part.key,
+                    "seconds": math.ceil(part.seconds),
+                    "restartSeconds": math.ceil(part.restart_seconds),
+                    "why": part.why,
+                    "basis": part.basis,
+                    "source": part.source,
+                }
+                for part in server.start.parts
+            ],
+            "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
+            "graceSeconds": server.shutdown.grace_seconds,
+        },
+        "rollout": {"strategy": server.rollout.strategy, "reason": server.rollout.reason},
+        "cost": {
+            **_cost_document(cost, catalog),
+            "usdPerMillionTokens": _rounded(
+                usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
+            ),
+        },
+        "args": list(server.arguments),
+        "env": dict(server.environment),
+        "decisions": [str(decision) for decision in server.decisions],
+        "warnings": [
+            _finding_document(warning)
+            for warning in plan.warnings
+            if warning.path == prefix or warning.path.startswith(f"{prefix}.")
+        ],
+        "alternatives": [
+            {
+                "what": one.what,
+                "changes": dict(one.changes),
+                "verdict": one.plan.verdict,
+                "largestContext": one.plan.largest_context,
+                "gpus": one.gpus,
+                "machineType": one.machine_type,
+                "usdPerHour": _alternative_usd(one, plan.cluster.region, catalog),
+            }
+            for one in server.alternatives
+        ],
+    }
+
+
+def _memory_document(memory: MemoryPlan) -> dict[str, Any]:
+    return {
+        **memory.gib(),
+        "kvCacheTokens": memory.state.kv_cache_tokens,
+        "blocks": memory.state.blocks,
+        "kvBytesPerToken": memory.kv_bytes_per_token,
+        "largestContext": memory.largest_context,
+        "askedContext": memory.limits.max_model_len,
+        "contextNote": memory.context_note,
+        "maxConcurrency": floored(memory.state.max_concurrency, 2),
+        "coldStart": {"verdict": memory.cold.verdict, "kvCacheTokens": memory.cold.kv_cache_tokens},
+        "restart": {"verdict": memory.warm.verdict, "kvCacheTokens": memory.warm.kv_cache_tokens},
+        "errorBandGib": round(memory.band_mib / 1024, 3),
+        "calibrated": memory.calibrated,
+        "reason": memory.reason,
+        "notes": list(memory.notes),
+    }
+
+
+def _cost_document(cost: Cost, catalog: Catalog) -> dict[str, Any]:
+    return {
+        "hourlyUsd": _rounded(cost.hourly_usd),
+        "monthlyUsd": _rounded(cost.monthly_usd),
+        "idleHourlyUsd": _rounded(cost.idle_hourly_usd),
+        "priceDate": catalog.prices.date,
+        "priceRegion": cost.region,
+        "note": cost.note,
+    }
+
+
+def _finding_document(finding: Finding) -> dict[str, str]:
+    return {"path": finding.path, "what": finding.what, "why": finding.why, "fix": finding.fix}
+
+
+def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog) -> Iterator[str]:
+    resources = server.resources
+    yield f"{server.key}: {server.kind} {server.version}, {server.model}"
+    yield f"  replicas   {server.replicas}, each on {server.gpu_count} × {server.gpu_type}"
+    if server.memory is not None:
+        yield from _memory_lines(server.memory)
+    machine = server.machine_type or "a node of the cluster"
+    yield (
+        f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
+        f"{resources.ephemeral_storage_gib} GiB storage"
+    )
+    yield from _start_lines(server)
+    yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
+    dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
+    yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
+    for index, one in enumerate(server.alternatives):
+        usd = _alternative_usd(one, region, catalog)
+        price = f", {usd:.2f} USD an hour" if usd is not None else ""
+        yield f"  {'instead' if not index else '':<10} {one.what}: {one.plan.verdict}{price}"
+    per_million = usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
+    if per_million is not None:
+        measured = f"the measured {server.measured_tokens_per_second:g} a second"
+        yield f"  tokens     {per_million:.2f} USD a million, at {measured}"
+    yield from (
+        f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
+    )
+
+
+def _start_lines(server: ServerPlan) -> Iterator[str]:
+    start = server.start
+    node, image = start.part("node"), start.part("imagePull")
+    inside = [
+        f"{_START_TITLES[part.key]} {math.ceil(part.seconds)}" for part in start.parts if part.key in _START_TITLES
+    ]
+    parts, allowed = ", ".join(inside), server.probes.startup_seconds
+    yield f"  start      {start.expected_seconds} s expected: {parts}; {allowed} s allowed"
+    yield (
+        f"  new node   {start.new_node_seconds} s: node {math.ceil(node.seconds)}, image {math.ceil(image.seconds)} "
+        f"({image.why}), then the start"
+    )
+    yield f"  restart    {start.restart_seconds} s in the same pod; {server.shutdown.grace_seconds} s to end"
+
+
+def _memory_lines(memory: MemoryPlan) -> Iterator[str]:
+    parts = memory.gib()
+    total = parts["gpuMemoryGib"]
+    bar = ""
+    for name, _, sign in _BAR_PARTS:
+        bar += sign * round(_BAR_WIDTH * max(0.0, parts[name]) / total)
+    yield f"  GPU memory [{bar[:_BAR_WIDTH]:<{_BAR_WIDTH}}]"
+    for name, title, sign in _BAR_PARTS:
+        yield f"    {sign} {title:<12}{parts[name]:>7.2f} GiB"
+    yield f"      usable      {parts['usableGib']:>7.2f} of {total:.2f} GiB"
+    state = memory.state
+    yield f"  verdict    {memory.verdict}" + (f": {memory.reason}" if memory.reason else "")
+    yield f"  KV cache   {state.kv_cache_tokens:,} tokens, {memory.warm.kv_cache_tokens:,} after a restart"
+    yield (
+        f"  context    {memory.limits.max_model_len:,} asked, {memory.largest_context:,} at most; "
+        f"{floored(state.max_concurrency)} requests at once"
+    )
+    if memory.context_note:
+        yield f"             {memory.context_note}"
+    if not memory.calibrated:
+        yield "             estimated: this server, version and number of GPUs were not measured"
+
+
+def _costs(plan: StackPlan, catalog: Catalog) -> dict[str, Cost]:
+    pools = {pool.key: pool for pool in plan.node_pools}
+    return {
+        server.key: server_cost(server, pools.get(server.node_pool or ""), plan.cluster, catalog)
+        for server in plan.servers
+    }
+
+
+def _total(plan: StackPlan, catalog: Catalog) -> Cost:
+    if not plan.node_pools:
+        return total_cost(list(_costs(plan, catalog).values()))
+    return total_cost(
+        [pool_cost(pool, running_nodes(pool, plan.servers), plan.cluster, catalog) for pool in plan.node_pools]
+    )
+
+
+def _quota(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:
+    nodes = {pool.key: running_nodes(pool, plan.servers) for pool in plan.node_pools}
+    return quota_needs(plan.servers, plan.node_pools, nodes, catalog)
+
+
+def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:
+    """USD per hour on demand of an alternative's machine, in the region's prices where there are any."""
+    prices = catalog.price(one.machine_type, region)[0] if one.machine_type else None
+    return prices.on_demand if prices else None
+
+
+def _usd(cost: Cost) -> str:
+    if cost.hourly_usd is None:
+        return "unknown"
+    idle = "" if cost.idle_monthly_usd is None else f", {cost.idle_monthly_usd:,.0f} idle"
+    return f"{cost.hourly_usd:.2f} USD an hour, {cost.monthly_usd:,.0f} a month{idle}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

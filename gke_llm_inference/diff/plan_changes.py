@@ -1,0 +1,265 @@
+"""What changes in the plan, in words: context, KV cache, GPUs, machine, start, cost, per server and for the stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.diff.wording import count, minutes, quote
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH
+from gke_llm_inference.planning.memory.plan import floored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gke_llm_inference.diff.plans import ServerFacts, StackFacts
+
+UNKNOWN_COST = "not known"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of a plan; text with quotes marked, empty for a figure that there is or was none of."""
+
+    label: str
+    before: str
+    after: str
+    note: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it differs."""
+        return self.before != self.after
+
+    @property
+    def text(self) -> str:
+        """Both of it in words."""
+        if not self.after:
+            return f"{self.before} before"
+        if not self.before:
+            return self.after
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.before} → {self.after}{note}" if self.changes else f"{self.after}, as before"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        note = {"note": self.note} if self.note else {}
+        return {"label": self.label, "before": self.before or None, "after": self.after or None, **note}
+
+
+@dataclass(frozen=True)
+class ServerChange:
+    """What changes in the plan of one server."""
+
+    name: str
+    action: Literal["added", "removed", "changed"]
+    rows: tuple[Row, ...]
+    """The figures that change; all of them for a server that comes or goes."""
+    same: tuple[Row, ...] = ()
+    """The figures that stay."""
+    new_decisions: tuple[str, ...] = ()
+    gone_decisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanChanges:
+    """What changes in the plan of a stack."""
+
+    servers: tuple[ServerChange, ...]
+    cost: Row | None
+    """Cost of a month, whether it changes or not; None without a plan."""
+    quota: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the figures leave out, with quotes marked."""
+    same: bool = False
+    """Whether both revisions have a plan, and no server's changes."""
+
+
+def plan_changes(before: StackFacts, after: StackFacts) -> PlanChanges:
+    """What changes from one plan to another; nothing where neither revision has a plan."""
+    if not before.known and not after.known:
+        return PlanChanges((), None)
+    names = sorted(before.servers.keys() | after.servers.keys())
+    servers = [_server(before.servers.get(name), after.servers.get(name)) for name in names]
+    quota = [
+        Row(name, _gpus(before.quota.get(name)), _gpus(after.quota.get(name)))
+        for name in sorted(before.quota.keys() | after.quota.keys())
+    ]
+    first, second = _stack_usd(before), _stack_usd(after)
+    notes = ["the machines alone, at Compute Engine's list price"] if first.is_least or second.is_least else []
+    notes += dict.fromkeys(quote(facts.cost_note, 300) for facts in (before, after) if facts.cost_note)
+    changed = tuple(server for server in servers if server.rows or server.new_decisions or server.gone_decisions)
+    return PlanChanges(
+        servers=changed,
+        cost=Row(
+            "cost a month",
+            first.text if before.known else "",
+            second.text if after.known else "",
+            _difference(first, second),
+        ),
+        quota=tuple(row for row in quota if row.changes) if before.known and after.known else (),
+        notes=tuple(notes),
+        same=before.known and after.known and not changed,
+    )
+
+
+def _server(before: ServerFacts | None, after: ServerFacts | None) -> ServerChange:
+    either = after or before
+    assert either is not None
+    rows = [
+        Row(label, text(before) if before else "", text(after) if after else "", note(before, after))
+        for label, text, note in _FIGURES
+    ]
+    if before is None or after is None:
+        rows = [row for row in rows if row.before or row.after]
+        return ServerChange(either.name, "added" if before is None else "removed", tuple(rows))
+    return ServerChange(
+        either.name,
+        "changed",
+        tuple(row for row in rows if row.changes),
+        tuple(row for row in rows if not row.changes and row.after),
+        tuple(one for one in after.decisions if one not in before.decisions),
+        tuple(one for one in before.decisions if one not in after.decisions),
+    )
+
+
+def _no_note(before: ServerFacts | None, after: ServerFacts | None) -> str:  # noqa: ARG001 - one form for all
+    return ""
+
+
+def _times(get: Callable[[ServerFacts], float | None]) -> Callable[[ServerFacts | None, ServerFacts | None], str]:
+    def note(before: ServerFacts | None, after: ServerFacts | None) -> str:
+        first, second = (get(facts) if facts else None for facts in (before, after))
+        if not first or not second or first == second:
+            return ""
+        return f"{second / first:.1f} times" if second > 1.05 * first else f"{second / first - 1:+.0%}"
+
+    return note
+
+
+def _cost_note(before: ServerFacts | None, after: ServerFacts | None) -> str:
+    return _difference(_usd(before), _usd(after)) if before and after else ""
+
+
+def _words(get: Callable[[ServerFacts], str | None]) -> Callable[[ServerFacts], str]:
+    def text(facts: ServerFacts) -> str:
+        value = get(facts)
+        return quote(value) if value else ""
+
+    return text
+
+
+def _tokens(get: Callable[[ServerFacts], int | None]) -> Callable[[ServerFacts], str]:
+    def text(facts: ServerFacts) -> str:
+        value = get(facts)
+        return "" if value is None else f"{value:,} tokens"
+
+    return text
+
+
+def _fit(facts: ServerFacts) -> str:
+    if not facts.verdict:
+        return ""
+    return quote(facts.verdict) + (", estimated, not measured" if facts.calibrated is False else "")
+
+
+def _start(facts: ServerFacts) -> str:
+    if facts.start_seconds is None:
+        return ""
+    return minutes(facts.start_seconds + (facts.image_seconds or 0))
+
+
+def _server_gpus(facts: ServerFacts) -> str:
+    return f"{facts.gpus:,} × {quote(facts.gpu_type or 'GPU')}" if facts.gpus is not None else ""
+
+
+_FIGURES: tuple[
+    tuple[str, Callable[[ServerFacts], str], Callable[[ServerFacts | None, ServerFacts | None], str]], ...
+] = (
+    ("model", _words(lambda facts: facts.model), _no_note),
+    ("server", _words(lambda facts: " ".join(filter(None, (facts.server, facts.version)))), _no_note),
+    ("image", _words(lambda facts: facts.image), _no_note),
+    ("replicas", lambda facts: "" if facts.replicas is None else f"{facts.replicas:,}", _no_note),
+    ("GPUs per replica", _server_gpus, _no_note),
+    ("machine", _words(lambda facts: facts.machine), _no_note),
+    ("node pool", _words(lambda facts: facts.node_pool), _no_note),
+    ("GPU memory", _fit, _no_note),
+    ("context", _tokens(lambda facts: facts.context), _no_note),
+    ("longest context that fits", _tokens(lambda facts: facts.largest_context), _no_note),
+    ("KV cache", _tokens(lambda facts: facts.kv_tokens), _times(lambda facts: facts.kv_tokens)),
+    (
+        "requests of the context at once",
+        lambda facts: "" if facts.concurrency is None else f"{floored(facts.concurrency):,.1f}",
+        _no_note,
+    ),
+    ("cold start, image pull included", _start, _no_note),
+    ("updates by", _words(lambda facts: facts.rollout), _no_note),
+    ("cost a month", lambda facts: _usd(facts).text, _cost_note),
+    (
+        "cost of a million tokens",
+        lambda facts: "" if facts.usd_per_million_tokens is None else f"{facts.usd_per_million_tokens:,.2f} USD",
+        _no_note,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Usd:
+    """A price of a month; `is_least` where only a part of it is known."""
+
+    amount: float | None
+    is_least: bool = False
+
+    @property
+    def text(self) -> str:
+        if self.amount is None:
+            return UNKNOWN_COST
+        return f"{'at least ' if self.is_least else ''}{self.amount:,.0f} USD"
+
+
+def _usd(facts: ServerFacts) -> _Usd:
+    """Cost of a server; where the plan has none, its machines at list price, to which a premium comes."""
+    if facts.monthly_usd is not None:
+        return _Usd(facts.monthly_usd)
+    machine = load_catalog().machine_types.get(facts.machine or "")
+    if machine is None or machine.usd_per_hour is None or facts.gpus is None or facts.replicas is None:
+        return _Usd(None)
+    share = min(facts.gpus / machine.gpus, 1)
+    return _Usd(facts.replicas * share * machine.usd_per_hour.on_demand * HOURS_PER_MONTH, is_least=True)
+
+
+def _stack_usd(facts: StackFacts) -> _Usd:
+    if facts.monthly_usd is not None or not facts.servers:
+        return _Usd(facts.monthly_usd)
+    amounts = [_usd(server).amount for server in facts.servers.values()]
+    known = [amount for amount in amounts if amount is not None]
+    return _Usd(sum(known), is_least=True) if len(known) == len(amounts) else _Usd(None)
+
+
+def _difference(before: _Usd, after: _Usd) -> str:
+    if before.amount is None or after.amount is None or before.is_least != after.is_least:
+        return ""
+    difference = after.amount - before.amount
+    return "" if abs(difference) < 0.5 else f"{difference:+,.0f} USD"
+
+
+def _gpus(need: tuple[int, int] | None) -> str:
+    if need is None:
+        return ""
+    running, largest = need
+    return count(running, "GPU") + ("" if running == largest else f", {largest:,} at most")
+
+
+def lines_of(server: ServerChange) -> Iterator[str]:
+    """The changes of one server as sentences, with quotes marked."""
+    for row in server.rows:
+        note = f" ({row.note})" if row.note else ""
+        if server.action == "changed":
+            yield f"{row.label}: {row.before or 'none'} → {row.after or 'none'}{note}"
+        else:
+            yield f"{row.label}: {row.after or row.before}"
+    for decision in server.new_decisions:
+        yield f"new: {quote(decision, 300)}"
+    for decision in server.gone_decisions:
+        yield f"no longer: {quote(decision, 300)}"

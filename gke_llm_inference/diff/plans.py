@@ -1,0 +1,198 @@
+"""The plan of a revision, from its own code: `python -m gke_llm_inference plan --stack NAME --json` in its tree.
+
+What comes back was made by code that may be anybody's, so every value is checked before it is used; what is missing or
+of another type is simply not known.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gke_llm_inference.preview.process import run_captured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gke_llm_inference.preview.process import Interpreter
+
+_LARGEST_NUMBER = 1e15
+_PLAN_COMMANDS = (("gke_llm_inference", "plan"), ("planning",))
+"""What prints a plan: today's name, and that of revisions before the package had one name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFacts:
+    """What a plan says of one server; None for what it does not say.
+
+    Attributes:
+        context: longest context that is asked for, in tokens.
+        largest_context: longest context that would fit, in tokens.
+        kv_tokens: tokens that the KV cache holds at the first start.
+        concurrency: requests of the context that is asked for, at once.
+        start_seconds: from the container's start to its first answer.
+        image_seconds: pulling the image before, on a node that does not have it.
+        monthly_usd: list price of 730 hours.
+        calibrated: whether the memory plan rests on measurements of this version and GPU.
+
+    """
+
+    name: str
+    model: str | None = None
+    server: str | None = None
+    version: str | None = None
+    image: str | None = None
+    replicas: int | None = None
+    gpu_type: str | None = None
+    gpus: int | None = None
+    machine: str | None = None
+    node_pool: str | None = None
+    verdict: str | None = None
+    context: int | None = None
+    largest_context: int | None = None
+    kv_tokens: int | None = None
+    concurrency: float | None = None
+    start_seconds: int | None = None
+    image_seconds: int | None = None
+    rollout: str | None = None
+    monthly_usd: float | None = None
+    cost_note: str = ""
+    usd_per_million_tokens: float | None = None
+    calibrated: bool | None = None
+    decisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFacts:
+    """What a plan says of a whole stack."""
+
+    servers: dict[str, ServerFacts] = field(default_factory=dict)
+    monthly_usd: float | None = None
+    idle_monthly_usd: float | None = None
+    cost_note: str = ""
+    quota: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """GPUs by quota: while everything runs as configured, and at most."""
+    known: bool = False
+    """Whether there was a plan at all."""
+
+    def server_named(self, component: str) -> ServerFacts | None:
+        """The server of a component, whose name is the server's as a DNS label."""
+        if component in self.servers:
+            return self.servers[component]
+        found = [server for name, server in self.servers.items() if _label(name) == component]
+        return found[0] if len(found) == 1 else None
+
+
+def read_plan(interpreter: Interpreter, directory: Path, stack: str, timeout: float) -> dict[str, Any]:
+    """The plan of a stack as its revision prints it; empty if the revision has none.
+
+    Args:
+        interpreter: what runs the revision's code.
+        directory: the revision's project.
+        stack: name of the stack.
+        timeout: seconds after which the plan is given up.
+
+    """
+    for command in _PLAN_COMMANDS:
+        # A stack that does not fit is planned all the same: its exit code does not matter here.
+        output = run_captured([*command, "--stack", stack, "--json"], directory, interpreter, timeout)
+        try:
+            document = json.loads(output)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(document, dict):
+            return document
+    return {}
+
+
+def facts_of(document: dict[str, Any]) -> StackFacts:
+    """What a plan's document says, as far as it has the expected form."""
+    cost = _mapping(document.get("cost"))
+    idle = _number(cost.get("idleHourlyUsd"))
+    hourly, monthly = _number(cost.get("hourlyUsd")), _number(cost.get("monthlyUsd"))
+    quota = {}
+    needs = document.get("quota")
+    for need in map(_mapping, needs if isinstance(needs, list) else []):
+        name = _text(need.get("name"))
+        running, largest = _whole(need.get("running")), _whole(need.get("largest"))
+        if name is not None and running is not None and largest is not None:
+            quota[name] = (running, largest)
+    return StackFacts(
+        servers={
+            str(name): _server(str(name), _mapping(server))
+            for name, server in sorted(_mapping(document.get("servers")).items())
+        },
+        monthly_usd=monthly,
+        idle_monthly_usd=idle * monthly / hourly if idle is not None and hourly and monthly is not None else None,
+        cost_note=_text(cost.get("note")) or "",
+        quota=quota,
+        known="servers" in document,
+    )
+
+
+def _server(name: str, document: dict[str, Any]) -> ServerFacts:
+    memory, placement = _mapping(document.get("memory")), _mapping(document.get("placement"))
+    startup, cost = _mapping(document.get("startup")), _mapping(document.get("cost"))
+    rollout = _mapping(document.get("rollout"))
+    decisions = document.get("decisions")
+    calibrated = memory.get("calibrated")
+    return ServerFacts(
+        name=name,
+        model=_text(document.get("model")),
+        server=_text(document.get("server")),
+        version=_text(document.get("version")),
+        image=_text(document.get("image")),
+        replicas=_whole(document.get("replicas")),
+        gpu_type=_text(placement.get("gpuType")),
+        gpus=_whole(placement.get("gpus")),
+        machine=_text(placement.get("machineType")),
+        node_pool=_text(placement.get("nodePool")),
+        verdict=_text(document.get("verdict")),
+        context=_whole(memory.get("askedContext")),
+        largest_context=_whole(memory.get("largestContext")),
+        kv_tokens=_whole(memory.get("kvCacheTokens")),
+        concurrency=_number(memory.get("maxConcurrency")),
+        start_seconds=_whole(startup.get("expectedSeconds")),
+        image_seconds=_image_seconds(startup.get("parts")),
+        rollout=_text(rollout.get("strategy")),
+        monthly_usd=_number(cost.get("monthlyUsd")),
+        cost_note=_text(cost.get("note")) or "",
+        usd_per_million_tokens=_number(cost.get("usdPerMillionTokens")),
+        calibrated=calibrated if isinstance(calibrated, bool) else None,
+        decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
+    )
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if math.isfinite(value) and abs(value) < _LARGEST_NUMBER else None
+
+
+def _image_seconds(parts: Any) -> int | None:
+    """Seconds of the image pull, from a list of parts; older plans have a mapping."""
+    if isinstance(parts, list):
+        return next(
+            (_whole(one.get("seconds")) for one in map(_mapping, parts) if one.get("part") == "imagePull"), None
+        )
+    return _whole(_mapping(parts).get("imagePullSeconds"))
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None else None

@@ -1,0 +1,101 @@
+"""A report as text for a terminal, in full."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
+from gke_llm_inference.diff.plan_changes import lines_of
+from gke_llm_inference.diff.report import LIMITS
+from gke_llm_inference.diff.summary import summary_of
+from gke_llm_inference.diff.wording import said, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gke_llm_inference.diff.plan_changes import PlanChanges
+    from gke_llm_inference.diff.report import Report, StackReport
+
+_WIDTH = 80
+_ALL = Bounds()
+
+
+def render_text(report: Report) -> str:
+    """The report for reading; nothing is left out."""
+    lines = [f"{visible(report.project)}: {said(report.head)}, compared with {said(report.base)}"]
+    if report.base_problem:
+        lines += _wrapped(f"Nothing to compare with: {said(report.base_problem)}. Everything is shown as new.")
+    if report.note:
+        lines += _wrapped(said(report.note))
+    if report.dependencies:
+        lines += ["", "Locked dependencies", *property_lines(report.dependencies, _ALL)]
+    for stack in report.stacks:
+        lines += ["", *_stack(stack)]
+    lines += ["", *_wrapped(LIMITS)]
+    return "\n".join(lines) + "\n"
+
+
+def _stack(report: StackReport) -> Iterator[str]:
+    summary = summary_of(report)
+    yield f"== {visible(report.stack)}: {summary.verdict}"
+    if report.problems:
+        heading = "This revision cannot be deployed:" if report.outcome == "failed" else "Of the base:"
+        yield heading
+        yield from (f"  {visible(line)}" for problem in report.problems for line in problem.splitlines())
+    if report.outcome == "failed":
+        return
+    if report.outcome == "gone":
+        yield from _wrapped(
+            "Its file is gone from this revision. Pulumi deletes nothing for that: what is deployed stays, and "
+            "pulumi destroy needs the old revision."
+        )
+    yield from _plan(summary.plan)
+    if summary.lines:
+        yield "Resources"
+        for line in summary.lines:
+            yield from _wrapped(said(line.text), "  - ", "    ")
+    for note in summary.notes:
+        yield from _wrapped(said(note))
+    for heading, warnings in (
+        ("New warnings", report.comparison.new_warnings),
+        ("Warnings that are gone", report.comparison.gone_warnings),
+    ):
+        if warnings:
+            yield heading
+            yield from (f"  {visible(line)}" for warning in warnings for line in warning.splitlines())
+    if report.comparison.resources or report.comparison.exports:
+        yield "Properties"
+    for change in report.comparison.resources:
+        yield from (f"  {line}" for line in resource_lines(change, report.kind(change), _ALL))
+    if report.comparison.exports:
+        yield "  @@ exports of the stack @@"
+        yield from (f"  {line}" for line in property_lines(report.comparison.exports, _ALL))
+
+
+def _plan(plan: PlanChanges) -> Iterator[str]:
+    for server in plan.servers:
+        yield (
+            f"Plan of {visible(server.name)}" + {"added": " (new)", "removed": " (goes)", "changed": ""}[server.action]
+        )
+        for line in lines_of(server):
+            yield from _wrapped(said(line), "  ", "    ")
+        if server.same:
+            yield from _wrapped(
+                "stays: " + "; ".join(f"{row.label} {said(row.after)}" for row in server.same), "  ", "    "
+            )
+    if plan.same:
+        yield "The plan of every server stays as it is."
+    for row in plan.quota:
+        yield f"Quota {visible(row.label)}: {row.before or 'none'} → {row.after or 'none'}"
+    if plan.cost is not None:
+        yield f"Cost a month: {plan.cost.text}"
+        for text in plan.notes:
+            yield from _wrapped(said(text), "  ", "  ")
+
+
+def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+    """Lines of at most 80 columns; long words stay whole."""
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,146 @@
+"""Which changes replace a resource: rules over the table of properties in `catalog/replacement.yaml`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from gke_llm_inference.catalog.replacement import load_replacement_table
+from gke_llm_inference.terminal import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gke_llm_inference.catalog.replacement import PropertyEffects
+    from gke_llm_inference.diff.compare import Comparison, ResourceChange
+    from gke_llm_inference.diff.values import PropertyChange
+    from gke_llm_inference.preview.recording import Recording, Resource
+
+
+class Verdict(Enum):
+    """What a change of one property does to its resource."""
+
+    REPLACED = "replaced"
+    ROLLING = "rolling"
+    IN_PLACE = "in place"
+    IGNORED = "ignored"
+    """An `ignoreChanges` of the resource covers it."""
+    UNCLEAR = "unclear"
+    """The table does not say."""
+
+
+@dataclass(frozen=True)
+class Replacements:
+    """What is replaced, by URN of the newer revision."""
+
+    direct: dict[str, tuple[PropertyChange, ...]]
+    """Resources that a change of their own replaces, with those changes."""
+    following: dict[str, str]
+    """Resources that are replaced because one that they refer to is: the URN of that one."""
+
+    def followers(self, urn: str) -> tuple[str, ...]:
+        """All that is replaced because this resource is, directly or over others, sorted."""
+        found: set[str] = set()
+        pending = [urn]
+        while pending:
+            cause = pending.pop()
+            new = {one for one, its_cause in self.following.items() if its_cause == cause} - found
+            found |= new
+            pending += new
+        return tuple(sorted(found))
+
+
+def replacements(comparison: Comparison, head: Recording) -> Replacements:
+    """Everything that the changes replace, as far as the table knows."""
+    direct: dict[str, tuple[PropertyChange, ...]] = {}
+    for change in comparison.resources:
+        if change.head is None or change.base is None or not change.head.custom:
+            continue
+        causes = tuple(one for one in change.properties if verdict(change, one) is Verdict.REPLACED)
+        if causes:
+            direct[change.head.urn] = causes
+    new = {change.head.urn for change in comparison.resources if change.action == "added" and change.head}
+    following: dict[str, str] = {}
+    pending = sorted(direct)
+    while pending:
+        cause = pending.pop(0)
+        for resource in head.resources:
+            urn = resource.urn
+            if urn not in direct and urn not in following and urn not in new and _follows(resource, cause):
+                following[urn] = cause
+                pending.append(urn)
+    return Replacements(direct, following)
+
+
+def verdict(change: ResourceChange, one: PropertyChange) -> Verdict:
+    """What one change of a property does."""
+    resource = change.head or change.resource
+    if _covers(resource.options.get("ignoreChanges"), one):
+        return Verdict.IGNORED
+    if _covers(resource.options.get("replaceOnChanges"), one):
+        return Verdict.REPLACED
+    return _by_table(resource.type, one.keys, was_on=one.old is True)
+
+
+def _by_table(type_: str, keys: tuple[str, ...], *, was_on: bool = False) -> Verdict:
+    """The table's word for a property; the longest path that matches decides, a replacement where two are equal."""
+    best = (0, 0, Verdict.IN_PLACE if type_.startswith("kubernetes:") else Verdict.UNCLEAR)
+    for effects in _effects_of(type_):
+        lists = (
+            (effects.in_place, 1, Verdict.IN_PLACE),
+            (effects.rolling, 2, Verdict.ROLLING),
+            (effects.replace, 3, Verdict.REPLACED),
+            (effects.replace_when_turned_off if was_on else (), 4, Verdict.REPLACED),
+        )
+        for paths, weight, found in lists:
+            for path in paths:
+                parts = tuple(path.split("."))
+                # A whole block that comes or goes is replaced if anything in it would be.
+                above = found is Verdict.REPLACED and parts[: len(keys)] == keys
+                if keys[: len(parts)] == parts or above:
+                    best = max(best, (len(parts), weight, found), key=lambda entry: entry[:2])
+    return best[2]
+
+
+def _effects_of(type_: str) -> Iterator[PropertyEffects]:
+    table = load_replacement_table()
+    if type_ in table.types:
+        yield table.types[type_]
+    if type_.startswith("kubernetes:"):
+        yield table.kubernetes_objects
+
+
+def _follows(resource: Resource, cause: str) -> bool:
+    """Whether a property that replaces the resource takes an unknown value from the cause."""
+    return any(
+        _by_table(resource.type, keys) is Verdict.REPLACED
+        for name, urns in resource.property_dependencies.items()
+        if cause in urns and resource.custom
+        for keys in _unknowns(resource.inputs.get(name), (name,))
+    )
+
+
+def _unknowns(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if value == UNKNOWN:
+        yield keys
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unknowns(item, (*keys, key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unknowns(item, keys)
+
+
+def _covers(patterns: Any, one: PropertyChange) -> bool:
+    """Whether one of the property paths of a resource option covers a change; items of lists are not told apart."""
+    return any(_is_prefix(str(pattern), one.keys) for pattern in patterns or ())
+
+
+def _is_prefix(pattern: str, keys: tuple[str, ...]) -> bool:
+    steps = tuple(quoted or plain for quoted, plain in re.findall(r'\["((?:[^"\\]|\\.)*)"\]|([^.\[\]]+)', pattern))
+    steps = tuple(step for step in steps if not step.isdigit())
+    if len(steps) > len(keys):
+        return False
+    return all(step in ("*", key) for step, key in zip(steps, keys, strict=False))

@@ -1,0 +1,76 @@
+"""Checks of GPU requests against what Google offers."""
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.machines import gpu_counts
+from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, Finding, ServerAccelerator, suggestion
+
+
+def server_accelerator_findings(
+    path: str, accelerator: ServerAccelerator, cluster: ClusterPlan, catalog: Catalog
+) -> tuple[list[Finding], list[Finding]]:
+    """Problems and warnings of a server's GPUs.
+
+    A GPU that the catalogue lacks needs its memory from the stack and nodes that exist already: which machines have it,
+    and at what price, is not known.
+    """
+    if accelerator.type in catalog.accelerators or accelerator.memory_mib is None:
+        return accelerator_problems(path, accelerator, catalog), []
+    if cluster.profile == "autopilot" or not isinstance(cluster.settings, ExistingCluster):
+        return [
+            Finding(
+                f"{path}.type",
+                f"no machine with {accelerator.type} is known here",
+                "memoryMib tells the GPU's memory, but not which machines have it",
+                "use an existing Standard cluster that has such nodes, or one of: "
+                + ", ".join(sorted(catalog.accelerators)),
+            )
+        ], []
+    return [], [
+        Finding(
+            f"{path}.type",
+            f"{accelerator.type} is not in the catalogue",
+            "memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
+            "see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
+        )
+    ]
+
+
+def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: Catalog) -> list[Finding]:
+    """Problems of a GPU type and count: a GPU that GKE does not have, a count that no machine has."""
+    if accelerator.type not in catalog.accelerators:
+        return [
+            Finding(
+                f"{path}.type",
+                f"{accelerator.type} is not a GPU of the catalogue",
+                "a pod that asks for it would stay pending forever",
+                suggestion(accelerator.type, catalog.accelerators),
+            )
+        ]
+    counts = gpu_counts(accelerator.type, catalog)
+    if accelerator.count not in counts:
+        larger = next((count for count in counts if count > accelerator.count), counts[-1])
+        return [
+            Finding(
+                f"{path}.count",
+                f"no machine has {accelerator.count} × {accelerator.type}",
+                f"Google builds machines with {', '.join(map(str, counts))} of them",
+                f"use {larger}",
+            )
+        ]
+    return []
+
+
+def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) -> list[Finding]:
+    """A problem if the GPU is not sold in the region."""
+    facts = catalog.accelerators[accelerator]
+    if facts.zones_in(region):
+        return []
+    return [
+        Finding(
+            path,
+            f"{accelerator} is not offered in {region}",
+            "no node could be made there",
+            f"use one of: {', '.join(sorted(facts.zones))}",
+        )
+    ]

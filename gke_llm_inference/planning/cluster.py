@@ -1,0 +1,111 @@
+"""Decides on the cluster: its name, project and region."""
+
+import re
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.names import dns_label
+from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.settings import ClusterSettings, ExistingCluster, Finding, StandardCluster, nearest, suggestion
+
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+# Zones that GKE spreads a regional pool over unless it is told which.
+_DEFAULT_ZONES = 3
+
+
+def plan_cluster(
+    settings: ClusterSettings, *, default_name: str, project: str | None, catalog: Catalog
+) -> tuple[ClusterPlan, list[Finding]]:
+    """The cluster's plan and the problems of its settings.
+
+    Args:
+        settings: the cluster's settings.
+        default_name: name of a new cluster whose settings give none.
+        project: Google Cloud project of the stack, if there is one.
+        catalog: the facts to decide by.
+
+    """
+    problems: list[Finding] = []
+    location = settings.location
+    if location is not None and project is None:
+        problems.append(
+            Finding(
+                "gcp:project",
+                "is missing",
+                "a cluster in Google Cloud belongs to a project, and node pools fail without one",
+                "pulumi config set gcp:project PROJECT",
+            )
+        )
+    if project is not None and not _PROJECT.fullmatch(project):
+        problems.append(
+            Finding(
+                "gcp:project",
+                "is not a project id",
+                "ids are 6 to 30 lower-case letters, digits and dashes, letter first; a name or number is not one",
+                "take the id that gcloud projects list shows",
+            )
+        )
+    region = region_of(location) if location else None
+    name = settings.name
+    if name is None and not isinstance(settings, ExistingCluster):
+        name = dns_label(default_name, catalog.gke.name_limits.cluster)
+    if isinstance(settings, StandardCluster):
+        problems += _zone_problems(settings, region)
+        problems += _system_pool_problems(settings, region, catalog)
+    return (
+        ClusterPlan(
+            settings=settings,
+            name=name,
+            project=project,
+            location=location,
+            region=region,
+            service_account_id=None
+            if isinstance(settings, ExistingCluster)
+            else dns_label(f"{name}-nodes", catalog.gke.name_limits.service_account_id),
+        ),
+        problems,
+    )
+
+
+def region_of(location: str) -> str:
+    """The region of a region or zone."""
+    return re.sub(r"-[a-z]$", "", location)
+
+
+def _zone_problems(settings: StandardCluster, region: str | None) -> list[Finding]:
+    return [
+        Finding(
+            f"cluster.zones[{index}]",
+            f"{zone} is not in {region}",
+            "a node pool can only use zones of the cluster's region, and Google says so after minutes",
+            f"use zones of {region}",
+        )
+        for index, zone in enumerate(settings.zones)
+        if region_of(zone) != region
+    ]
+
+
+def _system_pool_problems(settings: StandardCluster, region: str | None, catalog: Catalog) -> list[Finding]:
+    problems = []
+    machine = settings.system_pool.machine_type
+    known = [f"{kind}-{vcpus}" for kind, counts in catalog.system_machine_types.items() for vcpus in counts]
+    if machine not in known:
+        problems.append(
+            Finding(
+                "cluster.systemPool.machineType",
+                f"{machine} is not a general-purpose machine of the catalogue",
+                "Google would reject the pool after the cluster is made",
+                suggestion(machine, known) if nearest(machine, known) else "use one such as e2-standard-4",
+            )
+        )
+    zones = len(set(settings.zones)) or (_DEFAULT_ZONES if settings.location == region else 1)
+    if settings.system_pool.max_nodes >= zones:
+        return problems
+    return [
+        *problems,
+        Finding(
+            "cluster.systemPool.maxNodes",
+            f"{settings.system_pool.max_nodes} is less than the {zones} zones of the pool",
+            "a pool starts with one node in each of its zones",
+            f"use {zones} or more, or name fewer zones under cluster.zones",
+        ),
+    ]

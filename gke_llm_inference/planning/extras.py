@@ -1,0 +1,178 @@
+"""The way out for what the settings do not cover: arguments and variables of one's own, checked all the same."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.planning.arguments import Argument
+from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.settings import Finding
+from gke_llm_inference.settings.findings import SECRET_PATTERN
+
+_SECRET_FLAGS = frozenset(
+    {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}
+)
+_SECRET_NAME = re.compile(
+    r"TOKEN(?!S|IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|PRIVATE_KEY", re.IGNORECASE
+)
+# Flags of which the plan itself depends on; the settings decide on them.
+_PLANNED = {
+    "--model": "model",
+    "--model-id": "model",
+    "--num-shard": "accelerator.count",
+    "--pipeline-parallel-size": "accelerator.count",
+    "--port": "nothing, as the Service knows the port",
+    "--sharded": "accelerator.count",
+    "--tensor-parallel-size": "accelerator.count",
+}
+# Variables on which the plan depends, by the setting that decides on them.
+_PLANNED_VARIABLES = {"VLLM_USE_V2_MODEL_RUNNER": "modelRunner"}
+# Pairs that the server refuses together.
+_EXCLUSIVE = (("--max-input-length", "--max-input-tokens"), ("--dtype", "--quantize"))
+_WITH_DTYPE = re.compile(r"--quantize=bitsandbytes(-nf4|-fp4)?")
+_SHELL = re.compile(r"[;|&`<>\n\r\0]|\$\(|\$\{|&&|\|\|")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def merge_arguments(
+    path: str, planned: tuple[Argument, ...], extra: Iterable[str], versions: Sequence[ServerFlags]
+) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
+    """Planned arguments with extra ones; an extra one takes the place of a planned one of the same flag.
+
+    Args:
+        path: where the server stands in the configuration.
+        planned: arguments from the settings.
+        extra: arguments from `extraArgs`.
+        versions: flags of the server's version, or of its neighbours, any of which may hold.
+
+    Returns:
+        The arguments, what was overridden, and the problems of the extra arguments.
+
+    """
+    merged = list(planned)
+    decisions: list[Decision] = []
+    problems: list[Finding] = []
+    for index, text in enumerate(extra):
+        where = f"{path}.extraArgs[{index}]"
+        problem = _argument_problem(where, text, versions)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        argument = Argument(text, f"extraArgs[{index}]")
+        name = _full_name(argument.flag, versions)
+        other = _excluded(name, argument.text, merged, versions)
+        if name in _PLANNED:
+            problems.append(
+                Finding(where, f"{name} is planned", "the rest of the plan depends on it", f"set {_PLANNED[name]}")
+            )
+            continue
+        if other is not None:
+            problems.append(
+                Finding(where, f"{name} does not go with {other}", "the launcher refuses both", "keep one of them")
+            )
+            continue
+        same = [
+            position
+            for position, one in enumerate(merged)
+            if name is not None and _full_name(one.flag, versions) == name
+        ]
+        if same:
+            old = merged[same[0]]
+            if old.setting.startswith("extraArgs"):
+                problems.append(
+                    Finding(where, f"{argument.flag} stands there twice", "only the last would count", "remove one")
+                )
+                continue
+            merged[same[0]] = argument
+            decisions.append(
+                Decision("extraArgs", f"{argument.text} overrides {old.text}", "what you write yourself wins")
+            )
+        else:
+            merged.append(argument)
+    return tuple(merged), decisions, problems
+
+
+def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
+    """Problems of `extraEnv`: names that are none, secrets, and references that Kubernetes would expand."""
+    problems = []
+    for name, value in sorted(variables.items()):
+        # A name may be a mistyped secret; only what is a plain name is shown.
+        where = f"{path}.extraEnv" + (f".{name}" if _is_plain_name(name) else "")
+        if not _VARIABLE.fullmatch(name):
+            problems.append(
+                Finding(where, "has a name that is no variable", "names are letters, digits and _", "correct it")
+            )
+        elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
+            problems.append(
+                Finding(
+                    where,
+                    "holds a secret",
+                    "variables stand in clear text in manifests, previews and the state",
+                    "keep the token under huggingFace; other secrets are not supported here",
+                )
+            )
+        elif name in _PLANNED_VARIABLES:
+            problems.append(
+                Finding(where, "is planned", "the rest of the plan depends on it", f"set {_PLANNED_VARIABLES[name]}")
+            )
+        elif "$(" in value:
+            problems.append(
+                Finding(where, "refers to another variable", "Kubernetes would put that one's value here", "remove $(")
+            )
+    return problems
+
+
+def _is_plain_name(name: str) -> bool:
+    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not SECRET_PATTERN.search(name)
+
+
+def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) -> Finding | None:
+    flag = text.partition("=")[0]
+    if SECRET_PATTERN.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
+        return Finding(
+            where,
+            "would put a secret on the command line",
+            "everybody who may list processes or pods reads it",
+            "keep the token under huggingFace; put an API key in front of the server, in a gateway",
+        )
+    if not text.startswith("--"):
+        return Finding(
+            where,
+            "does not begin with a flag",
+            "each entry is one argument; nothing is split at spaces",
+            "write --flag=value, or --flag alone",
+        )
+    if _SHELL.search(text) or " " in flag:
+        return Finding(
+            where,
+            "looks like shell",
+            "arguments reach the server as they are: no shell expands, pipes or splits them",
+            "write --flag=value with the literal value",
+        )
+    found = [flags.check(text) for flags in versions]
+    if all(found):
+        return Finding(where, found[0] or "", "the server would refuse to start", "correct or remove it")
+    return None
+
+
+def _full_name(flag: str, versions: Sequence[ServerFlags]) -> str | None:
+    """Long name of a flag in the newest version that has it, with the key that it sets of a JSON flag, if any."""
+    name = next((known for flags in reversed(versions) if (known := flags.name_of(flag)) is not None), None)
+    _, dot, key = flag.partition(".")
+    return f"{name}{dot}{key}" if name is not None else None
+
+
+def _excluded(name: str | None, text: str, merged: Sequence[Argument], versions: Sequence[ServerFlags]) -> str | None:
+    """The planned flag that TGI's launcher refuses beside the argument `text` of the flag `name`, if there is one."""
+    if versions[-1].server != "tgi":
+        return None
+    for one, other in (*_EXCLUSIVE, *((second, first) for first, second in _EXCLUSIVE)):
+        if name != one:
+            continue
+        for argument in merged:
+            quantised_with_dtype = "--dtype" in (one, other) and (
+                _WITH_DTYPE.fullmatch(argument.text) or _WITH_DTYPE.fullmatch(text)
+            )
+            if _full_name(argument.flag, versions) == other and not quantised_with_dtype:
+                return other
+    return None

@@ -1,0 +1,301 @@
+"""What to change where a server does not fit: every proposal is a plan of its own, cheapest first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
+from gke_llm_inference.planning.machines import candidates, gpu_counts
+from gke_llm_inference.planning.memory.plan import MemoryPlan, plan_memory
+from gke_llm_inference.planning.memory.question import MemoryQuestion, kv_bytes, vllm_era
+from gke_llm_inference.planning.memory.served import served_weights_format
+from gke_llm_inference.settings import Refusal
+
+Kind = Literal[
+    "keep the compile cache",
+    "lower utilisation",
+    "fewer sequences",
+    "FP8 KV cache",
+    "FP8 weights",
+    "8-bit checkpoint",
+    "4-bit checkpoint",
+    "shorter context",
+    "more GPUs",
+    "larger GPU",
+    "no compilation",
+]
+
+# At the same price, what costs nothing but batch size comes first, then accuracy, then context; what rests on a disk
+# that the pods do not have by themselves comes last.
+_ORDER: tuple[Kind, ...] = (
+    "lower utilisation",
+    "fewer sequences",
+    "FP8 KV cache",
+    "8-bit checkpoint",
+    "FP8 weights",
+    "4-bit checkpoint",
+    "shorter context",
+    "no compilation",
+    "keep the compile cache",
+    "more GPUs",
+    "larger GPU",
+)
+_SEQUENCES = (128, 64, 32)
+_UTILISATIONS = (0.95, 0.9, 0.85, 0.8)
+_SHORTEST_CONTEXT = 256
+_CONTEXT_STEP = 64
+_MOST_GPUS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A change with which the server fits.
+
+    Attributes:
+        kind: what sort of change.
+        what: the change in words.
+        changes: settings of the server, by their names in the configuration.
+        accelerator: GKE's name of the GPU; None where it is not known.
+        gpus: GPUs of each replica.
+        machine_type: cheapest machine with them; None where the catalogue has none.
+        usd_per_hour: its list price on demand; None where it is not known.
+        plan: the memory plan with the change.
+
+    """
+
+    kind: Kind
+    what: str
+    changes: tuple[tuple[str, str | int | float | bool], ...]
+    accelerator: str | None
+    gpus: int
+    machine_type: str | None
+    usd_per_hour: float | None
+    plan: MemoryPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    kind: Kind
+    what: str
+    changes: tuple[tuple[str, str | int | float | bool], ...]
+    question: MemoryQuestion
+
+
+def alternatives(
+    question: MemoryQuestion, catalog: Catalog, *, model: str | None = None, facts: MemoryFacts | None = None
+) -> tuple[Alternative, ...]:
+    """Changes with which the server fits, cheapest first; none of those that the planner itself does not pass.
+
+    Args:
+        question: what does not fit.
+        catalog: facts about checkpoints, GPUs and prices.
+        model: Hugging Face id of the model or of a checkpoint, for which other checkpoints are proposed.
+        facts: facts about memory; those of the catalogue if absent.
+
+    """
+    facts = facts or load_memory_facts()
+    found = []
+    for candidate in _candidates(question, catalog, model, facts):
+        plan = _planned(candidate.question, facts)
+        if plan is not None and plan.starts:
+            found.append(_alternative(candidate, plan, catalog))
+    return tuple(sorted(found, key=lambda one: _rank(one, question)))
+
+
+def _rank(found: Alternative, asked: MemoryQuestion) -> tuple[float, bool, int, str]:
+    # Where prices are not known, the GPUs that the server has already are the cheapest.
+    same = (found.accelerator, found.gpus) == (asked.accelerator, asked.tensor_parallel * asked.pipeline_parallel)
+    price = found.usd_per_hour if found.usd_per_hour is not None else 0.0 if same else float("inf")
+    return (price, found.plan.verdict == "tight", _ORDER.index(found.kind), found.what)
+
+
+def _alternative(candidate: _Candidate, plan: MemoryPlan, catalog: Catalog) -> Alternative:
+    asked = candidate.question
+    gpus = asked.tensor_parallel * asked.pipeline_parallel
+    machines = candidates(asked.accelerator, gpus, catalog) if asked.accelerator else []
+    machine = machines[0] if machines else None
+    price = catalog.machine_types[machine].usd_per_hour if machine else None
+    return Alternative(
+        kind=candidate.kind,
+        what=candidate.what,
+        changes=candidate.changes,
+        accelerator=asked.accelerator,
+        gpus=gpus,
+        machine_type=machine,
+        usd_per_hour=price.on_demand if price else None,
+        plan=plan,
+    )
+
+
+def _candidates(
+    question: MemoryQuestion, catalog: Catalog, model: str | None, facts: MemoryFacts
+) -> Iterator[_Candidate]:
+    if question.server == "vllm":
+        yield from _same_weights(question, facts)
+    if kv_bytes(question.kv_cache_dtype) != 1:
+        changed = replace(question, kv_cache_dtype="fp8_e4m3")
+        yield _Candidate(
+            kind="FP8 KV cache",
+            what="an FP8 KV cache (fp8_e4m3)",
+            changes=(("kvCacheDtype", "fp8_e4m3"),),
+            question=changed,
+        )
+    weights = list(_other_weights(question, catalog, model))
+    for candidate in weights:
+        if _starts(candidate.question, facts):
+            yield candidate
+        else:
+            yield from _more_gpus(candidate.question, catalog, facts, candidate)
+    shorter = _shorter(question, facts)
+    if shorter is not None:
+        yield shorter
+    yield from _more_gpus(question, catalog, facts, None)
+    yield from _larger_gpus(question, catalog, facts)
+
+
+def _same_weights(question: MemoryQuestion, facts: MemoryFacts) -> Iterator[_Candidate]:
+    """What changes neither weights nor context."""
+    cold = question.compile_cache != "warm" and not question.enforce_eager
+    if cold and vllm_era(question.version, facts).cold_peak:
+        yield _Candidate(
+            kind="keep the compile cache",
+            what="compileCache: warm, once VLLM_CACHE_ROOT is kept on a disk that outlives the pod and is filled",
+            changes=(("compileCache", "warm"),),
+            question=replace(question, compile_cache="warm"),
+        )
+        yield _Candidate(
+            kind="no compilation",
+            what="neither compilation nor CUDA graphs: the first start is like every other, and answers are slower",
+            changes=(("enforceEager", True),),
+            question=replace(question, enforce_eager=True),
+        )
+    plan = _planned(question, facts)
+    if plan is not None and plan.state.cause in ("start", "runtime"):
+        yield from _lower_utilisation(question, plan, facts)
+    for sequences in _SEQUENCES:
+        if question.max_num_seqs is not None and question.max_num_seqs <= sequences:
+            continue
+        changed = replace(question, max_num_seqs=sequences)
+        if _starts(changed, facts):
+            yield _Candidate(
+                kind="fewer sequences",
+                what=f"at most {sequences} requests in a batch",
+                changes=(("maxNumSeqs", sequences),),
+                question=changed,
+            )
+            return
+
+
+def _lower_utilisation(question: MemoryQuestion, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
+    """The largest round share of the GPU, below the asked one, with which it starts: what it lacks lies outside."""
+    for share in _UTILISATIONS:
+        changed = replace(question, gpu_memory_utilization=share)
+        if share < plan.limits.utilization and _starts(changed, facts):
+            yield _Candidate(
+                kind="lower utilisation",
+                what=f"gpuMemoryUtilization {share:g}",
+                changes=(("gpuMemoryUtilization", share),),
+                question=changed,
+            )
+            return
+
+
+def _other_weights(question: MemoryQuestion, catalog: Catalog, model: str | None) -> Iterator[_Candidate]:
+    base = model
+    if model in catalog.checkpoints:
+        base = catalog.checkpoints[model].base
+    for name, checkpoint in sorted(catalog.checkpoints.items()):
+        if name == model or not _same_model(checkpoint.base, base, catalog):
+            continue
+        form = served_weights_format(checkpoint.format, checkpoint.bits, None, question.server)
+        if form == question.weights_format:
+            continue
+        yield _Candidate(
+            kind="8-bit checkpoint" if form in ("ctfp8", "ctw8a8", "gptq8") else "4-bit checkpoint",
+            what=f"the checkpoint {name}",
+            changes=(("model", name),),
+            question=replace(question, weights_format=form),
+        )
+    if question.weights_format == "bf16":
+        yield _Candidate(
+            kind="FP8 weights",
+            what="FP8 weights, quantised on load",
+            changes=(("quantization", "fp8"),),
+            question=replace(question, weights_format="fp8"),
+        )
+
+
+def _same_model(base: str, model: str | None, catalog: Catalog) -> bool:
+    """Whether a checkpoint's base is the model itself. An instruction-tuned model is not swapped for its base."""
+    return model is not None and base == model and base in catalog.models
+
+
+def _shorter(question: MemoryQuestion, facts: MemoryFacts) -> _Candidate | None:
+    plan = _planned(question, facts)
+    if plan is None:
+        return None
+    longest = min(plan.comfortable_context or plan.largest_context, plan.limits.max_model_len - 1)
+    if longest > _CONTEXT_STEP:
+        longest -= longest % _CONTEXT_STEP
+    if longest < _SHORTEST_CONTEXT:
+        return None
+    return _Candidate(
+        kind="shorter context",
+        what=f"a context of {longest} tokens",
+        changes=(("maxModelLen", longest),),
+        question=replace(question, max_model_len=longest),
+    )
+
+
+def _more_gpus(
+    question: MemoryQuestion, catalog: Catalog, facts: MemoryFacts, also: _Candidate | None
+) -> Iterator[_Candidate]:
+    """The fewest more GPUs of the same model that hold it, with other weights as well where they are given."""
+    for gpus in _counts(question.accelerator, catalog):
+        if gpus <= question.tensor_parallel:
+            continue
+        changed = replace(question, tensor_parallel=gpus)
+        if _starts(changed, facts):
+            yield _Candidate(
+                kind="more GPUs",
+                what=f"{gpus} GPUs{f' and {also.what}' if also else ''}",
+                changes=(("accelerator.count", gpus), *(also.changes if also else ())),
+                question=changed,
+            )
+            return
+
+
+def _larger_gpus(question: MemoryQuestion, catalog: Catalog, facts: MemoryFacts) -> Iterator[_Candidate]:
+    for name, visible in sorted(facts.eras.visible_memory.items()):
+        if visible.mib <= question.gpu_memory_mib or name == question.accelerator:
+            continue
+        for gpus in _counts(name, catalog):
+            changed = replace(question, accelerator=name, gpu_memory_mib=float(visible.mib), tensor_parallel=gpus)
+            if _starts(changed, facts):
+                yield _Candidate(
+                    kind="larger GPU",
+                    what=f"{gpus} {name}",
+                    changes=(("accelerator.type", name), ("accelerator.count", gpus)),
+                    question=changed,
+                )
+                break
+
+
+def _counts(accelerator: str | None, catalog: Catalog) -> list[int]:
+    """How many GPUs of that model a machine may have, fewest first; powers of two where the model is not known."""
+    known = gpu_counts(accelerator, catalog) if accelerator else []
+    return known or [1, 2, 4, _MOST_GPUS]
+
+
+def _starts(question: MemoryQuestion, facts: MemoryFacts) -> bool:
+    plan = _planned(question, facts)
+    return plan is not None and plan.starts
+
+
+def _planned(question: MemoryQuestion, facts: MemoryFacts) -> MemoryPlan | None:
+    """The plan, or None where the change is not possible, as with GPUs that cannot share the heads."""
+    try:
+        return plan_memory(question, facts)
+    except Refusal:
+        return None

@@ -1,0 +1,141 @@
+"""The share of a model that one GPU holds, and how its KV cache is laid out."""
+
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog import ModelArchitecture
+from gke_llm_inference.catalog.memory_facts import VllmEra
+from gke_llm_inference.planning.memory.question import MemoryQuestion, kv_bytes
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one GPU has of a model under tensor and pipeline parallelism; the largest share where they differ.
+
+    Attributes:
+        layers: layers on the GPU.
+        windowed_layers: how many of them attend to a window.
+        feed_forward: width of the feed-forward blocks that a token visits.
+        query: width of all query heads.
+        kv_heads: KV heads; one is copied to every GPU where there are more GPUs than heads.
+        vocabulary: entries of the embedding table, padded to 64, over all GPUs.
+        gpus: tensor-parallel GPUs.
+
+    """
+
+    layers: int
+    windowed_layers: int
+    hidden: int
+    feed_forward: float
+    query: float
+    kv_heads: int
+    vocabulary: int
+    gpus: int
+
+
+def text_parameters(given: ModelArchitecture) -> int:
+    """Parameters of the language model alone, counted from the shapes of gated feed-forward blocks."""
+    tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
+    attention = 2 * given.hidden_size * given.head_dim * (given.attention_heads + given.kv_heads)
+    experts = given.experts.count if given.experts else 1
+    norms = 4 * given.hidden_size + 2 * given.head_dim
+    block = experts * 3 * given.hidden_size * given.intermediate_size
+    return tables + given.layers * (attention + block + norms) + given.hidden_size
+
+
+def share_of(question: MemoryQuestion) -> Share:
+    """What one GPU has of the question's model."""
+    given, gpus, stages = question.architecture, question.tensor_parallel, question.pipeline_parallel
+    visited = given.experts.per_token if given.experts else 1
+    windowed = given.sliding_window.layers if given.sliding_window else 0
+    layers = -(-given.layers // stages)
+    return Share(
+        layers=layers,
+        windowed_layers=min(layers, -(-windowed // stages)),
+        hidden=given.hidden_size,
+        feed_forward=given.intermediate_size * visited / gpus,
+        query=given.attention_heads * given.head_dim / gpus,
+        kv_heads=max(1, given.kv_heads // gpus),
+        vocabulary=-(-given.vocab_size // 64) * 64,
+        gpus=gpus,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheLayout:
+    """How the KV cache of one GPU is cut into blocks that all layers of a group share.
+
+    Attributes:
+        block_tokens: tokens in a block.
+        block_bytes: bytes of a block over the layers of one group.
+        full_groups: groups of layers that attend to all tokens.
+        windowed_groups: groups of layers that attend to a window.
+        window_tokens: tokens that a windowed layer holds at most for one request.
+        token_bytes: bytes of one token over all layers, as long as the context is within every window.
+
+    """
+
+    block_tokens: int
+    block_bytes: int
+    full_groups: int
+    windowed_groups: int
+    window_tokens: int
+    token_bytes: int
+
+    def request_blocks(self, tokens: int) -> int:
+        """Blocks that one request of `tokens` takes.
+
+        A windowed layer holds the window less one and the tokens in flight, and one block more as its beginning may
+        lie within a block (vllm/v1/kv_cache_interface.py: SlidingWindowSpec).
+        """
+        blocks = self.full_groups * -(-tokens // self.block_tokens)
+        if self.windowed_groups:
+            held = min(self.window_tokens, tokens)
+            blocks += self.windowed_groups * (-(-held // self.block_tokens) + 1)
+        return blocks
+
+    def pool_blocks(self, pool_mib: float) -> int:
+        """Blocks in a pool of that size."""
+        return max(0, int(pool_mib * MIB // self.block_bytes))
+
+    def request_mib(self, tokens: int) -> float:
+        """MiB that one request of `tokens` needs."""
+        return self.request_blocks(tokens) * self.block_bytes / MIB
+
+
+def vllm_layout(question: MemoryQuestion, share: Share, era: VllmEra, block_tokens: int, batched: int) -> CacheLayout:
+    """Layout of vLLM's KV cache.
+
+    Page: 2 × block × KV heads × head width × bytes per layer, for key and value. With windowed and full layers, the
+    hybrid manager makes groups of as many layers as the rarer type has, padding the last group; of as many as the
+    commoner type has where both are near in number (vllm/v1/core/kv_cache_utils.py). With multi-head latent attention
+    a token has one compressed entry per layer. Before the hybrid manager every layer costs the full length.
+    """
+    given = question.architecture
+    element = kv_bytes(question.kv_cache_dtype) or 2
+    per_layer = (question.mla_width or 2 * share.kv_heads * given.head_dim) * element
+    window = given.sliding_window
+    windowed = share.windowed_layers if window and era.hybrid else 0
+    full = share.layers - windowed
+    kinds = [count for count in (full, windowed) if count]
+    size = min(kinds)
+    if max(kinds) < size * era.group_ratio:
+        size = max(kinds)
+    return CacheLayout(
+        block_tokens=block_tokens,
+        block_bytes=per_layer * block_tokens * size,
+        full_groups=-(-full // size),
+        windowed_groups=-(-windowed // size),
+        window_tokens=window.size - 1 + era.in_flight_batches * batched if window else 0,
+        token_bytes=per_layer * share.layers,
+    )
+
+
+def tgi_layout(question: MemoryQuestion, share: Share) -> CacheLayout:
+    """Layout of TGI's KV cache: blocks of one token (FlashInfer), every layer at full length."""
+    element = kv_bytes(question.kv_cache_dtype) or 2
+    token = (question.mla_width or 2 * share.kv_heads * question.architecture.head_dim) * element * share.layers
+    return CacheLayout(
+        block_tokens=1, block_bytes=token, full_groups=1, windowed_groups=0, window_tokens=0, token_bytes=token
+    )

@@ -1,0 +1,50 @@
+"""A volume with the model: what a pod needs to mount it, and what cannot work."""
+
+from gke_llm_inference.planning.arguments import MODELS_DIRECTORY
+from gke_llm_inference.planning.plan import ModelVolumePlan
+from gke_llm_inference.settings import Finding, ModelVolume, ServerSettings
+
+# By this annotation the driver gives the pod the sidecar that reads the bucket.
+_ANNOTATIONS = {"gcsfuse": {"gke-gcsfuse/volumes": "true"}}
+_ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
+
+
+def plan_model_volume(volume: ModelVolume | None) -> ModelVolumePlan | None:
+    """The volume as a pod mounts it."""
+    if volume is None:
+        return None
+    return ModelVolumePlan(
+        claim=volume.claim, mount_path=MODELS_DIRECTORY, annotations=_ANNOTATIONS.get(volume.storage, {})
+    )
+
+
+def volume_environment(volume: ModelVolume | None) -> dict[str, str]:
+    """Environment of a server that has nothing to ask Hugging Face for."""
+    return _ENVIRONMENT if volume else {}
+
+
+def model_volume_problems(path: str, settings: ServerSettings) -> list[Finding]:
+    """Problems of a server with such a volume."""
+    volume = settings.model_volume
+    if volume is None:
+        return []
+    problems = []
+    if settings.replicas > 1 and volume.access_mode == "ReadWriteOnce":
+        problems.append(
+            Finding(
+                f"{path}.modelVolume.accessMode",
+                f"{settings.replicas} replicas cannot share a ReadWriteOnce volume",
+                "only one node can mount it; pods on others would wait for it forever",
+                "use a ReadOnlyMany volume, or one replica",
+            )
+        )
+    if settings.revision is not None:
+        problems.append(
+            Finding(
+                f"{path}.revision",
+                "has no effect with modelVolume",
+                "nothing is downloaded: the server reads whatever lies on the volume",
+                "remove it, and keep each revision in a directory of its own",
+            )
+        )
+    return problems

@@ -1,0 +1,261 @@
+"""Decides on GPU node pools: machine, zones, driver, labels."""
+
+from collections.abc import Mapping
+
+from gke_llm_inference.catalog import Catalog, MachineType
+from gke_llm_inference.planning.accelerators import accelerator_problems, region_problems
+from gke_llm_inference.planning.cluster import region_of
+from gke_llm_inference.planning.machines import candidates
+from gke_llm_inference.planning.names import clashes, dns_label
+from gke_llm_inference.planning.plan import ClusterPlan, DriverVersion, NodePoolPlan
+from gke_llm_inference.settings import ExistingCluster, Finding, NodePoolSettings, suggestion
+
+POOL_LABEL = "llm-inference/node-pool"
+"""Node label with the pool's name; a server's pods select it."""
+
+_AUTONAME_SUFFIX = 8
+_RESERVED_DOMAINS = ("cloud.google.com", "kubernetes.io", "k8s.io", "gke.io", "nvidia.com")
+
+
+def check_pools(
+    pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan, catalog: Catalog
+) -> tuple[Mapping[str, NodePoolSettings], list[Finding], list[Finding]]:
+    """The pools that a stack may have, and problems and warnings of their settings, whatever runs on them."""
+    misplaced = _misplaced(pools, cluster)
+    if misplaced:
+        return {}, misplaced, []
+    problems = clashes("nodePools", pools, _name_limit(catalog))
+    warnings: list[Finding] = []
+    for key, settings in sorted(pools.items()):
+        path = f"nodePools.{key}"
+        found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
+        problems += found
+        if found:
+            continue
+        problems += _machine_problems(path, settings, catalog)
+        zone_problems, zone_warnings = _zone_findings(path, settings, cluster, catalog)
+        problems += zone_problems
+        warnings += zone_warnings
+        problems += _taint_problems(path, settings)
+        if settings.provisioning.model == "spot" and settings.min_nodes > 0:
+            warnings.append(
+                Finding(
+                    f"{path}.minNodes",
+                    "does not hold on Spot machines",
+                    "Google takes them back at any time, all of them at once if need be",
+                    "put servers that must stay up on an on-demand pool",
+                )
+            )
+    return pools, problems, warnings
+
+
+def _misplaced(pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan) -> list[Finding]:
+    if not pools:
+        return []
+    if cluster.profile == "autopilot":
+        return [
+            Finding(
+                "nodePools",
+                "are not possible on Autopilot",
+                "Google makes the nodes for each pod there",
+                "remove nodePools, or use cluster.mode: standard",
+            )
+        ]
+    if isinstance(cluster.settings, ExistingCluster) and cluster.location is None:
+        if cluster.settings.stack_reference is not None:
+            return [
+                Finding(
+                    "nodePools",
+                    "need the cluster's location",
+                    "zones and machines are planned before the other stack's outputs are read",
+                    "add cluster.location, or leave node pools to the stack that owns the cluster",
+                )
+            ]
+        return [
+            Finding(
+                "nodePools",
+                "need a cluster in Google Cloud",
+                "cluster.kubeconfigContext names one that only Kubernetes knows",
+                "give cluster.name and cluster.location instead, or remove nodePools",
+            )
+        ]
+    return []
+
+
+def plan_pool(
+    key: str,
+    settings: NodePoolSettings,
+    machine_type: str,
+    *,
+    newest_cuda: str,
+    cluster: ClusterPlan,
+    catalog: Catalog,
+) -> NodePoolPlan:
+    """The plan of a pool whose settings have no problem.
+
+    Args:
+        key: the pool's name in the configuration.
+        settings: the pool's settings.
+        machine_type: machine that holds what runs on the pool.
+        newest_cuda: newest CUDA version among its servers' images, such as 13.0; empty if none runs there.
+        cluster: the cluster's plan.
+        catalog: the facts to decide by.
+
+    """
+    zones = settings.zones or _default_zones(settings, cluster, catalog)
+    name = dns_label(key, _name_limit(catalog))
+    return NodePoolPlan(
+        key=key,
+        name=name,
+        settings=settings,
+        machine_type=machine_type,
+        zones=tuple(sorted(set(zones))),
+        driver_version=settings.driver_version or driver_for(newest_cuda),
+        node_labels=dict(sorted({**settings.labels, POOL_LABEL: name}.items())),
+    )
+
+
+def _default_zones(settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog) -> tuple[str, ...]:
+    """All zones of the region that have the GPU; the zone of a zonal cluster."""
+    if cluster.location is not None and cluster.location != cluster.region:
+        return (cluster.location,)
+    return catalog.accelerators[settings.accelerator.type].zones_in(cluster.region or "")
+
+
+def driver_for(cuda: str) -> DriverVersion:
+    """The NVIDIA driver that images of a CUDA version need: GKE's default trails CUDA 13."""
+    return "latest" if cuda and int(cuda.split(".")[0]) >= 13 else "default"
+
+
+def _name_limit(catalog: Catalog) -> int:
+    return catalog.gke.name_limits.node_pool - _AUTONAME_SUFFIX
+
+
+def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -> list[Finding]:
+    problems = []
+    accelerator = settings.accelerator
+    name = settings.machine_type
+    if name is not None and name not in catalog.machine_types:
+        return [
+            Finding(
+                f"{path}.machineType",
+                f"{name} is not a GPU machine of the catalogue",
+                "Google would reject the pool after the cluster is made",
+                suggestion(name, catalog.machine_types),
+            )
+        ]
+    fitting = candidates(accelerator.type, accelerator.count, catalog)
+    if name is not None and name not in fitting:
+        machine = catalog.machine_types[name]
+        problems.append(
+            Finding(
+                f"{path}.machineType",
+                f"{name} has {machine.gpus} × {machine.accelerator}, not {accelerator.count} × {accelerator.type}",
+                "a machine type comes with its GPUs; Google rejects any other number",
+                f"use one of: {', '.join(fitting)}",
+            )
+        )
+        return problems
+    chosen: MachineType = catalog.machine_types[name or fitting[0]]
+    if settings.local_ssds > chosen.local_ssds:
+        problems.append(
+            Finding(
+                f"{path}.localSsds",
+                f"{name or fitting[0]} takes at most {chosen.local_ssds} local SSDs",
+                "Google would reject the pool",
+                f"use {chosen.local_ssds} or fewer",
+            )
+        )
+    if settings.provisioning.model not in chosen.provisioning:
+        problems.append(
+            Finding(
+                f"{path}.provisioning.model",
+                f"{name or fitting[0]} is not sold {settings.provisioning.model}",
+                "Google has it only as " + " and ".join(chosen.provisioning),
+                f"use {chosen.provisioning[0]}, or a machine with 8 GPUs",
+            )
+        )
+    if settings.provisioning.model == "flexStart" and settings.min_nodes > 0:
+        problems.append(
+            Finding(
+                f"{path}.minNodes",
+                "must be 0 with flexStart",
+                "flex-start machines exist only while pods wait for them or use them",
+                "remove minNodes",
+            )
+        )
+    return problems
+
+
+def _zone_findings(
+    path: str, settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog
+) -> tuple[list[Finding], list[Finding]]:
+    accelerator = settings.accelerator.type
+    region = cluster.region
+    if region is None:
+        return [], []
+    known = catalog.accelerators[accelerator].zones_in(region)
+    if not settings.zones:
+        if known and cluster.location != region and cluster.location not in known:
+            return [
+                Finding(
+                    "cluster.location",
+                    f"{cluster.location} is not known to have {accelerator}",
+                    f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
+                    f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
+                )
+            ], []
+        return region_problems(f"{path}.accelerator.type", accelerator, region, catalog), []
+    problems: list[Finding] = []
+    warnings: list[Finding] = []
+    for index, zone in enumerate(settings.zones):
+        where = f"{path}.zones[{index}]"
+        if region_of(zone) != region:
+            problems.append(
+                Finding(
+                    where,
+                    f"{zone} is not in {region}",
+                    "a node pool can only use zones of the cluster's region",
+                    f"use zones of {region}" + (f", such as {known[0]}" if known else ""),
+                )
+            )
+        elif not known:
+            problems += region_problems(where, accelerator, region, catalog)
+        elif zone not in known:
+            warnings.append(
+                Finding(
+                    where,
+                    f"{zone} is not known to have {accelerator}",
+                    f"the catalogue knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
+                    "use those zones, or go on if you know better",
+                )
+            )
+    if problems or not warnings or len(warnings) < len(settings.zones):
+        return problems, warnings
+    first = warnings[0]
+    return [
+        Finding(
+            f"{path}.zones",
+            f"no zone of the pool is known to have {accelerator}",
+            first.why,
+            "use those zones",
+        )
+    ], []
+
+
+def _taint_problems(path: str, settings: NodePoolSettings) -> list[Finding]:
+    return [
+        Finding(
+            f"{path}.taints[{index}].key",
+            "belongs to GKE",
+            "GKE sets its own taints, and rejects ours in its domains",
+            "use a key of your own",
+        )
+        for index, taint in enumerate(settings.taints)
+        if _is_reserved(taint.key)
+    ]
+
+
+def _is_reserved(key: str) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    return any(domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED_DOMAINS)

@@ -1,0 +1,341 @@
+"""Gives every server a node pool and every pool a machine, so that all pods find room on the nodes it may have."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.machines import (
+    boot_disk_for_gib,
+    boot_disk_room_gib,
+    candidates,
+    room_for_pods,
+)
+from gke_llm_inference.planning.node_pools import plan_pool
+from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan
+from gke_llm_inference.planning.servers import SizedServer, newest_cuda
+from gke_llm_inference.planning.sharing import has_memory_for_one_more, sharing_findings
+from gke_llm_inference.settings import ExistingCluster, Finding, NodePoolSettings, suggestion
+
+
+@dataclass(frozen=True)
+class PodNeed:
+    """What one pod requests: GPUs, millicores, MiB of memory, GiB of ephemeral storage."""
+
+    gpus: int
+    cpu_millicores: int
+    memory_mib: int
+    disk_gib: float
+
+    @staticmethod
+    def of(server: SizedServer) -> "PodNeed":
+        """The need of one of a server's pods."""
+        resources = server.resources
+        return PodNeed(
+            server.settings.accelerator.count,
+            resources.cpu_millicores,
+            resources.memory_gib * 1024,
+            resources.ephemeral_storage_gib,
+        )
+
+    def fits(self, room: "PodNeed") -> bool:
+        """Whether the pod finds its place in `room`."""
+        return (
+            self.gpus <= room.gpus
+            and self.cpu_millicores <= room.cpu_millicores
+            and self.memory_mib <= room.memory_mib
+            and self.disk_gib <= room.disk_gib
+        )
+
+    def taken_from(self, room: "PodNeed") -> "PodNeed":
+        """What is left of `room` beside the pod."""
+        return PodNeed(
+            room.gpus - self.gpus,
+            room.cpu_millicores - self.cpu_millicores,
+            room.memory_mib - self.memory_mib,
+            room.disk_gib - self.disk_gib,
+        )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where everything goes, or why it does not.
+
+    Attributes:
+        servers: the servers, each with its node pool where the stack has any.
+        pools: the pools, each with its machine.
+        may_surge: names of the servers for which one more pod finds room while all others run.
+        problems: what stands in the way.
+        warnings: what may go wrong.
+
+    """
+
+    servers: tuple[SizedServer, ...]
+    pools: tuple[NodePoolPlan, ...] = ()
+    may_surge: frozenset[str] = frozenset()
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def place(
+    servers: Sequence[SizedServer],
+    pools: Mapping[str, NodePoolSettings],
+    cluster: ClusterPlan,
+    catalog: Catalog,
+) -> Placement:
+    """The placement of a stack's servers.
+
+    A server goes to the pool that it names, else to the pool with the fewest GPUs per node, then the cheapest, that
+    has room for all of its pods beside the others.
+    """
+    if not pools:
+        return _without_pools(servers, cluster, catalog)
+    placed, problems = _choose_pools(servers, pools, catalog)
+    warnings: list[Finding] = []
+    plans: list[NodePoolPlan] = []
+    may_surge: set[str] = set()
+    for key, pool in sorted(pools.items()):
+        tenants = [server for server in placed if server.node_pool == key]
+        machine, found = _choose_machine(key, pool, tenants, catalog)
+        problems += found
+        unfit, may_be_unfit = sharing_findings(key, pool, tenants)
+        problems += unfit
+        warnings += may_be_unfit
+        if machine is None:
+            continue
+        plans.append(plan_pool(key, pool, machine, newest_cuda=newest_cuda(tenants), cluster=cluster, catalog=catalog))
+        room = _node_room(pool, machine, catalog)
+        for server in tenants:
+            more = [*_pods(tenants), PodNeed.of(server)]
+            finds_a_node = (_nodes_for(more, room) or math.inf) <= pool.max_nodes
+            if finds_a_node and has_memory_for_one_more(pool, server, tenants):
+                may_surge.add(server.key)
+    return Placement(tuple(placed), tuple(plans), frozenset(may_surge), tuple(problems), tuple(warnings))
+
+
+def _without_pools(servers: Sequence[SizedServer], cluster: ClusterPlan, catalog: Catalog) -> Placement:
+    problems = []
+    for server in servers:
+        accelerator = server.settings.accelerator
+        if cluster.profile == "standard" and not isinstance(cluster.settings, ExistingCluster):
+            problems.append(_no_pool(server))
+        if (
+            cluster.profile == "autopilot"
+            and accelerator.count in catalog.accelerators[accelerator.type].autopilot_maxima
+        ):
+            # Autopilot's own maxima are checked already; they are what its machines hold.
+            continue
+        machines = candidates(accelerator.type, accelerator.count, catalog)
+        if not machines:
+            continue  # a GPU that the catalogue lacks, on nodes that exist already
+        rooms = [room_for_pods(catalog.machine_types[name], catalog) for name in machines]
+        need = PodNeed.of(server)
+        if not any(need.cpu_millicores <= room.cpu_millicores and need.memory_mib <= room.memory_mib for room in rooms):
+            problems.append(
+                _too_big(server, machines, f"any machine with {accelerator.count} × {accelerator.type}", catalog)
+            )
+    return Placement(tuple(servers), problems=tuple(problems))
+
+
+def _choose_pools(
+    servers: Sequence[SizedServer], pools: Mapping[str, NodePoolSettings], catalog: Catalog
+) -> tuple[list[SizedServer], list[Finding]]:
+    problems: list[Finding] = []
+    chosen: dict[str, str] = {}
+    taken: dict[str, list[PodNeed]] = {key: [] for key in pools}
+    # Servers that name their pool take their room first, then the largest.
+    order = sorted(
+        servers,
+        key=lambda server: (server.settings.node_pool is None, -server.settings.accelerator.count, server.key),
+    )
+    for server in order:
+        key, problem = _choose_pool(server, pools, taken, catalog)
+        if problem is not None:
+            problems.append(problem)
+        if key is not None:
+            chosen[server.key] = key
+            taken[key] += [PodNeed.of(server)] * server.settings.replicas
+    return [replace(server, node_pool=chosen[server.key]) for server in servers if server.key in chosen], problems
+
+
+def _choose_pool(
+    server: SizedServer,
+    pools: Mapping[str, NodePoolSettings],
+    taken: Mapping[str, list[PodNeed]],
+    catalog: Catalog,
+) -> tuple[str | None, Finding | None]:
+    accelerator, asked = server.settings.accelerator, server.settings.node_pool
+    matching = [
+        key
+        for key, pool in pools.items()
+        if pool.accelerator.type == accelerator.type and pool.accelerator.count >= accelerator.count
+    ]
+    if asked is not None and asked not in pools:
+        return None, Finding(
+            f"{server.path}.nodePool",
+            f"{asked} is not one of nodePools",
+            "the pod would find no node",
+            suggestion(asked, pools),
+        )
+    if asked is not None and asked not in matching:
+        nodes = pools[asked].accelerator
+        return None, Finding(
+            f"{server.path}.nodePool",
+            f"nodes of {asked} have {nodes.count} × {nodes.type}",
+            f"a pod of this server needs {accelerator.count} × {accelerator.type} on one node",
+            "choose another pool, or change the GPUs of one of them",
+        )
+    if asked is not None:
+        return asked, None
+    if not matching:
+        return None, _no_pool(server)
+    ranked = sorted(matching, key=lambda key: _preference(key, pools[key], catalog))
+    for key in ranked:
+        pool = pools[key]
+        roomiest = _machines(pool, catalog)[-1]
+        pods = [*taken[key], *[PodNeed.of(server)] * server.settings.replicas]
+        if (_nodes_for(pods, _node_room(pool, roomiest, catalog)) or 0) <= pool.max_nodes and _fits_some_node(
+            server, pool, catalog
+        ):
+            return key, None
+    # None has room: the first choice says what is missing.
+    return ranked[0], None
+
+
+def _preference(key: str, pool: NodePoolSettings, catalog: Catalog) -> tuple[int, float, str]:
+    prices = catalog.machine_types[_machines(pool, catalog)[0]].usd_per_hour
+    price = math.inf if prices is None else prices.spot if pool.provisioning.model == "spot" else prices.on_demand
+    return (pool.accelerator.count, price, key)
+
+
+def _choose_machine(
+    key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer], catalog: Catalog
+) -> tuple[str | None, list[Finding]]:
+    """The cheapest machine on which the pool's pods fit within its nodes, or what stands in the way."""
+    machines = _machines(pool, catalog)
+    pods = _pods(tenants)
+    disk = _disk_problem(key, pool, tenants, catalog)
+    rooms = {machine: _node_room(pool, machine, catalog, any_disk=disk is not None) for machine in machines}
+    for machine in machines:
+        nodes = _nodes_for(pods, rooms[machine])
+        # A server that is scaled to nothing for now must find the machine when it is scaled up.
+        all_fit = all(PodNeed.of(server).fits(rooms[machine]) for server in tenants)
+        if nodes is not None and nodes <= pool.max_nodes and all_fit:
+            return machine, [disk] if disk else []
+    problems = [disk] if disk else []
+    subject = (
+        f"the machine of nodePools.{key}"
+        if pool.machine_type
+        else f"any machine with {pool.accelerator.count} × {pool.accelerator.type}"
+    )
+    for server in tenants:
+        if not any(PodNeed.of(server).fits(room) for room in rooms.values()):
+            problems.append(_too_big(server, machines, subject, catalog))
+    counts = [nodes for room in rooms.values() if (nodes := _nodes_for(pods, room)) is not None]
+    if counts:
+        gpus = sum(server.gpus for server in tenants)
+        problems.append(
+            Finding(
+                f"nodePools.{key}.maxNodes",
+                f"{pool.max_nodes} is less than the {min(counts)} nodes that its servers need",
+                f"they ask for {gpus} GPUs and what goes with them, a node has {pool.accelerator.count}; "
+                "the rest of the pods would stay pending",
+                f"use {min(counts)} or more",
+            )
+        )
+    return None, problems
+
+
+def _machines(pool: NodePoolSettings, catalog: Catalog) -> list[str]:
+    """Machine types that the pool may have, cheapest first."""
+    return (
+        [pool.machine_type] if pool.machine_type else candidates(pool.accelerator.type, pool.accelerator.count, catalog)
+    )
+
+
+def _node_room(pool: NodePoolSettings, machine: str, catalog: Catalog, *, any_disk: bool = False) -> PodNeed:
+    """What one node of the pool has for our pods; a shared GPU counts once for each pod that may share it."""
+    room = room_for_pods(catalog.machine_types[machine], catalog)
+    clients = pool.sharing.max_clients if pool.sharing else 1
+    unbounded = any_disk or pool.local_ssds > 0
+    return PodNeed(
+        pool.accelerator.count * clients,
+        room.cpu_millicores,
+        room.memory_mib,
+        math.inf if unbounded else boot_disk_room_gib(pool.disk_size_gb, catalog),
+    )
+
+
+def _pods(tenants: Iterable[SizedServer]) -> list[PodNeed]:
+    return [need for server in tenants for need in [PodNeed.of(server)] * server.settings.replicas]
+
+
+def _nodes_for(pods: Iterable[PodNeed], room: PodNeed) -> int | None:
+    """How many nodes the pods take, the largest placed first; None if one does not fit an empty node."""
+    full = 0
+    open_nodes: list[PodNeed] = []
+    for pod in sorted(pods, key=lambda one: (one.gpus, one.cpu_millicores, one.memory_mib, one.disk_gib), reverse=True):
+        place_at = next((index for index, node in enumerate(open_nodes) if pod.fits(node)), None)
+        if place_at is None:
+            if not pod.fits(room):
+                return None
+            open_nodes.append(room)
+            place_at = len(open_nodes) - 1
+        left = pod.taken_from(open_nodes[place_at])
+        if left.gpus:
+            open_nodes[place_at] = left
+        else:
+            del open_nodes[place_at]
+            full += 1
+    return full + len(open_nodes)
+
+
+def _fits_some_node(server: SizedServer, pool: NodePoolSettings, catalog: Catalog) -> bool:
+    need = PodNeed.of(server)
+    return any(need.fits(_node_room(pool, machine, catalog)) for machine in _machines(pool, catalog))
+
+
+def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer], catalog: Catalog) -> Finding | None:
+    """The problem of a boot disk that cannot hold the ephemeral storage of the pods that its GPUs invite."""
+    if pool.local_ssds or not tenants:
+        return None
+    clients = pool.sharing.max_clients if pool.sharing else 1
+
+    def need_of(server: SizedServer) -> int:
+        slots = pool.accelerator.count * clients // server.settings.accelerator.count
+        return server.resources.ephemeral_storage_gib * max(1, min(slots, server.settings.replicas))
+
+    need = max(need_of(server) for server in tenants)
+    room = boot_disk_room_gib(pool.disk_size_gb, catalog)
+    if need <= room:
+        return None
+    return Finding(
+        f"nodePools.{key}.diskSizeGb",
+        f"a disk of {pool.disk_size_gb} GB does not hold the {need} GiB of ephemeral storage of its pods",
+        f"GKE leaves {room:.0f} GiB of it to pods",
+        f"use {boot_disk_for_gib(need, catalog)} or more",
+    )
+
+
+def _no_pool(server: SizedServer) -> Finding:
+    accelerator = server.settings.accelerator
+    return Finding(
+        f"{server.path}.accelerator",
+        f"no node pool has {accelerator.count} × {accelerator.type}",
+        "the pod would stay pending forever",
+        f"add to nodePools: {{{accelerator.type.removeprefix('nvidia-')}: "
+        f"{{accelerator: {{type: {accelerator.type}, count: {accelerator.count}}}}}}}",
+    )
+
+
+def _too_big(server: SizedServer, machines: Sequence[str], subject: str, catalog: Catalog) -> Finding:
+    resources = server.resources
+    largest = machines[-1]
+    room = room_for_pods(catalog.machine_types[largest], catalog)
+    return Finding(
+        f"{server.path}.resources",
+        f"{resources.cpu_millicores / 1000:g} vCPU and {resources.memory_gib} GiB are more than {subject} has",
+        f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after GKE's "
+        "own reservations and system pods",
+        "request less, or use a larger machine type or more GPUs",
+    )

@@ -1,0 +1,370 @@
+"""What a plan consists of: plain, frozen data that components translate into resources without arithmetic."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gke_llm_inference.catalog import ServerKind
+from gke_llm_inference.catalog.facts import Basis
+from gke_llm_inference.planning.memory import Alternative, MemoryPlan
+from gke_llm_inference.settings import (
+    AutopilotCluster,
+    ExistingCluster,
+    Finding,
+    HuggingFaceSettings,
+    NodePoolSettings,
+    StandardCluster,
+)
+
+ClusterProfile = Literal["autopilot", "standard"]
+DriverVersion = Literal["default", "latest"]
+StartPartName = Literal["node", "imagePull", "download", "load", "process", "compile", "graphs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlan:
+    """The cluster of a stack.
+
+    Attributes:
+        settings: what was asked for, checked.
+        name: name in Google Cloud; None for another stack's cluster and a kubeconfig context.
+        project: Google Cloud project; None for a kubeconfig context.
+        location: region or zone; None for a kubeconfig context, and for another stack's cluster unless stated.
+        service_account_id: id of the nodes' service account, for a cluster that is made.
+        region: region of `location`.
+
+    """
+
+    settings: AutopilotCluster | StandardCluster | ExistingCluster
+    name: str | None
+    project: str | None
+    location: str | None
+    region: str | None
+    service_account_id: str | None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the cluster's machines in Google Cloud."""
+        return {} if isinstance(self.settings, ExistingCluster) else dict(sorted(self.settings.labels.items()))
+
+    @property
+    def profile(self) -> ClusterProfile:
+        """How nodes come about: made by Google for each pod, or from node pools."""
+        match self.settings:
+            case AutopilotCluster():
+                return "autopilot"
+            case StandardCluster():
+                return "standard"
+            case ExistingCluster(profile=profile):
+                return profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePoolPlan:
+    """A GPU node pool.
+
+    Attributes:
+        key: its name in the configuration.
+        name: its name as a DNS label, short enough for GKE to append a suffix.
+        settings: what was asked for, checked.
+        machine_type: machine of every node.
+        zones: zones to take machines from, sorted.
+        driver_version: NVIDIA driver that GKE installs.
+        node_labels: Kubernetes labels of the nodes, by which servers find the pool.
+
+    """
+
+    key: str
+    name: str
+    settings: NodePoolSettings
+    machine_type: str
+    zones: tuple[str, ...]
+    driver_version: DriverVersion
+    node_labels: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPlan:
+    """The Hugging Face token's way into the cluster; the token itself is not part of a plan.
+
+    Attributes:
+        settings: where the token comes from.
+        project: Google Cloud project of the stack.
+        namespace: Kubernetes namespace of the Secret.
+        reader_name: Kubernetes service account that reads Secret Manager.
+
+    """
+
+    settings: HuggingFaceSettings
+    project: str | None
+    namespace: str
+    reader_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodResources:
+    """Requests of the server's container; limits equal them, but for CPU on Standard nodes.
+
+    Attributes:
+        cpu_millicores: 1000 for one vCPU.
+        memory_gib: GiB, shared memory included, as Kubernetes charges it to the container.
+        shared_memory_gib: size limit of /dev/shm in GiB.
+        ephemeral_storage_gib: GiB on the node's boot disk, the cache included where it is there.
+        cache_gib: size limit in GiB of the cache volume: model, compiled kernels, temporary files.
+        cache_on_disk: whether the cache has a disk of its own, as the boot disk could not hold it.
+        cache_storage_class: storage class of that disk.
+
+    """
+
+    cpu_millicores: int
+    memory_gib: int
+    shared_memory_gib: int
+    ephemeral_storage_gib: int
+    cache_gib: int
+    cache_on_disk: bool
+    cache_storage_class: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVolumePlan:
+    """A volume with the model, which a pod mounts to read.
+
+    Attributes:
+        claim: name of its PersistentVolumeClaim.
+        mount_path: where the container sees it.
+        annotations: what the pod must carry for the volume's driver.
+
+    """
+
+    claim: str
+    mount_path: str
+    annotations: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPart:
+    """A part of a start.
+
+    Attributes:
+        key: its name, as the plan's JSON has it.
+        seconds: what it is expected to take on a new node.
+        restart_seconds: what it takes when the container starts anew in the same pod.
+        why: what decides on it.
+        basis: whether its figures are measured, published or assumed.
+        source: where its figures are from.
+
+    """
+
+    key: StartPartName
+    seconds: float
+    restart_seconds: float
+    why: str
+    basis: Basis
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPlan:
+    """A start from nothing, in the order in which its parts follow each other."""
+
+    parts: tuple[StartPart, ...]
+
+    @property
+    def expected_seconds(self) -> int:
+        """From the container's start to its first good answer, for the first time on a node."""
+        return math.ceil(sum(part.seconds for part in self.parts if part.key not in ("node", "imagePull")))
+
+    @property
+    def new_node_seconds(self) -> int:
+        """From a pod that finds no node to its first good answer."""
+        return math.ceil(sum(part.seconds for part in self.parts))
+
+    @property
+    def restart_seconds(self) -> int:
+        """The same for a container that starts anew in its pod: the cache volume is kept."""
+        return math.ceil(sum(part.restart_seconds for part in self.parts))
+
+    def part(self, key: StartPartName) -> StartPart:
+        """One of the parts that every start has.
+
+        Raises:
+            StopIteration: the start has no such part.
+
+        """
+        return next(part for part in self.parts if part.key == key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbePlan:
+    """When Kubernetes takes a container for started, ready and alive; all probes ask the health path.
+
+    Attributes:
+        startup_seconds: how long the container may take from its start to its first good answer.
+        startup_period_seconds: seconds between two startup probes.
+
+    """
+
+    path: str
+    startup_seconds: int
+    startup_period_seconds: int = 10
+    readiness_period_seconds: int = 5
+    readiness_failures: int = 3
+    liveness_period_seconds: int = 10
+    liveness_failures: int = 6
+    timeout_seconds: int = 5
+
+    @property
+    def startup_failures(self) -> int:
+        """Failed startup probes after which Kubernetes restarts the container."""
+        return -(-self.startup_seconds // self.startup_period_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShutdownPlan:
+    """How a pod ends: first out of the Service's endpoints, then the server drains.
+
+    Attributes:
+        drain_seconds: how long the pod waits until no new request can reach it.
+        grace_seconds: seconds from the pod's deletion to its kill; the drain is part of it.
+
+    """
+
+    drain_seconds: int
+    grace_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutPlan:
+    """How an update replaces pods.
+
+    Attributes:
+        strategy: Recreate stops all pods first; RollingUpdate replaces some at a time.
+        max_surge: pods above `replicas` during a rolling update.
+        max_unavailable: pods below `replicas` during a rolling update.
+        progress_deadline_seconds: how long an update may stand still before it counts as failed. Each pod that
+            becomes available, and each old one that goes, starts the count anew.
+        longest_seconds: how long an update may take in all, if its pods start one after the other.
+        disruption_budget: whether voluntary disruptions take one pod at a time.
+        reason: why this strategy.
+
+    """
+
+    strategy: Literal["Recreate", "RollingUpdate"]
+    max_surge: int
+    max_unavailable: int
+    progress_deadline_seconds: int
+    longest_seconds: int
+    disruption_budget: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """A taint that the pod accepts; an empty value accepts any."""
+
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something that was decided for the user: by which preset or rule, what, and why."""
+
+    origin: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        if self.what == "note":
+            return f"{self.origin}: {self.why}"
+        return f"{self.origin}: {self.what} ({self.why})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerPlan:
+    """One inference server, decided.
+
+    Attributes:
+        key: its name in the configuration.
+        name: name of its Kubernetes objects, a DNS label.
+        uses_token: whether the token's Secret exists for this server to read.
+        environment: variables with plain values, sorted by name.
+        user: user and group ids to run as; None where the image needs root.
+        machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
+        node_selector: labels that the pod's node must have.
+        decisions: what presets and rules decided, and why.
+        model_volume: a volume with the model; None where it is downloaded.
+        measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
+        memory: where the memory of each GPU goes.
+        alternatives: what would fit, where the server does not or only just, cheapest first.
+
+    """
+
+    key: str
+    name: str
+    namespace: str
+    kind: ServerKind
+    version: str
+    image: str
+    model: str
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    uses_token: bool
+    secret_name: str
+    secret_key: str
+    home: str
+    port: int
+    service_port: int
+    user: tuple[int, int] | None
+    read_only_root_filesystem: bool
+    replicas: int
+    gpu_type: str
+    gpu_count: int
+    machine_type: str | None
+    node_pool: str | None
+    profile: ClusterProfile
+    node_selector: dict[str, str]
+    tolerations: tuple[Toleration, ...]
+    resources: PodResources
+    start: StartPlan
+    probes: ProbePlan
+    shutdown: ShutdownPlan
+    rollout: RolloutPlan
+    labels: dict[str, str]
+    selector: dict[str, str]
+    decisions: tuple[Decision, ...] = ()
+    measured_tokens_per_second: float | None = None
+    model_volume: ModelVolumePlan | None = None
+    memory: MemoryPlan | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to say about the server before it is made: whether it fits, and what was decided."""
+        fit = (self.memory.summary,) if self.memory is not None else ()
+        return (*fit, self.start_summary, *map(str, self.decisions))
+
+    @property
+    def start_summary(self) -> str:
+        """How long a start takes and may take, and what there is to know of the image."""
+        start = self.start
+        return (
+            f"start: {start.expected_seconds} s expected, {self.probes.startup_seconds} s allowed; "
+            f"{start.new_node_seconds} s on a new node, with the image {start.part('imagePull').why}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackPlan:
+    """A whole stack, decided: everything sorted by name, nothing left to compute."""
+
+    cluster: ClusterPlan
+    node_pools: tuple[NodePoolPlan, ...]
+    token: TokenPlan
+    servers: tuple[ServerPlan, ...]
+    namespace: str
+    create_namespace: bool
+    namespace_labels: dict[str, str]
+    warnings: tuple[Finding, ...] = field(default=())

@@ -1,0 +1,195 @@
+"""What a server's pod needs: requests, probes, shutdown and rollout.
+
+The constants are this project's rules; each states what it rests on.
+"""
+
+import math
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.facts import StartupFacts
+from gke_llm_inference.planning.machines import Allocatable
+from gke_llm_inference.planning.plan import (
+    ClusterProfile,
+    PodResources,
+    ProbePlan,
+    RolloutPlan,
+    ShutdownPlan,
+    StartPlan,
+)
+from gke_llm_inference.settings import Finding, ResourceSettings
+
+# Host memory: API server and tokenizer, then per GPU one worker with CUDA's libraries and one safetensors shard
+# (at most 5 GB) on its way to the GPU. Published manifests request 24 to 25 GiB for one L4.
+_BASE_MEMORY_GIB = 4
+_WORKER_MEMORY_GIB = 9
+# One core per worker and one for its copies, two for the API server.
+_BASE_CPU_MILLICORES = 2000
+_WORKER_CPU_MILLICORES = 2000
+# Compiled kernels, temporary files and logs beside the model; 10 % of slack for the model's own side files.
+_CACHE_EXTRA_GIB = 8
+_MODEL_SLACK = 1.1
+_LOGS_GIB = 2
+# A start may take twice what is expected of it, and its parts before the container too.
+_CAUTION = 2
+_SHORTEST_START_BUDGET_SECONDS = 600
+_LONGEST_START_BUDGET_SECONDS = 3600
+_LEAST_SLACK = 1.2
+_LONGEST_UPDATE_SECONDS = 86_400
+
+
+def pod_resources(
+    gpus: int,
+    checkpoint_gib: float,
+    asked: ResourceSettings,
+    catalog: Catalog,
+) -> PodResources:
+    """Requests of a server with `gpus` GPUs and a checkpoint of that size; explicit settings win over the rules."""
+    shared_memory = 1 if gpus == 1 else 2 * gpus
+    cache = math.ceil(checkpoint_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
+    on_disk = asked.ephemeral_storage_gib is None and cache > catalog.gke.boot_disk_cache_gib
+    ephemeral = asked.ephemeral_storage_gib or (_CACHE_EXTRA_GIB if on_disk else cache + _LOGS_GIB)
+    return PodResources(
+        cpu_millicores=round(asked.cpu * 1000) if asked.cpu else _BASE_CPU_MILLICORES + gpus * _WORKER_CPU_MILLICORES,
+        memory_gib=asked.memory_gib or _BASE_MEMORY_GIB + gpus * _WORKER_MEMORY_GIB + shared_memory,
+        shared_memory_gib=shared_memory,
+        ephemeral_storage_gib=ephemeral,
+        cache_gib=cache if on_disk else max(1, ephemeral - _LOGS_GIB),
+        cache_on_disk=on_disk,
+        cache_storage_class=catalog.gke.cache_storage_class,
+    )
+
+
+def pod_need(resources: PodResources, pods: int = 1) -> Allocatable:
+    """What `pods` such pods request of one node."""
+    return Allocatable(pods * resources.cpu_millicores, pods * resources.memory_gib * 1024)
+
+
+def probe_plan(expected_seconds: float, health_path: str) -> ProbePlan:
+    """Startup budget: twice the time that a container is expected to need, within 10 to 60 minutes.
+
+    One that is expected to take longer than an hour gets a fifth more than that.
+    """
+    longest = max(_LONGEST_START_BUDGET_SECONDS, _LEAST_SLACK * expected_seconds)
+    budget = min(max(_CAUTION * expected_seconds, _SHORTEST_START_BUDGET_SECONDS), longest)
+    return ProbePlan(path=health_path, startup_seconds=math.ceil(budget / 10) * 10)
+
+
+def progress_deadline_seconds(
+    start: StartPlan, probes: ProbePlan, shutdown: ShutdownPlan, startup: StartupFacts
+) -> int:
+    """How long a Deployment may go without progress: the slowest way from one pod to the next that is no fault.
+
+    The old pod ends, a node comes, the image is pulled, and the container starts. Kubernetes counts a pod that waits
+    for a node, pulls its image or is not ready yet as no progress.
+    """
+    image = _CAUTION * start.part("imagePull").seconds
+    return math.ceil(shutdown.grace_seconds + startup.node_longest.seconds + image + probes.startup_seconds)
+
+
+def shutdown_plan(*, spot: bool) -> ShutdownPlan:
+    """Grace period: two minutes for running answers; 15 seconds where a Spot machine gives no more.
+
+    Of the 30 seconds' notice that Spot gives, the kubelet keeps half for system pods.
+    """
+    if spot:
+        return ShutdownPlan(drain_seconds=5, grace_seconds=15)
+    return ShutdownPlan(drain_seconds=15, grace_seconds=120)
+
+
+def rollout_plan(
+    replicas: int,
+    deadline: int,
+    profile: ClusterProfile,
+    *,
+    may_surge: bool,
+    pool_known: bool,
+    one_node: bool = False,
+) -> RolloutPlan:
+    """How to update without a deadlock.
+
+    Args:
+        replicas: pods of the server.
+        deadline: seconds that an update may stand still.
+        profile: how nodes come about.
+        may_surge: whether one more pod finds room in the node pool while everything else runs.
+        pool_known: whether the pods run on a node pool of the stack.
+        one_node: whether the pod has a volume that only one node at a time can mount.
+
+    """
+    budget = replicas > 1
+    longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
+    if may_surge and not one_node:
+        return RolloutPlan(
+            strategy="RollingUpdate",
+            max_surge=1,
+            max_unavailable=0,
+            progress_deadline_seconds=deadline,
+            longest_seconds=longest,
+            disruption_budget=budget,
+            reason="the node pool has room for one more pod",
+        )
+    why = (
+        "only one node at a time can mount the model's volume"
+        if one_node
+        else "nobody can promise a spare GPU on Autopilot"
+        if profile == "autopilot"
+        else "the node pool has no room for one more pod"
+        if pool_known
+        else "whether the cluster has a spare GPU is not known"
+    )
+    if replicas > 1:
+        return RolloutPlan(
+            strategy="RollingUpdate",
+            max_surge=0,
+            max_unavailable=1,
+            progress_deadline_seconds=deadline,
+            longest_seconds=longest,
+            disruption_budget=budget,
+            reason=f"{why}: one pod at a time makes room for its successor",
+        )
+    return RolloutPlan(
+        strategy="Recreate",
+        max_surge=0,
+        max_unavailable=1,
+        progress_deadline_seconds=deadline,
+        longest_seconds=longest,
+        disruption_budget=budget,
+        reason=f"{why}: the only pod stops before its successor starts",
+    )
+
+
+def resource_problems(
+    path: str, resources: PodResources, asked: ResourceSettings, checkpoint_gib: float
+) -> list[Finding]:
+    """Problems of requests with which no server can start.
+
+    Args:
+        path: where the server stands in the configuration.
+        resources: the requests.
+        asked: those that the stack gives itself.
+        checkpoint_gib: size of the checkpoint in GiB, which the cache has to hold.
+
+    """
+    problems = []
+    least_memory = resources.shared_memory_gib + _BASE_MEMORY_GIB
+    if asked.memory_gib is not None and asked.memory_gib < least_memory:
+        problems.append(
+            Finding(
+                f"{path}.resources.memoryGib",
+                f"{asked.memory_gib} GiB do not hold the server",
+                f"shared memory alone may take {resources.shared_memory_gib} GiB of it, and the server needs "
+                f"{_BASE_MEMORY_GIB} GiB before it loads anything",
+                f"use {least_memory} or more",
+            )
+        )
+    least_storage = math.ceil(checkpoint_gib) + _LOGS_GIB
+    if asked.ephemeral_storage_gib is not None and asked.ephemeral_storage_gib < least_storage:
+        problems.append(
+            Finding(
+                f"{path}.resources.ephemeralStorageGib",
+                f"{asked.ephemeral_storage_gib} GiB do not hold the model",
+                f"its files take {checkpoint_gib:.1f} GiB, and the pod is evicted when the storage is full",
+                f"use {least_storage} or more",
+            )
+        )
+    return problems

@@ -1,0 +1,418 @@
+"""Applies presets to a server's settings: techniques first, then goals for what is left open.
+
+A preset only fills settings that the stack leaves open. Whatever it decides, and whatever it leaves alone because the
+stack says otherwise, becomes a `Decision` with its reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from pydantic.alias_generators import to_snake
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique, load_presets
+from gke_llm_inference.planning.fit import server_memory
+from gke_llm_inference.planning.limits import limit_problems
+from gke_llm_inference.planning.machines import gpu_counts
+from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.models import ServedModel, known_checkpoints
+from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.settings import Finding, Refusal, ServerSettings, suggestion
+
+# Share of a GPU's nominal memory that weights may take where no number of GPUs holds the context as well.
+_WEIGHTS_SHARE = 0.75
+
+# Limits that a preset advises; what the stack says of the others may leave no room for them.
+_LIMITS = ("maxModelLen", "maxOutputTokens", "maxNumSeqs", "maxNumBatchedTokens")
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A server's settings with its presets applied, and what is to be said about it."""
+
+    settings: ServerSettings
+    decisions: tuple[Decision, ...] = ()
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+@dataclass
+class _Work:
+    path: str
+    settings: ServerSettings
+    version: str
+    model: ServedModel
+    catalog: Catalog
+    gpus: Sequence[int] | None = None
+    slots: dict[str, str] = field(default_factory=dict)
+    values: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+
+
+def apply_presets(
+    path: str,
+    settings: ServerSettings,
+    version: str,
+    model: ServedModel,
+    catalog: Catalog,
+    gpus: Sequence[int] | None = None,
+) -> Applied:
+    """Settings with presets applied, or the problems of applying them.
+
+    Args:
+        path: where the server stands in the configuration.
+        settings: the server's settings.
+        version: version of the server.
+        model: the model that it loads.
+        catalog: the facts to decide by.
+        gpus: numbers of GPUs that a goal may choose from, fewest first; those of all machines if None.
+
+    """
+    work = _Work(path, settings, version, model, catalog, gpus)
+    presets = load_presets()
+    goals: list[tuple[str, Goal]] = []
+    for index, name in enumerate(settings.presets):
+        where = f"{path}.presets[{index}]"
+        preset = presets.get(name)
+        if preset is None:
+            work.problems.append(
+                Finding(
+                    where,
+                    f"{name} is not a preset",
+                    "a misspelt preset would be ignored silently",
+                    suggestion(name, presets),
+                )
+            )
+        elif name in settings.presets[:index]:
+            work.problems.append(
+                Finding(where, f"{name} stands there twice", "it is applied once", "remove one of them")
+            )
+        elif isinstance(preset, Goal):
+            goals.append((name, preset))
+        else:
+            _apply_technique(work, where, name, preset)
+    work.problems += _explicit_refusals(work)
+    if not work.problems:
+        for name, goal in goals:
+            for choice in goal.choices:
+                _apply_choice(work, name, choice)
+    return Applied(
+        _merged(settings, {key: value for key, (value, _) in work.values.items()}),
+        tuple(work.decisions),
+        tuple(work.problems),
+        tuple(work.warnings),
+    )
+
+
+def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> None:
+    taken = work.slots.get(preset.slot)
+    if taken is not None:
+        work.problems.append(
+            Finding(
+                where,
+                f"{name} conflicts with {taken}",
+                f"both decide on the same thing: {_slot_in_words(preset.slot)}",
+                f"keep one of {taken} and {name}",
+            )
+        )
+        return
+    problem = _unmet_need(work, where, name, preset.needs)
+    rule = _rule(work, preset)
+    if rule is None:
+        problem = problem or Finding(
+            where,
+            f"{name} is not known for {work.settings.server} {work.version}",
+            "no rule of the catalogue covers this version",
+            "use a newer version",
+        )
+    elif rule.refused is not None:
+        # That the server lacks a technique says more than what the technique would need there.
+        problem = Finding(
+            where,
+            f"{name} is not possible with {work.settings.server} {work.version}",
+            rule.refused.why,
+            rule.refused.instead,
+        )
+    if problem is not None or rule is None:
+        work.problems += [problem] if problem else []
+        return
+    work.slots[preset.slot] = name
+    if rule.risk is not None:
+        work.warnings.append(Finding(where, f"{name} {rule.risk.what}", rule.risk.why, rule.risk.fix))
+    _give(work, name, rule.settings, preset.summary, rule.note)
+    count = work.values.get("accelerator.count", (work.settings.accelerator.count, ""))[0]
+    if preset.slot == "parallelism" and count == 1:
+        work.warnings.append(
+            Finding(
+                where,
+                f"{name} has no effect with one GPU",
+                "accelerator.count says one, and what the stack says wins",
+                "raise accelerator.count, or remove it to get two",
+            )
+        )
+
+
+def _apply_choice(work: _Work, goal: str, choice: GoalChoice) -> None:
+    if work.settings.server not in choice.servers:
+        return
+    if choice.presets:
+        _choose_technique(work, goal, choice)
+    if choice.settings and not _breaks(work, choice.settings):
+        _give(work, goal, choice.settings, choice.why, "")
+    if choice.parallelism == "fewestGpus":
+        _choose_gpus(work, goal, choice.why)
+
+
+def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
+    presets = load_presets()
+    for name in choice.presets:
+        preset = presets[name]
+        assert isinstance(preset, Technique)
+        taken = work.slots.get(preset.slot)
+        if taken is not None:
+            work.decisions.append(Decision(goal, f"{taken} stays", "it is chosen already"))
+            return
+        rule = _rule(work, preset)
+        own = _decided_by_stack(work, rule)
+        if own:
+            work.decisions.append(Decision(goal, f"leaves {own} alone", "the stack says it"))
+            return
+        usable = rule is not None and rule.refused is None and rule.risk is None
+        if rule is None or not usable or _unmet_need(work, "", name, preset.needs) or _breaks(work, rule.settings):
+            continue
+        work.slots[preset.slot] = name
+        work.decisions.append(Decision(goal, f"uses {name}", choice.why))
+        _give(work, name, rule.settings, preset.summary, rule.note)
+        return
+    work.decisions.append(
+        Decision(goal, f"uses none of {', '.join(choice.presets)}", "none fits this server, version and checkpoint")
+    )
+
+
+def _decided_by_stack(work: _Work, rule: PresetRule | None) -> str:
+    """The first setting of a rule that the stack gives itself, and differently; empty if there is none."""
+    values = _flat(rule.settings) if rule is not None else {}
+    return next(
+        (
+            key
+            for key, value in values.items()
+            if _is_explicit(work.settings, key) and _current(work.settings, key) not in (None, value)
+        ),
+        "",
+    )
+
+
+def _explicit_refusals(work: _Work) -> list[Finding]:
+    """Problems of settings that the stack gives itself and that every technique behind them is refused for."""
+    problems = []
+    for key in ("quantization", "kvCacheDtype"):
+        value = _current(work.settings, key) if _is_explicit(work.settings, key) else None
+        rules = [
+            _rule(work, preset)
+            for preset in load_presets().values()
+            if isinstance(preset, Technique)
+            and any(rule.settings.get(key) == value for rule in preset.rules(work.settings.server))
+        ]
+        refusals = [rule.refused for rule in rules if rule is not None and rule.refused is not None]
+        if value is not None and refusals and len(refusals) == len(rules):
+            problems.append(
+                Finding(
+                    f"{work.path}.{key}",
+                    f"{value} is not possible with {work.settings.server} {work.version}",
+                    refusals[0].why,
+                    refusals[0].instead,
+                )
+            )
+    return problems
+
+
+def _breaks(work: _Work, values: Mapping[str, Any]) -> bool:
+    """Whether a goal's choice would bring a problem that is not there without it."""
+    before = {key: value for key, (value, _) in work.values.items()}
+    after = {**_open(work, values), **before}
+
+    def problems(given: Mapping[str, Any]) -> set[Finding]:
+        return set(limit_problems(work.path, _merged(work.settings, given), work.version, work.model, work.catalog))
+
+    return not problems(after) <= problems(before)
+
+
+def _open(work: _Work, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that the stack leaves open."""
+    return {key: value for key, value in _flat(values).items() if not _is_explicit(work.settings, key)}
+
+
+def _choose_gpus(work: _Work, goal: str, why: str) -> None:
+    """The fewest GPUs with which the server starts; where none is enough, the fewest that hold the weights.
+
+    The latter leaves it to the check of the whole server to say what does not fit and what would.
+    """
+    if "accelerator.count" in work.values or _is_explicit(work.settings, "accelerator.count"):
+        return
+    accelerator = work.settings.accelerator
+    counts = [
+        count
+        for count in (gpu_counts(accelerator.type, work.catalog) if work.gpus is None else work.gpus)
+        if work.model.architecture.attention_heads % count == 0 and not _breaks(work, {"accelerator": {"count": count}})
+    ]
+    plans = {count: plan for count in counts if (plan := _memory(work, count)) is not None}
+    chosen = next(
+        (count for verdict in ("fits", "tight") for count, plan in plans.items() if plan.verdict == verdict), None
+    )
+    if chosen is not None:
+        context = plans[chosen].limits.max_model_len
+        reason = f"{chosen} × {accelerator.type} hold weights and a context of {context:,} tokens; {why}"
+        fewer = next((count for count in reversed(plans) if count < chosen and plans[count].largest_context), None)
+        if fewer is not None:
+            tight = plans[fewer].starts
+            reason += f"; {fewer} would {'be tight' if tight else f'hold {plans[fewer].largest_context:,}'}"
+    else:
+        weights = _load_peak_gib(work)
+        memory = work.catalog.accelerators[accelerator.type].memory_gib if counts else 0
+        chosen = next((count for count in counts if weights / count <= _WEIGHTS_SHARE * memory), None)
+        reason = f"{weights:.1f} GiB of weights; {why}"
+    if chosen is not None:
+        work.values["accelerator.count"] = (chosen, goal)
+        work.decisions.append(Decision(goal, f"accelerator.count: {chosen}", reason))
+
+
+def _memory(work: _Work, count: int) -> MemoryPlan | None:
+    values = {key: value for key, (value, _) in work.values.items()} | {"accelerator.count": count}
+    try:
+        return server_memory(work.path, _merged(work.settings, values), work.version, work.model)
+    except Refusal:
+        return None
+
+
+def _load_peak_gib(work: _Work) -> float:
+    quantization = work.values.get("quantization", (work.settings.quantization, ""))[0]
+    return work.model.load_peak_gib(quantization, work.settings.server, work.version)
+
+
+def _give(work: _Work, origin: str, values: Mapping[str, Any], why: str, note: str) -> None:
+    """Set what the stack leaves open, and say what was set and what was left alone."""
+    for key, value in _flat(values).items():
+        if (reason := _superfluous(work, key, value)) is not None:
+            work.decisions.append(Decision(origin, f"{key}: {_shown(value)} left out", reason))
+        elif _is_explicit(work.settings, key):
+            own = _current(work.settings, key)
+            if own != value:
+                work.decisions.append(
+                    Decision(
+                        origin,
+                        f"{key}: {_shown(own)} stays",
+                        f"the stack says so; the preset would set {_shown(value)}",
+                    )
+                )
+        elif key in work.values:
+            own, first = work.values[key]
+            if own != value:
+                work.decisions.append(
+                    Decision(
+                        origin, f"{key}: {_shown(own)} stays", f"{first} came first; {origin} would set {_shown(value)}"
+                    )
+                )
+        else:
+            work.values[key] = (value, origin)
+            work.decisions.append(Decision(origin, f"{key}: {_shown(value)}", why))
+    if note:
+        work.decisions.append(Decision(origin, "note", note))
+
+
+def _superfluous(work: _Work, key: str, value: Any) -> str | None:
+    """Why a limit of a preset makes no sense beside what the stack says; None if it does."""
+    if key not in _LIMITS or _is_explicit(work.settings, key):
+        return None
+    if key == "maxOutputTokens" and _is_explicit(work.settings, "maxInputTokens"):
+        return "maxInputTokens says what is left for the answer"
+    if _breaks(work, {key: value}):
+        return "it contradicts a limit of the stack"
+    return None
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rule(work: _Work, preset: Technique) -> PresetRule | None:
+    version = Version(work.version)
+
+    def holds(rule: PresetRule) -> bool:
+        model = work.model
+        return (
+            (not rule.versions or version in SpecifierSet(rule.versions))
+            and (not rule.families or model.family in rule.families)
+            and (not rule.checkpoints or model.checkpoint in rule.checkpoints)
+        )
+
+    return next((rule for rule in preset.rules(work.settings.server) if holds(rule)), None)
+
+
+def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Finding | None:
+    model = work.model
+    if needs.checkpoint and model.checkpoint not in needs.checkpoint:
+        if model.checkpoint != "none":
+            return Finding(
+                where,
+                f"{name} does not go with {model.id}, whose weights are {model.checkpoint} already",
+                "weights are quantised once",
+                f"leave {name} out, or use the model at its own precision",
+            )
+        proposals = known_checkpoints(model.id, needs.checkpoint, work.catalog)
+        return Finding(
+            where,
+            f"{name} needs a checkpoint that was quantised before, and {model.id} is not",
+            "this method cannot quantise while loading",
+            f"set model to {' or '.join(proposals)}"
+            if proposals
+            else "no such checkpoint of it is known here; quantise one, or use a preset such as fp8 that needs none",
+        )
+    accelerator = work.catalog.accelerators.get(work.settings.accelerator.type)
+    if needs.compute_capability and accelerator is not None:
+        capability = accelerator.compute_capability
+        if Version(capability) < Version(needs.compute_capability):
+            return Finding(
+                where,
+                f"{name} needs a GPU of compute capability {needs.compute_capability}",
+                f"{work.settings.accelerator.type} has {capability}",
+                "use a newer GPU, such as nvidia-l4, or leave the preset out",
+            )
+    return None
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{key}.{inner}" if inner else key: value
+        for key, nested in values.items()
+        for inner, value in (nested.items() if isinstance(nested, dict) else (("", nested),))
+    }
+
+
+def _is_explicit(settings: ServerSettings, key: str) -> bool:
+    outer, _, inner = key.partition(".")
+    if to_snake(outer) not in settings.model_fields_set:
+        return False
+    return not inner or to_snake(inner) in getattr(settings, to_snake(outer)).model_fields_set
+
+
+def _current(settings: ServerSettings, key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = getattr(value, to_snake(part))
+    return value
+
+
+def _merged(settings: ServerSettings, values: Mapping[str, Any]) -> ServerSettings:
+    update: dict[str, Any] = {to_snake(key): value for key, value in values.items() if "." not in key}
+    if "accelerator.count" in values:
+        update["accelerator"] = settings.accelerator.model_copy(update={"count": values["accelerator.count"]})
+    return settings.model_copy(update=update)
+
+
+def _slot_in_words(slot: str) -> str:
+    return {"weights": "how weights are quantised", "kvCache": "the KV cache's type"}.get(slot, slot)

@@ -1,0 +1,70 @@
+"""GPU quota that a stack needs, by Google's names: while everything runs, at its largest, and during an update."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan
+
+ALL_REGIONS = "GPUS_ALL_REGIONS"
+"""The quota that every GPU of a project counts against, wherever it is."""
+
+
+@dataclass(frozen=True, order=True)
+class QuotaNeed:
+    """GPUs that count against one quota.
+
+    Attributes:
+        name: quota's name.
+        running: GPUs while every replica runs.
+        largest: GPUs when every pool is at its largest, or when every server updates at once.
+
+    """
+
+    name: str
+    running: int
+    largest: int
+
+
+def quota_needs(
+    servers: Iterable[ServerPlan], pools: Iterable[NodePoolPlan], nodes: dict[str, int], catalog: Catalog
+) -> tuple[QuotaNeed, ...]:
+    """Quota of a stack, sorted by name.
+
+    Args:
+        servers: the stack's servers.
+        pools: its node pools.
+        nodes: nodes of each pool while every replica runs, by the pool's key.
+        catalog: the facts to decide by.
+
+    """
+    running: defaultdict[str, int] = defaultdict(int)
+    largest: defaultdict[str, int] = defaultdict(int)
+
+    def count(gpu: str, *, spot: bool, now: int, most: int) -> None:
+        if gpu not in catalog.accelerators:
+            return  # its nodes exist already, and Google's name of its quota is not known
+        quota = catalog.accelerators[gpu].quota
+        for name in (quota.spot if spot else quota.on_demand, ALL_REGIONS):
+            running[name] += now
+            largest[name] += most
+
+    for pool in pools:
+        gpus = pool.settings.accelerator.count
+        count(
+            pool.settings.accelerator.type,
+            spot=pool.settings.provisioning.model == "spot",
+            now=gpus * max(nodes.get(pool.key, 0), pool.settings.min_nodes),
+            most=gpus * pool.settings.max_nodes,
+        )
+    for server in servers:
+        if server.node_pool is None:
+            now = server.replicas * server.gpu_count
+            count(
+                server.gpu_type,
+                spot=server.node_selector.get("cloud.google.com/gke-spot") == "true",
+                now=now,
+                most=now + server.rollout.max_surge * server.gpu_count,
+            )
+    return tuple(QuotaNeed(name, running[name], largest[name]) for name in sorted(running))

@@ -1,0 +1,122 @@
+"""Whether servers that share a GPU leave each other the memory that they take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gke_llm_inference.planning.memory import MemoryPlan, plan_memory
+from gke_llm_inference.planning.servers import SizedServer
+from gke_llm_inference.settings import Finding, NodePoolSettings, Refusal
+
+# A share that is proposed is rounded down to this step.
+_STEP = 100
+_SETTINGS = {"vllm": "gpuMemoryUtilization", "tgi": "cudaMemoryFraction"}
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What a pod finds free of a shared GPU at worst, in MiB, and why."""
+
+    mib: float
+    why: str
+
+
+def sharing_findings(
+    key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer]
+) -> tuple[list[Finding], list[Finding]]:
+    """Problems and warnings of the servers on a pool whose GPUs are shared; none for any other pool.
+
+    A server plans with a share of the whole GPU, whoever else is on it. Time sharing limits nobody's memory: a pod
+    finds what the largest others leave. MPS gives every pod an equal part: CUDA then reports the whole GPU as its
+    size, and the part as what is free (https://docs.nvidia.com/deploy/mps, device memory limit, which GKE derives
+    from the most pods).
+
+    Args:
+        key: name of the pool in the configuration.
+        pool: its settings.
+        tenants: the servers that it is planned to run.
+
+    """
+    if pool.sharing is None:
+        return [], []
+    problems = [_several_gpus(key, server) for server in tenants if server.settings.accelerator.count > 1]
+    warnings: list[Finding] = []
+    for server in tenants:
+        if server.memory is None or not server.memory.starts or server.settings.accelerator.count > 1:
+            continue
+        finding = _finding(key, pool, server, server.memory, _room(pool, server, server.memory, tenants))
+        if finding is not None:
+            (warnings if server.settings.allow_unfit else problems).append(finding)
+    return problems, warnings
+
+
+def has_memory_for_one_more(pool: NodePoolSettings, server: SizedServer, tenants: Sequence[SizedServer]) -> bool:
+    """Whether one more pod of the server starts beside all others, as an update that surges needs it."""
+    if pool.sharing is None or server.memory is None:
+        return True
+    room = _room(pool, server, server.memory, tenants, also=1)
+    return max(server.memory.budget_mib, server.memory.state.peak_mib) <= room.mib
+
+
+def _room(
+    pool: NodePoolSettings, server: SizedServer, memory: MemoryPlan, tenants: Sequence[SizedServer], also: int = 0
+) -> _Room:
+    """What one pod of the server finds free beside all others, and beside `also` more pods of its own."""
+    assert pool.sharing is not None
+    clients = pool.sharing.max_clients
+    if pool.sharing.strategy == "mps":
+        return _Room(memory.total_mib / clients, f"MPS gives each of {clients} pods an equal part")
+    others = [
+        (one.memory.state.peak_mib, one.key)
+        for one in tenants
+        if one.memory is not None
+        for _ in range(one.settings.replicas - (1 - also if one is server else 0))
+    ]
+    beside = sorted(others, reverse=True)[: clients - 1]
+    names = ", ".join(sorted({name for _, name in beside}))
+    return _Room(
+        memory.total_mib - sum(peak for peak, _ in beside),
+        f"pods of {names} may run on the same GPU, and time sharing limits nobody's memory",
+    )
+
+
+def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: MemoryPlan, room: _Room) -> Finding | None:
+    assert pool.sharing is not None
+    needed = max(memory.budget_mib, memory.state.peak_mib)
+    if needed <= room.mib:
+        return None
+    setting = _SETTINGS[server.settings.server]
+    share = _fitting_share(memory, memory.total_mib / pool.sharing.max_clients)
+    fix = (
+        f"set {setting} to {share:g} for every server of the pool, or remove nodePools.{key}.sharing"
+        if share
+        else f"remove nodePools.{key}.sharing, or let fewer pods share: no {setting} makes it fit an equal part"
+    )
+    return Finding(
+        f"{server.path}.{setting}",
+        f"takes {needed / 1024:.2f} GiB of a shared GPU of which {max(0.0, room.mib) / 1024:.2f} GiB may be free",
+        room.why,
+        fix,
+    )
+
+
+def _fitting_share(memory: MemoryPlan, part_mib: float) -> float | None:
+    """The largest share of the GPU with which the server starts and keeps to a part of it; None if there is none."""
+    beyond = max(0.0, memory.state.peak_mib - memory.budget_mib)
+    share = int((part_mib - beyond) / memory.total_mib * _STEP) / _STEP
+    if share <= 0:
+        return None
+    try:
+        plan = plan_memory(replace(memory.question, gpu_memory_utilization=share))
+    except Refusal:
+        return None
+    keeps = max(plan.budget_mib, plan.state.peak_mib) <= part_mib
+    return share if plan.starts and keeps else None
+
+
+def _several_gpus(key: str, server: SizedServer) -> Finding:
+    return Finding(
+        f"{server.path}.accelerator.count",
+        f"{server.settings.accelerator.count} GPUs are more than a pod may have where GPUs are shared",
+        "GKE rejects a request for more than one shared GPU",
+        f"use one GPU, or remove nodePools.{key}.sharing",
+    )

@@ -1,0 +1,159 @@
+"""What a server's start consists of, from no node at all to the first answer, and how long each part takes.
+
+Figures and their sources are facts in `catalog/startup.yaml`.
+"""
+
+from gke_llm_inference.catalog.facts import Duration, ImagePull, ModelStorage, ServerKind, StartupFacts
+from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, StartPart, StartPartName, StartPlan
+from gke_llm_inference.settings import ExistingCluster, Finding, ServerSettings, VllmSettings
+
+
+def plan_start(
+    settings: ServerSettings,
+    image: str,
+    checkpoint_gib: float,
+    *,
+    pool: NodePoolPlan | None,
+    cluster: ClusterPlan,
+    facts: StartupFacts,
+) -> StartPlan:
+    """The start of a server.
+
+    Args:
+        settings: the server's settings with presets applied.
+        image: the image that it runs.
+        checkpoint_gib: size of the checkpoint.
+        pool: the node pool that it runs on, where the stack has one.
+        cluster: the cluster's plan.
+        facts: what the parts of a start take.
+
+    """
+    pull, why = image_pull(image, pool, cluster, facts)
+    storage: ModelStorage = settings.model_volume.storage if settings.model_volume else "nodeDisk"
+    return StartPlan(
+        parts=(
+            _once("node", facts.node, "a machine from the autoscaler, and its driver"),
+            _once("imagePull", facts.image[pull], why),
+            *_model_parts(checkpoint_gib, storage, facts),
+            *_server_parts(settings, facts),
+        )
+    )
+
+
+def image_pull(
+    image: str, pool: NodePoolPlan | None, cluster: ClusterPlan, facts: StartupFacts
+) -> tuple[ImagePull, str]:
+    """How the image comes to a node that does not have it, and why so."""
+    if pool is not None and any(disk.mode == "containerImageCache" for disk in pool.settings.secondary_boot_disks):
+        return "preloaded", "on the pool's secondary boot disk, if its image was made with this one"
+    streams = nodes_stream(pool, cluster)
+    if streams is None:
+        return "whole", "pulled whole: whether the cluster's nodes stream images is not known"
+    if not _is_streamable(image, facts):
+        return "whole", f"pulled whole: GKE does not stream from {_host(image)}"
+    return "streamed", "streamed from Artifact Registry"
+
+
+def nodes_stream(pool: NodePoolPlan | None, cluster: ClusterPlan) -> bool | None:
+    """Whether nodes stream images: those of this project's pools and of Autopilot do; None where it is not known."""
+    if pool is None and isinstance(cluster.settings, ExistingCluster) and cluster.profile == "standard":
+        return None
+    return True
+
+
+def streaming_warnings(
+    path: str, settings: ServerSettings, pool: NodePoolPlan | None, cluster: ClusterPlan, facts: StartupFacts
+) -> list[Finding]:
+    """A warning if nodes stream images but not the one that the stack chose.
+
+    A server's own image is never streamed: that is no surprise of a stack's making, and part of the plan of its start.
+    """
+    image = settings.image
+    if image is None or not nodes_stream(pool, cluster) or image_pull(image, pool, cluster, facts)[0] != "whole":
+        return []
+    host = _host(image)
+    preload = f", or preload it with nodePools.{pool.key}.secondaryBootDisks" if pool else ""
+    return [
+        Finding(
+            f"{path}.image",
+            f"the image is not streamed from {host}",
+            f"image streaming is on, but GKE streams from Artifact Registry only: a new node pulls the whole image, "
+            f"about {facts.image['whole'].seconds} s instead of {facts.image['streamed'].seconds}",
+            f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
+            f"{cluster.region or 'REGION'}-docker.pkg.dev{preload}",
+        )
+    ]
+
+
+def _model_parts(checkpoint_gib: float, storage: ModelStorage, facts: StartupFacts) -> tuple[StartPart, ...]:
+    rate = facts.storage[storage]
+    load = checkpoint_gib / rate.gib_per_second
+    parts = [
+        StartPart(
+            key="load",
+            seconds=load,
+            restart_seconds=load,
+            why=f"{checkpoint_gib:.1f} GiB from {rate.title}",
+            basis=rate.basis,
+            source=rate.source,
+        )
+    ]
+    if storage == "nodeDisk":
+        download = StartPart(
+            key="download",
+            seconds=checkpoint_gib / facts.download.gib_per_second,
+            restart_seconds=0,
+            why=f"{checkpoint_gib:.1f} GiB from Hugging Face, once for each pod",
+            basis=facts.download.basis,
+            source=facts.download.source,
+        )
+        parts.insert(0, download)
+    return tuple(parts)
+
+
+def _server_parts(settings: ServerSettings, facts: StartupFacts) -> tuple[StartPart, ...]:
+    kind: ServerKind = settings.server
+    process = _always("process", facts.process, f"{kind} starts and answers")
+    graphs = _always("graphs", facts.graphs, "memory profile and CUDA graphs")
+    if not isinstance(settings, VllmSettings) or settings.enforce_eager:
+        return process, graphs
+    cached = settings.compile_cache == "warm"
+    first = facts.compile_cached if cached else facts.compile
+    compilation = StartPart(
+        key="compile",
+        seconds=first.seconds,
+        restart_seconds=facts.compile_cached.seconds,
+        why="torch.compile with a filled cache" if cached else "torch.compile with an empty cache",
+        basis=first.basis,
+        source=first.source,
+    )
+    return process, compilation, graphs
+
+
+def _once(key: StartPartName, duration: Duration, why: str) -> StartPart:
+    return _part(key, duration, 0, why)
+
+
+def _always(key: StartPartName, duration: Duration, why: str) -> StartPart:
+    return _part(key, duration, duration.seconds, why)
+
+
+def _part(key: StartPartName, duration: Duration, restart: float, why: str) -> StartPart:
+    return StartPart(
+        key=key,
+        seconds=duration.seconds,
+        restart_seconds=restart,
+        why=why,
+        basis=duration.basis,
+        source=duration.source,
+    )
+
+
+def _is_streamable(image: str, facts: StartupFacts) -> bool:
+    return _host(image).endswith(facts.streaming_hosts)
+
+
+def _host(image: str) -> str:
+    """Registry of an image; Docker Hub where none is named."""
+    first, _, rest = image.partition("/")
+    return first if rest and ("." in first or ":" in first or first == "localhost") else "docker.io"

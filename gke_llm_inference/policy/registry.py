@@ -1,0 +1,37 @@
+"""All policies, sorted by name."""
+
+from gke_llm_inference.policy.model import Policy
+from gke_llm_inference.policy.rules.allowed import ALLOWED_GPUS, ALLOWED_REGIONS, REQUIRED_LABELS
+from gke_llm_inference.policy.rules.budget import GPU_BUDGET
+from gke_llm_inference.policy.rules.clusters import (
+    BASIC_ROLES,
+    DELETION_PROTECTION,
+    GPU_POOL_MAXIMUM,
+    NODE_IDENTITY,
+    PRIVATE_NODES,
+)
+from gke_llm_inference.policy.rules.exposure import AUTHENTICATED_ENTRY
+from gke_llm_inference.policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
+from gke_llm_inference.policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
+from gke_llm_inference.policy.rules.tokens import TOKEN_FROM_SECRET
+
+POLICIES: tuple[Policy, ...] = (
+    ALLOWED_GPUS,
+    ALLOWED_REGIONS,
+    AUTHENTICATED_ENTRY,
+    BASIC_ROLES,
+    DELETION_PROTECTION,
+    DISRUPTION_BUDGETS,
+    GPU_BUDGET,
+    GPU_LIMITS,
+    GPU_POOL_MAXIMUM,
+    IMAGE_DIGESTS,
+    NODE_IDENTITY,
+    PINNED_IMAGES,
+    PRIVATE_NODES,
+    PROBES,
+    REQUIRED_LABELS,
+    SERVER_IDENTITY,
+    TOKEN_FROM_SECRET,
+)
+"""Every policy that is checked; one that is added here gets a level in each file of `config/`."""

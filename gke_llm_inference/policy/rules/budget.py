@@ -1,0 +1,147 @@
+"""What the GPUs of a stack may cost in a month, computed from what is registered and the catalogue's list prices."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.planning.cluster import region_of
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH
+from gke_llm_inference.policy.model import StackPolicy
+from gke_llm_inference.policy.pools import hides_gpus, is_gpu_pool, largest_size
+from gke_llm_inference.policy.resources import Opaque, Resource, at, number
+from gke_llm_inference.policy.workloads import (
+    ACCELERATOR_LABEL,
+    GPU,
+    containers,
+    is_server,
+    object_name,
+    pod_spec,
+    same_namespace,
+)
+from gke_llm_inference.settings.base import NonEmpty, Settings
+
+_SPOT_LABEL = "cloud.google.com/gke-spot"
+
+Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class BudgetSettings(Settings):
+    """How much a stack may cost."""
+
+    monthly_usd: Usd
+    """USD for a month of 730 hours that a stack's GPU machines may cost at list price."""
+    stacks: dict[NonEmpty, Usd]
+    """The same for single stacks, by name."""
+    allow_unpriced: bool
+    """Whether machines without a price in the catalogue pass uncounted."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the cost.
+
+    Attributes:
+        title: what costs.
+        usd_per_hour: at list price; None where the catalogue has none.
+        region: whose prices they are.
+
+    """
+
+    title: str
+    usd_per_hour: float | None
+    region: str
+
+
+def gpu_cost(resources: Sequence[Resource], catalog: Catalog) -> list[Share]:
+    """What the GPUs of a stack cost at most: every GPU pool at its largest.
+
+    A stack without GPU pools of its own, as on Autopilot, is counted by its servers: the cheapest machines that hold
+    their GPUs, which is the least that it costs with all replicas. What is not known yet is left out.
+    """
+    pools = [resource for resource in resources if is_gpu_pool(resource)]
+    if pools or any(hides_gpus(resource) for resource in resources):
+        return [share for pool in pools if (share := _pool_share(pool, catalog)) is not None]
+    return [
+        share
+        for server in resources
+        if is_server(server) and (share := _server_share(server, resources, catalog)) is not None
+    ]
+
+
+def _pool_share(pool: Resource, catalog: Catalog) -> Share | None:
+    nodes, machine = largest_size(pool), pool.at("nodeConfig", "machineType")
+    if nodes is None or isinstance(nodes, Opaque) or not isinstance(machine, str):
+        return None
+    prices, region = None, catalog.prices.reference_region
+    if machine in catalog.machine_types:
+        location = pool.at("location")
+        prices, region = catalog.price(machine, region_of(location) if isinstance(location, str) else None)
+    spot = pool.at("nodeConfig", "spot") is True
+    price = None if prices is None else prices.spot if spot else prices.on_demand
+    title = f"{pool.name}: {nodes:g} × {machine}{' (Spot)' if spot else ''}"
+    return Share(title, None if price is None else nodes * price, region)
+
+
+def _server_share(server: Resource, resources: Sequence[Resource], catalog: Catalog) -> Share | None:
+    counts = [number(container.at("resources", "limits", GPU)) for container in containers(server)]
+    gpus = sum(count for count in counts if count)
+    selector = at(pod_spec(server), "nodeSelector")
+    accelerator, replicas = at(selector, ACCELERATOR_LABEL), _most_replicas(server, resources)
+    if not gpus or not replicas or not isinstance(accelerator, str):
+        return None
+    spot = at(selector, _SPOT_LABEL) == "true"
+    per_gpu = [
+        (machine.usd_per_hour.spot if spot else machine.usd_per_hour.on_demand) / machine.gpus
+        for machine in catalog.machine_types.values()
+        if machine.accelerator == accelerator and machine.usd_per_hour is not None
+    ]
+    title = f"{server.name}: {replicas * gpus:g} × {accelerator}{' (Spot)' if spot else ''}"
+    price = replicas * gpus * min(per_gpu) if per_gpu else None
+    return Share(title, price, catalog.prices.reference_region)
+
+
+def _most_replicas(server: Resource, resources: Sequence[Resource]) -> float | None:
+    """Replicas that a server has at most: what its autoscaler may go to, else what it states."""
+    for scaler in resources:
+        if scaler.group != "autoscaling" or not same_namespace(scaler, server):
+            continue
+        target = scaler.at("spec", "scaleTargetRef")
+        if at(target, "kind") == server.kind and at(target, "name") == object_name(server):
+            return number(scaler.at("spec", "maxReplicas"))
+    replicas = server.at("spec", "replicas")
+    return 1.0 if replicas is None else number(replicas)
+
+
+def _budget(resources: Sequence[Resource], settings: BudgetSettings) -> Iterator[tuple[str | None, str]]:
+    if not resources:
+        return
+    catalog = load_catalog()
+    shares = gpu_cost(resources, catalog)
+    stack = resources[0].stack
+    ceiling = settings.stacks.get(stack, settings.monthly_usd)
+    monthly = sum(share.usd_per_hour or 0.0 for share in shares) * HOURS_PER_MONTH
+    if monthly > ceiling:
+        counted = ", ".join(share.title for share in shares if share.usd_per_hour is not None)
+        regions = ", ".join(sorted({share.region for share in shares if share.usd_per_hour is not None}))
+        yield (
+            None,
+            f"GPU machines may cost {monthly:,.0f} USD a month at the list prices of {regions}, "
+            f"more than the ceiling of {ceiling:,.0f} USD ({counted})",
+        )
+    if not settings.allow_unpriced:
+        for share in shares:
+            if share.usd_per_hour is None:
+                yield None, f"no price is known of {share.title}: the ceiling of {ceiling:,.0f} USD cannot be checked"
+
+
+GPU_BUDGET = StackPolicy(
+    name="gpu-budget",
+    what="The GPU machines of a stack cost no more in a month than its ceiling, with every pool at its largest.",
+    why="The autoscaler goes as far as it may, and a bill is noticed weeks later.",
+    fix="lower maxNodes or replicas, or raise monthlyUsd of this policy, for one stack under stacks",
+    settings=BudgetSettings,
+    check=_budget,
+)

@@ -1,0 +1,82 @@
+"""Stack configuration as frozen, strictly typed models. Plain data only: no Pulumi Outputs and no secrets."""
+
+from gke_llm_inference.settings.cluster import (
+    AuthorizedNetwork,
+    AutopilotCluster,
+    ClusterSettings,
+    CreatedNetwork,
+    ExistingCluster,
+    ExistingNetwork,
+    Maintenance,
+    StandardCluster,
+    SystemPool,
+)
+from gke_llm_inference.settings.findings import Finding, Refusal
+from gke_llm_inference.settings.hugging_face import (
+    ConfigToken,
+    ExistingSecretToken,
+    HuggingFaceSettings,
+    NoToken,
+    SecretManagerToken,
+)
+from gke_llm_inference.settings.node_pools import (
+    AcceleratorSettings,
+    FlexStartProvisioning,
+    GpuSharing,
+    NodePoolSettings,
+    NodeTaint,
+    OnDemandProvisioning,
+    ReservationProvisioning,
+    SecondaryBootDisk,
+    SpotProvisioning,
+)
+from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
+from gke_llm_inference.settings.servers import (
+    ArchitectureSettings,
+    ModelVolume,
+    ResourceSettings,
+    ServerAccelerator,
+    ServerSettings,
+    TgiSettings,
+    VllmSettings,
+)
+from gke_llm_inference.settings.stack import StackSettings
+
+__all__ = [
+    "AcceleratorSettings",
+    "ArchitectureSettings",
+    "AuthorizedNetwork",
+    "AutopilotCluster",
+    "ClusterSettings",
+    "ConfigToken",
+    "CreatedNetwork",
+    "ExistingCluster",
+    "ExistingNetwork",
+    "ExistingSecretToken",
+    "Finding",
+    "FlexStartProvisioning",
+    "GpuSharing",
+    "HuggingFaceSettings",
+    "Maintenance",
+    "ModelVolume",
+    "NoToken",
+    "NodePoolSettings",
+    "NodeTaint",
+    "OnDemandProvisioning",
+    "Refusal",
+    "ReservationProvisioning",
+    "ResourceSettings",
+    "SecondaryBootDisk",
+    "SecretManagerToken",
+    "ServerAccelerator",
+    "ServerSettings",
+    "SpotProvisioning",
+    "StackSettings",
+    "StandardCluster",
+    "SystemPool",
+    "TgiSettings",
+    "VllmSettings",
+    "nearest",
+    "parse_settings",
+    "suggestion",
+]

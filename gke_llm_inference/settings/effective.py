@@ -1,0 +1,53 @@
+"""The settings of a stack as they take effect, and where each of them is from."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gke_llm_inference.pulumi_project.yaml_files import as_yaml
+from gke_llm_inference.settings.pulumi_keys import PROJECT
+from gke_llm_inference.settings.stack_config import StackConfiguration
+
+DEFAULT = "default"
+"""The origin of a value that no file gives."""
+
+
+def effective_settings(configuration: StackConfiguration) -> dict[str, Any]:
+    """Every setting with its defaults, as YAML or JSON would hold it; what is absent has no default."""
+    values: dict[str, Any] = configuration.stated.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return values
+
+
+def effective_yaml(configuration: StackConfiguration) -> str:
+    """A stack file without a base that gives the same settings, except for other namespaces and the token."""
+    config = {f"{PROJECT}:{key}": value for key, value in effective_settings(configuration).items()}
+    return as_yaml({"config": config})
+
+
+def effective_origins(configuration: StackConfiguration) -> dict[str, dict[str, Any]]:
+    """Each value and its origin by path: a file's name or `default`."""
+    stated = configuration.stated.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    given = {path for path, _ in _leaves(stated, "")}
+    return {
+        path: {"value": value, "origin": configuration.origins.of(path) if path in given else DEFAULT}
+        for path, value in _leaves(effective_settings(configuration), "")
+    }
+
+
+def origins_text(configuration: StackConfiguration) -> str:
+    """Each value and its origin on a line of its own."""
+    rows = [
+        (f"{path}: {json.dumps(entry['value'], ensure_ascii=False)}", entry["origin"])
+        for path, entry in effective_origins(configuration).items()
+    ]
+    width = min(max((len(text) for text, _ in rows), default=0), 56)
+    return "".join(f"{text:<{width}}  # {origin}\n" for text, origin in rows)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Scalars, lists and empty mappings by path; a list is one value, as a merge replaces it as a whole."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value

@@ -1,0 +1,239 @@
+"""Turns raw configuration into settings, or into all of its problems at once."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
+from gke_llm_inference.settings.findings import TOKEN_PATTERN, Finding, Refusal
+from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
+from gke_llm_inference.settings.stack import StackSettings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+M = TypeVar("M", bound=BaseModel)
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping of names to entries",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def parse_settings(raw: Mapping[str, Any]) -> StackSettings:
+    """Settings of a stack from its raw configuration.
+
+    Args:
+        raw: the values under the project's namespace, by key without namespace, as YAML or JSON would hold them.
+
+    Raises:
+        Refusal: with every problem of `raw`: its path, what is wrong, why, and how to fix it. No value is echoed.
+
+    """
+    leaked = list(tokens_in(raw))
+    if leaked:
+        raise Refusal(leaked)
+    return parse_model(StackSettings, raw)
+
+
+def parse_model(model: type[M], raw: Mapping[str, Any], path: str = "") -> M:
+    """One model from raw values, as YAML or JSON would hold them; `path` is where they stand.
+
+    Raises:
+        Refusal: with every problem of `raw`. No value is echoed.
+
+    """
+    try:
+        return model.model_validate_json(json.dumps(with_text_keys(raw), default=str), by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        problems = [_finding(model, raw, detail) for detail in details]
+        prefix = f"{path}." if path else ""
+        raise Refusal(replace(one, path=f"{prefix}{one.path}") for one in problems) from None
+
+
+def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
+    """A problem for everything that looks like a Hugging Face token in clear text, be it a value or a key."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            where = f"{path}.{key}" if path else str(key)
+            yield from tokens_in(str(key), where)
+            yield from tokens_in(item, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from tokens_in(item, f"{path}[{index}]")
+    elif isinstance(value, str) and TOKEN_PATTERN.search(value):
+        yield Finding(
+            path,
+            "holds a Hugging Face token in clear text",
+            "it ends up in git, in plans and in manifests",
+            f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+        )
+
+
+def with_text_keys(value: Any) -> Any:
+    """`value` with every key as text: YAML reads some names as dates or numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_text_keys(item) for item in value]
+    return value
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The entry of `valid` that `name` most likely means, ignoring case; None if nothing is close."""
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(valid)}
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
+
+
+def suggestion(name: str, valid: Iterable[str]) -> str:
+    """What to write instead of the unknown `name`: the nearest valid name, or all of them."""
+    names = sorted(valid)
+    match = nearest(name, names)
+    return f"did you mean {match}?" if match else f"use one of: {', '.join(names)}"
+
+
+def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Finding:
+    location = _Location(root)
+    for element in detail["loc"]:
+        location.enter(element)
+    path = location.path
+    value = _value_at(raw, location.keys)
+    kind, context = detail["type"], detail.get("ctx", {})
+    match kind:
+        case "refused":
+            return Finding(path, context["what"], context["why"], context["fix"])
+        case "extra_forbidden":
+            valid = location.sibling_keys()
+            return Finding(
+                path,
+                "is not a known key",
+                "a misspelt key would be ignored silently",
+                suggestion(location.keys[-1], valid),
+            )
+        case "missing":
+            return Finding(path, "is missing", "it has no default", location.help("add it"))
+        case "union_tag_not_found" | "union_tag_invalid":
+            tag = location.discriminator()
+            found = value.get(tag) if isinstance(value, Mapping) else None
+            what = "is missing" if kind == "union_tag_not_found" else "is not a known choice"
+            return Finding(
+                f"{path}.{tag}",
+                what,
+                "it decides which other keys there are",
+                suggestion(str(found or ""), location.tags()),
+            )
+        case "literal_error":
+            why = "anything else would be ignored or refused later"
+            return Finding(path, "is not a known choice", why, suggestion(str(value), location.choices()))
+        case "string_pattern_mismatch":
+            return Finding(
+                path,
+                "does not have the right form",
+                f"it must match {context['pattern']}",
+                location.help("correct it"),
+            )
+        case "invalid_key":
+            return Finding(path, "is not a name", "names of entries are text", "quote it")
+        case _ if kind in _TYPES:
+            if kind == "dict_type" and location.holds_model():
+                kind = "model_type"
+            quote = " (put it in quotes)" if kind == "string_type" and isinstance(value, int | float) else ""
+            why = "values are taken as they are, never converted"
+            return Finding(path, f"is not {_TYPES[kind]}", why, f"write {_TYPES[kind]}{quote}")
+        case _:
+            message = detail["msg"][0].lower() + detail["msg"][1:]
+            return Finding(path, message, "nothing beyond that bound can work", location.help("change it"))
+
+
+def _value_at(raw: Any, keys: Sequence[Any]) -> object:
+    for key in keys:
+        if (isinstance(raw, Mapping) and key in raw) or (
+            isinstance(raw, list) and isinstance(key, int) and key < len(raw)
+        ):
+            raw = raw[key]
+        else:
+            return None
+    return raw
+
+
+class _Location:
+    """Follows an error's location through the models, leaving out the tags that pydantic adds for unions."""
+
+    def __init__(self, root: type[BaseModel]) -> None:
+        self._annotation: Any = root
+        self._parent: type[BaseModel] | None = None
+        self._field: FieldInfo | None = None
+        self.keys: list[Any] = []
+
+    @property
+    def path(self) -> str:
+        text = ""
+        for key in self.keys:
+            text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        return text or "configuration"
+
+    def enter(self, element: str | int) -> None:
+        annotation = unwrapped(self._annotation)
+        if is_union(annotation):
+            member = tagged(annotation).get(str(element))
+            if member is not None:
+                self._annotation = member
+                return
+        if element == "[key]" and get_origin(annotation) is not dict:
+            # What pydantic adds where the name of an entry is wrong itself.
+            return
+        self.keys.append(element)
+        origin = get_origin(annotation)
+        self._field = None
+        self._parent = None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            self._parent = annotation
+            self._field = fields_of(annotation).get(str(element))
+            self._annotation = self._field.annotation if self._field else None
+            if self._field is not None and self._field.discriminator is not None:
+                self._annotation = Annotated[self._annotation, self._field]
+        elif origin is dict:
+            self._annotation = get_args(annotation)[1]
+        elif origin is tuple:
+            self._annotation = get_args(annotation)[0]
+        else:
+            self._annotation = None
+
+    def sibling_keys(self) -> list[str]:
+        return list(fields_of(self._parent)) if self._parent else []
+
+    def help(self, verb: str) -> str:
+        """What the field is for, as its documentation's first sentence says."""
+        if self._field is None or not self._field.description:
+            return verb
+        return f"{verb}: {self._field.description.splitlines()[0]}"
+
+    def discriminator(self) -> str:
+        return discriminator_of(self._annotation)
+
+    def tags(self) -> list[str]:
+        return list(tagged(unwrapped(self._annotation)))
+
+    def holds_model(self) -> bool:
+        """Whether a model, or one of several, is expected here."""
+        annotation = unwrapped(self._annotation)
+        return bool(tagged(annotation)) or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+
+    def choices(self) -> list[str]:
+        annotation = unwrapped(self._annotation)
+        return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []

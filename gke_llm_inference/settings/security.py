@@ -1,0 +1,162 @@
+"""Whether one environment keeps at least the security of another, as far as settings decide on it.
+
+What every stack gets alike is not compared: private nodes, Workload Identity, shielded nodes, an identity of the
+nodes' own and the control plane's DNS name with IAM cannot be turned off by a setting.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from gke_llm_inference.settings.cluster import AuthorizedNetwork, ExistingCluster
+from gke_llm_inference.settings.findings import Finding
+from gke_llm_inference.settings.hugging_face import NoToken
+from gke_llm_inference.settings.servers import ServerSettings
+from gke_llm_inference.settings.stack import StackSettings
+
+_TOKEN_SOURCES = ("config", "existingSecret", "secretManager")
+"""Weakest first: in Pulumi's state and a Secret; in a Secret; with access, rotation and audit by IAM."""
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REMOTE_CODE = "--trust-remote-code"
+# TGI's launcher reads its flags from variables too.
+_REMOTE_CODE_VARIABLE = "TRUST_REMOTE_CODE"
+
+
+def weaker_settings(settings: StackSettings, *, name: str, than: StackSettings, than_name: str) -> list[Finding]:
+    """A finding for every setting in which a stack is weaker than another, sorted by path.
+
+    Args:
+        settings: settings of the stack that must be at least as strong.
+        name: its name.
+        than: settings of the stack that it is held against.
+        than_name: that stack's name.
+
+    """
+    return sorted(finding for rule in _RULES for finding in rule(settings, than, name, than_name))
+
+
+def _cluster(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if isinstance(settings.cluster, ExistingCluster) and not isinstance(than.cluster, ExistingCluster):
+        yield Finding(
+            "cluster.mode",
+            f"is existing in {name}, while {other} makes its cluster",
+            "private nodes, Workload Identity and shielded nodes of a cluster made elsewhere are not known here",
+            f"let {name} make its cluster, or let {other} use one that is made the same way",
+        )
+
+
+def _deletion_protection(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+        return
+    if than.cluster.deletion_protection and not settings.cluster.deletion_protection:
+        yield Finding(
+            "cluster.deletionProtection",
+            f"is off in {name} and on in {other}",
+            "a mistaken destroy or replacement takes the cluster with everything on it",
+            f"remove deletionProtection: false from {name}",
+        )
+
+
+def _authorized_networks(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+        return
+    allowed = _ranges(than.cluster.authorized_networks)
+    for index, entry in enumerate(settings.cluster.authorized_networks):
+        if not any(ipaddress.IPv4Network(entry.cidr).subnet_of(wider) for wider in allowed):
+            yield Finding(
+                f"cluster.authorizedNetworks[{index}]",
+                f"{entry.cidr} may reach the control plane of {name}, but not that of {other}",
+                "every address that reaches the control plane can try stolen credentials and new exploits on it"
+                if allowed
+                else f"the control plane of {other} has no address at all, only a DNS name guarded by IAM",
+                f"remove the range from {name}, or narrow it to ranges of {other}",
+            )
+
+
+def _token_source(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if isinstance(settings.hugging_face, NoToken) or isinstance(than.hugging_face, NoToken):
+        return
+    source, reference = settings.hugging_face.token_source, than.hugging_face.token_source
+    if _TOKEN_SOURCES.index(source) < _TOKEN_SOURCES.index(reference):
+        yield Finding(
+            "huggingFace.tokenSource",
+            f"is {source} in {name} and {reference} in {other}",
+            "from weak to strong: config keeps the token in Pulumi's state too, existingSecret in the cluster alone, "
+            "secretManager behind IAM with versions and an audit log",
+            f"use {reference} in {name}",
+        )
+
+
+def _pod_security(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if than.create_namespace and not settings.create_namespace:
+        yield Finding(
+            "createNamespace",
+            f"is off in {name} and on in {other}",
+            "the namespace that a stack makes enforces the baseline Pod Security Standard; of another one, nothing "
+            "is known here",
+            f"remove createNamespace: false from {name}",
+        )
+
+
+def _remote_code(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if any(_runs_remote_code(server) for server in than.servers.values()):
+        return
+    for key, server in settings.servers.items():
+        if _runs_remote_code(server):
+            yield Finding(
+                f"servers.{key}.{'extraEnv' if _REMOTE_CODE_VARIABLE in server.extra_env else 'extraArgs'}",
+                f"has {_REMOTE_CODE} in {name}, while no server of {other} has",
+                "the server runs Python code from the model's repository, with the token at hand",
+                f"remove it from {name}, or try it in {other} first",
+            )
+
+
+def _pinned_images(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    for key, server, reference in _same_servers(settings, than):
+        if _DIGEST.search(reference.image or "") and not _DIGEST.search(server.image or ""):
+            yield Finding(
+                f"servers.{key}.image",
+                f"has a digest in {other}, but none in {name}",
+                "a tag can be moved to another image, a digest cannot",
+                f"use the image of {other} in {name}",
+            )
+
+
+def _pinned_models(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    for key, server, reference in _same_servers(settings, than):
+        if _COMMIT.fullmatch(reference.revision or "") and not _COMMIT.fullmatch(server.revision or ""):
+            yield Finding(
+                f"servers.{key}.revision",
+                f"is a commit in {other}, but not in {name}",
+                "a branch or tag of a model's repository can come to hold other weights and code, a commit cannot",
+                f"use the revision of {other} in {name}",
+            )
+
+
+_RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Finding]], ...] = (
+    _cluster,
+    _deletion_protection,
+    _authorized_networks,
+    _token_source,
+    _pod_security,
+    _remote_code,
+    _pinned_images,
+    _pinned_models,
+)
+
+
+def _ranges(networks: Iterable[AuthorizedNetwork]) -> list[ipaddress.IPv4Network]:
+    return list(ipaddress.collapse_addresses(ipaddress.IPv4Network(entry.cidr) for entry in networks))
+
+
+def _runs_remote_code(server: ServerSettings) -> bool:
+    flags = {argument.partition("=")[0].replace("_", "-") for argument in server.extra_args}
+    return _REMOTE_CODE in flags or _REMOTE_CODE_VARIABLE in server.extra_env
+
+
+def _same_servers(settings: StackSettings, than: StackSettings) -> Iterator[tuple[str, ServerSettings, ServerSettings]]:
+    """Servers that both stacks have, by name."""
+    ours: Mapping[str, ServerSettings] = settings.servers
+    for key in sorted(ours.keys() & than.servers.keys()):
+        yield key, ours[key], than.servers[key]

@@ -1,0 +1,173 @@
+"""Settings of an inference server: which server, which model, on which GPUs, within which limits."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from gke_llm_inference.catalog.facts import ModelArchitecture
+from gke_llm_inference.catalog.preset_facts import CheckpointFormat
+from gke_llm_inference.settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
+from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
+
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)
+]
+
+
+VolumePath = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
+]
+PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
+
+
+class ArchitectureSettings(ModelArchitecture):
+    """The numbers of a model that the catalogue does not have, as its config.json and repository state them."""
+
+    model_config = ConfigDict(strict=True)
+
+    gated: bool = False
+    """Whether Hugging Face asks for a token before the model can be downloaded."""
+    family: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,40}$")] = "other"
+    """Model family (model_type), such as llama; some techniques depend on it."""
+    checkpoint: CheckpointFormat = "none"
+    """How the checkpoint's weights are quantised."""
+    checkpoint_bits: Literal[4, 8] | None = None
+    """Bits of a weight in a compressed-tensors or GPTQ checkpoint; for GPTQ 4 if absent."""
+    checkpoint_type: Literal["float", "int"] = "float"
+    """Whether the 8-bit weights of a compressed-tensors checkpoint are floating point (FP8) or integers (W8A8)."""
+
+
+class ServerAccelerator(AcceleratorSettings):
+    """GPUs of each replica of a server."""
+
+    memory_mib: Annotated[int, Field(ge=1024, le=10_000_000)] | None = None
+    """Memory of one GPU as CUDA reports it, in MiB; the catalogue's if absent."""
+
+
+class ResourceSettings(Settings):
+    """Requests of the server's container; what is absent is planned."""
+
+    cpu: Annotated[float, Field(ge=0.1, le=1000)] | None = None
+    """vCPU."""
+    memory_gib: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """GiB, shared memory included."""
+    ephemeral_storage_gib: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """GiB on the node's own disk."""
+
+
+class ModelVolume(Settings):
+    """A volume of yours that holds the model already: the server reads it there and downloads nothing."""
+
+    claim: DnsLabel
+    """Name of the PersistentVolumeClaim, in the namespace of the servers."""
+    path: VolumePath = ""
+    """Directory of the model on the volume, without a slash at the beginning; the volume's root if empty."""
+    storage: Literal["persistentDisk", "hyperdiskMl", "gcsfuse", "filestore"]
+    """What the volume is; decides how long the model is expected to load."""
+    access_mode: Literal["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce"] = "ReadOnlyMany"
+    """Access mode of the claim; ReadWriteOnce serves one replica only. The server only ever reads."""
+
+    @model_validator(mode="after")
+    def _mountable(self) -> "ModelVolume":
+        if self.access_mode == "ReadWriteMany" and self.storage in ("persistentDisk", "hyperdiskMl"):
+            raise refused(
+                f"{self.storage} has no volumes of accessMode ReadWriteMany",
+                "a disk cannot be written to from several nodes, and the claim would stay pending",
+                "use ReadOnlyMany",
+            )
+        return self
+
+
+class _ServerSettings(Settings):
+    version: Version | None = None
+    """Version of the server; the catalogue's default if absent."""
+    image: Image | None = None
+    """An image of your own; it must hold the version that `version` states."""
+    model: ModelId
+    """Hugging Face id, such as google/gemma-7b-it."""
+    revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
+    """Branch, tag or commit of the model's repository."""
+    model_volume: ModelVolume | None = None
+    """A volume that holds the model already; downloaded from Hugging Face if absent."""
+    architecture: ArchitectureSettings | None = None
+    """The numbers of a model that the catalogue does not have."""
+    config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    """Path of such a model's config.json, from the project's directory; takes the place of architecture."""
+    accelerator: ServerAccelerator = ServerAccelerator()
+    """GPUs of each replica."""
+    node_pool: str | None = None
+    """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
+    provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
+    """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Pods, each with the whole model; 0 keeps the server's objects without pods."""
+    presets: Annotated[tuple[PresetName, ...], Field(strict=False)] = ()
+    """Goals and techniques, applied in this order; what stands in the settings wins over them."""
+    max_model_len: PositiveInt | None = None
+    """Longest context, prompt and answer together, in tokens; the model's own limit if absent."""
+    measured_tokens_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Output tokens per second of one replica, as measured by you; gives the plan a price for a million tokens."""
+    allow_unfit: bool = False
+    """Whether a server that does not fit its GPUs is a warning rather than refused."""
+    max_output_tokens: PositiveInt | None = None
+    """Longest answer in tokens; whatever the prompt leaves of the context if absent."""
+    quantization: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,40}$")] | None = None
+    """Weight quantisation as the server names it; what the checkpoint says if absent."""
+    kv_cache_dtype: Literal["auto", "fp8_e4m3", "fp8_e5m2"] | None = None
+    """Type of the KV cache; the weights' own if absent."""
+    speculative_tokens: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Tokens to guess from the prompt's own text in each step; no guessing if absent."""
+    resources: ResourceSettings = ResourceSettings()
+    """Requests of the container; planned where absent."""
+    extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """More arguments of the server, as --flag or --flag=value, checked against the version's own flags."""
+    extra_env: dict[str, str] = {}
+    """More environment variables of the server; none that hold a secret."""
+    labels: Labels = {}
+    """Labels of the pods beside the recommended ones."""
+
+
+class VllmSettings(_ServerSettings):
+    """A vLLM server."""
+
+    server: Literal["vllm"]
+    """vLLM."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the GPU's memory that the server may use; the version's default if absent."""
+    max_num_seqs: PositiveInt | None = None
+    """Most requests in one batch; the version's default if absent."""
+    max_num_batched_tokens: PositiveInt | None = None
+    """Most tokens in one step; the version's default if absent."""
+    load_format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
+    """How weights are loaded, as vLLM names it; the version's choice if absent."""
+    prefix_caching: bool | None = None
+    """Whether requests with the same beginning share its KV cache; the version's default if absent."""
+    chunked_prefill: bool | None = None
+    """Whether long prompts are read in pieces; the version's default if absent."""
+    attention_backend: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,40}$")] | None = None
+    """Attention kernels, as vLLM names them; the version's choice if absent."""
+    enforce_eager: bool | None = None
+    """Whether to do without compilation and CUDA graphs: a quicker start, slower answers."""
+    model_runner: Literal["V1", "V2"] | None = None
+    """vLLM's model runner; the version's own choice if absent."""
+    compile_cache: Literal["cold", "warm"] = "cold"
+    """State of torch's compile cache at a start: warm only where VLLM_CACHE_ROOT outlives the pod."""
+    served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Name of the model in the API; the Hugging Face id if absent."""
+
+
+class TgiSettings(_ServerSettings):
+    """A Text Generation Inference server."""
+
+    server: Literal["tgi"]
+    """Text Generation Inference; in maintenance mode."""
+    max_input_tokens: PositiveInt | None = None
+    """Longest prompt in tokens; one less than maxModelLen if absent."""
+    max_batch_prefill_tokens: PositiveInt | None = None
+    """Most prompt tokens in one batch; the server's choice if absent."""
+    cuda_memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the GPU's memory that the server may use; the server's default if absent."""
+
+
+ServerSettings = Annotated[VllmSettings | TgiSettings, Field(discriminator="server")]
+"""One inference server."""

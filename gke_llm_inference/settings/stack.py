@@ -1,0 +1,36 @@
+"""The settings of a whole stack."""
+
+from pydantic import model_validator
+
+from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
+from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
+from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
+from gke_llm_inference.settings.node_pools import NodePoolSettings
+from gke_llm_inference.settings.servers import ServerSettings
+
+
+class StackSettings(Settings):
+    """What a stack's configuration says, without the token."""
+
+    cluster: ClusterSettings
+    """The GKE cluster to create or to use."""
+    node_pools: dict[Name, NodePoolSettings] = {}
+    """GPU node pools by name; Autopilot has none."""
+    hugging_face: HuggingFaceSettings = NoToken(token_source="none")  # noqa: S106 the name of a source
+    """Where the servers find the Hugging Face token."""
+    namespace: DnsLabel = "llm-inference"
+    """Kubernetes namespace of the servers."""
+    create_namespace: bool = True
+    """Whether the stack makes the namespace; false where it exists already."""
+    servers: dict[Name, ServerSettings]
+    """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
+
+    @model_validator(mode="after")
+    def _makes_something(self) -> "StackSettings":
+        if not self.servers and not self.node_pools and isinstance(self.cluster, ExistingCluster):
+            raise refused(
+                "has no servers, no node pools and no cluster of its own",
+                "there would be nothing to serve and nothing to make",
+                "add a server under servers",
+            )
+        return self

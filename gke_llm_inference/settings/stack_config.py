@@ -1,0 +1,141 @@
+"""Settings from a stack's configuration as Pulumi keeps it: texts by namespaced key, some of them encrypted."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gke_llm_inference.settings.annotations import fields_of
+from gke_llm_inference.settings.base_file import read_base
+from gke_llm_inference.settings.findings import Finding, Refusal
+from gke_llm_inference.settings.merge import Origins, merged
+from gke_llm_inference.settings.model_config import with_config_files
+from gke_llm_inference.settings.parse import parse_settings, suggestion, tokens_in
+from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
+from gke_llm_inference.settings.stack import StackSettings
+
+
+@dataclass(frozen=True)
+class StackConfiguration:
+    """A stack's settings and where they came from.
+
+    Attributes:
+        settings: the settings, with the architectures of config files read.
+        stated: the settings as the files state them.
+        origins: which file each value came from; names none for a stack without a base.
+
+    """
+
+    settings: StackSettings
+    stated: StackSettings
+    origins: Origins
+
+
+def settings_of(
+    values: Mapping[str, str], secret_keys: Collection[str], project: str, directory: Path
+) -> StackSettings:
+    """Settings of a stack; see `configuration_of`."""
+    return configuration_of(values, secret_keys, project, directory).settings
+
+
+def configuration_of(
+    values: Mapping[str, str],
+    secret_keys: Collection[str],
+    project: str,
+    directory: Path,
+    *,
+    file: str = "the stack's file",
+) -> StackConfiguration:
+    """Settings of a stack: its own values over those of its base file, if it names one.
+
+    Args:
+        values: configuration by `namespace:key`; objects as JSON.
+        secret_keys: keys whose values are encrypted.
+        project: name of the Pulumi project, the namespace of the settings.
+        directory: the project's directory, where the paths of `base` and `configFile` start.
+        file: how the stack's file is called in messages.
+
+    Raises:
+        Refusal: with every problem of the configuration.
+
+    """
+    own, problems = _own_values(values, secret_keys, project)
+    origins = Origins(file)
+    if BASE_KEY in own:
+        name = own.pop(BASE_KEY)
+        try:
+            base = read_base(name, directory)
+        except Refusal as refusal:
+            raise Refusal([*problems, *refusal.problems]) from None
+        # The CLI hands over a null at the first level as an empty text.
+        result = merged(base, name, {key: None if value == "" else value for key, value in own.items()}, file)
+        own, origins = result.values, result.origins
+        problems += result.problems
+    refused_keys = {problem.path.partition(".")[0] for problem in problems}
+    try:
+        stated = parse_settings(own)
+        settings = with_config_files(stated, directory)
+    except Refusal as refusal:
+        # A key that is refused as a whole is not missing.
+        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
+        raise origins.located(Refusal([*problems, *rest])) from None
+    if problems:
+        raise origins.located(Refusal(problems))
+    return StackConfiguration(settings, stated, origins)
+
+
+def _own_values(
+    values: Mapping[str, str], secret_keys: Collection[str], project: str
+) -> tuple[dict[str, Any], list[Finding]]:
+    """The stack's own values by key without namespace, and the problems of those that are left out."""
+    prefix = f"{project}:"
+    raw: dict[str, Any] = {}
+    problems: list[Finding] = []
+    known = [*fields_of(StackSettings), BASE_KEY]
+    for full_key, text in sorted(values.items()):
+        if not full_key.startswith(prefix):
+            continue
+        key = full_key.removeprefix(prefix)
+        secret = full_key in secret_keys
+        if key == TOKEN_KEY:
+            if not secret:
+                problems.append(
+                    Finding(
+                        TOKEN_KEY,
+                        "is not encrypted",
+                        "a token in clear text ends up in git and in the state",
+                        f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+                    )
+                )
+        elif secret:
+            problems.append(
+                Finding(
+                    key,
+                    "holds an encrypted value",
+                    f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} is secret",
+                    "move the secret out of it",
+                )
+            )
+        elif leaked := list(tokens_in({key: _decoded(text)})):
+            problems += leaked
+        elif key not in known:
+            problems.append(
+                Finding(
+                    key,
+                    "is not a known key",
+                    "a misspelt key would be ignored silently",
+                    suggestion(key, [*known, TOKEN_KEY]),
+                )
+            )
+        else:
+            raw[key] = _decoded(text)
+    return raw, problems
+
+
+def _decoded(text: str) -> Any:
+    """Structured values reach a program as JSON; everything else is the text itself, or a scalar's text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

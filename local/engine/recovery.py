@@ -1,0 +1,77 @@
+"""What a run that was killed leaves behind, and how the next one goes on from there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from local.engine.errors import EngineError
+from local.gke.processes import program_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def assert_unlocked(backend: Path, stack: str) -> None:
+    """Removes the locks of engines that are gone.
+
+    Raises:
+        EngineError: an engine that still runs holds one.
+
+    """
+    for path in sorted((backend / ".pulumi" / "locks").rglob(f"{stack}/*.json")):
+        try:
+            holder = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            continue  # it was given back just now
+        except ValueError:
+            holder = {}  # its writer was killed while it wrote
+        # The name of the host is not compared: this state is never on another one, and names of hosts change.
+        if not _is_pulumi(holder.get("pid")):
+            path.unlink(missing_ok=True)
+            continue
+        raise EngineError(
+            f"another operation on stack '{stack}' is running: process {holder.get('pid')} of "
+            f"{holder.get('username')}, since {holder.get('timestamp')}\n"
+            "wait until it has ended, or interrupt it"
+        )
+
+
+def unfinished(state: dict[str, Any]) -> list[str]:
+    """URNs of the Kubernetes objects that an engine was creating when it was killed."""
+    return [
+        operation["resource"]["urn"]
+        for operation in state.get("pending_operations") or []
+        if operation["type"] == "creating" and operation["resource"]["type"].startswith("kubernetes:")
+    ]
+
+
+def taken_up(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with those objects as if they had been made; a refresh drops the ones that were not.
+
+    So none of them is made twice, and none stays behind that the state knows nothing of.
+    """
+    urns = set(unfinished(state))
+    pending = state.get("pending_operations") or []
+    made = [
+        {**operation["resource"], "id": _id_of(operation["resource"])}
+        for operation in pending
+        if operation["resource"]["urn"] in urns
+    ]
+    return {
+        **state,
+        "resources": [*state.get("resources", []), *made],
+        "pending_operations": [one for one in pending if one["resource"]["urn"] not in urns],
+    }
+
+
+def _id_of(resource: dict[str, Any]) -> str:
+    """The id that the object has if it was made; names are chosen before anything is."""
+    metadata = resource["inputs"]["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+
+
+def _is_pulumi(pid: Any) -> bool:
+    """Whether a process is a Pulumi CLI; its id alone may belong to any other by now."""
+    return isinstance(pid, int) and "pulumi" in (program_name(pid) or "")

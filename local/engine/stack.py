@@ -1,0 +1,197 @@
+"""One stack in the real engine: the project's own program, run inline, with state that nobody else shares."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import secrets as random
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pulumi
+import yaml
+from pulumi.automation import (
+    LocalWorkspace,
+    OnEvent,
+    PreviewResult,
+    ProjectSettings,
+    RefreshResult,
+    Stack,
+    UpResult,
+)
+from pulumi.automation.errors import CommandError as FailedCommand
+from pulumi.runtime.settings import SETTINGS
+
+from local.engine.errors import EngineError
+from local.engine.recovery import assert_unlocked, taken_up, unfinished
+from local.gke.files import write_json, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pulumi.automation import CommandResult
+
+    from gke_llm_inference.pulumi_project.project import Project, StackConfig
+    from local.engine.command import EngineCommand
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EngineStack:
+    """A stack and where its state is.
+
+    Attributes:
+        command: the CLI.
+        directory: holds everything that this class writes: state, its passphrase, the engine's own files.
+        project: the project whose program is run, as it is.
+        config: the stack's configuration, from its file. The file itself is never written.
+        secrets: decrypted secrets by `namespace:key`; they reach the program and nothing else.
+        environment: variables of the engine, such as where it finds providers.
+        program: what is run instead of the project's program.
+
+    """
+
+    command: EngineCommand
+    directory: Path
+    project: Project
+    config: StackConfig
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    program: Path | None = None
+
+    def up(self, on_event: OnEvent | None = None, **options: Any) -> UpResult:
+        """Makes the cluster what the program says. Finishes first what an earlier run left unfinished.
+
+        Raises:
+            EngineError: it failed, or another operation on this stack is running.
+
+        """
+        stack = self._ready(recover=True)
+        return self._told(lambda: stack.up(on_event=on_event, show_secrets=False, **options))
+
+    def preview(self, on_event: OnEvent | None = None, **options: Any) -> PreviewResult:
+        """What `up` would do. Raises EngineError like `up`."""
+        stack = self._ready(recover=False)
+        return self._told(lambda: stack.preview(on_event=on_event, **options))
+
+    def refresh(self, on_event: OnEvent | None = None, **options: Any) -> RefreshResult:
+        """Takes into the state what has become of the resources. Raises EngineError like `up`."""
+        stack = self._ready(recover=True)
+        return self._told(lambda: stack.refresh(on_event=on_event, show_secrets=False, **options))
+
+    def destroy(self, on_event: OnEvent | None = None, **options: Any) -> None:
+        """Deletes every resource of the stack. Raises EngineError like `up`."""
+        stack = self._ready(recover=True)
+        self._told(lambda: stack.destroy(on_event=on_event, show_secrets=False, **options))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is any state."""
+        return self._checkpoint.exists()
+
+    def state(self) -> dict[str, Any]:
+        """The deployment as the engine keeps it, secrets encrypted."""
+        if not self.exists:
+            return {}
+        checkpoint = json.loads(self._checkpoint.read_text("utf-8"))["checkpoint"]
+        latest: dict[str, Any] = checkpoint.get("latest") or {}
+        return latest
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.directory / "backend" / ".pulumi" / "stacks" / self.project.name / f"{self.config.stack}.json"
+
+    @property
+    def _work(self) -> Path:
+        return self.directory / "work"
+
+    def _ready(self, *, recover: bool) -> Stack:
+        self._prepare()
+        assert_unlocked(self.directory / "backend", self.config.stack)
+        workspace = LocalWorkspace(
+            work_dir=str(self._work),
+            pulumi_home=str(self.directory / "home"),
+            program=self._run,
+            env_vars=self._variables,
+            pulumi_command=self.command,
+            project_settings=ProjectSettings(name=self.project.name, runtime="python"),
+        )
+        create_or_select = Stack.select if self.exists else Stack.create_or_select
+        stack = self._told(lambda: create_or_select(self.config.stack, workspace))
+        if recover and (urns := unfinished(self.state())):
+            self._told(lambda: self._take_up(stack, urns))
+        return stack
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {
+            "PULUMI_BACKEND_URL": f"file://{self.directory / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.directory / "passphrase"),
+            "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+            **self.environment,
+        }
+
+    def _take_up(self, stack: Stack, urns: list[str]) -> None:
+        """Finds out what has become of objects whose creation was cut off."""
+        # By the CLI itself: the SDK's export would write secrets in clear.
+        document = json.loads(self._command(["stack", "export"]).stdout)
+        document["deployment"] = taken_up(document["deployment"])
+        path = self._work / "recovered.json"
+        write_json(path, document)
+        self._command(["stack", "import", "--file", str(path)])
+        path.unlink()
+        stack.refresh(target=urns, show_secrets=False)
+
+    def _command(self, arguments: list[str]) -> CommandResult:
+        variables = {**self._variables, "PULUMI_HOME": str(self.directory / "home")}
+        return self.command.run([*arguments, "--stack", self.config.stack], str(self._work), variables)
+
+    def _prepare(self) -> None:
+        """Writes what the engine reads: passphrase, and the plain part of the configuration."""
+        for name in ("backend", "home", "work"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        passphrase = self.directory / "passphrase"
+        if not passphrase.exists() or not passphrase.stat().st_size:
+            if self.exists:
+                raise EngineError(
+                    f"{passphrase} is missing or empty, and the state beside it cannot be read without it\n"
+                    "  fix: put it back; or remove the stack with what is left of it: python -m local.gke reset, "
+                    f"and the directory {self.directory}"
+                )
+            write_private(passphrase, random.token_urlsafe(32).encode())
+        path = self._work / f"Pulumi.{self.config.stack}.yaml"
+        kept = (yaml.safe_load(path.read_text("utf-8")) or {}) if path.exists() else {}
+        plain = {key: value for key, value in self.config.values.items() if key not in self.config.secret_keys}
+        # The engine's own lines stay: with them it decrypts the state.
+        write_private(path, yaml.safe_dump({**kept, "config": plain}, sort_keys=True).encode())
+
+    def _run(self) -> None:
+        """The program, in the language server of the Automation API."""
+        values = {**self.config.values, **self.secrets}
+        for key in set(self.config.secret_keys) - set(self.secrets):
+            del values[key]  # what stands there is not the secret
+        pulumi.runtime.set_all_config(values, sorted(self.secrets))
+        SETTINGS.root_directory = str(self.project.directory)
+        runpy.run_path(str(self.program or self.project.program), run_name="__main__")
+
+    def _told(self, operation: Callable[[], T]) -> T:
+        try:
+            return operation()
+        except FailedCommand as error:
+            if self.command.interrupted.is_set():
+                raise KeyboardInterrupt from None
+            raise EngineError(_said(error)) from None
+
+
+def _said(error: FailedCommand) -> str:
+    """What went wrong, out of all that the CLI printed."""
+    printed = str(error)
+    diagnostics = re.search(r"^Diagnostics:\n(.*?)(?=^\S|\Z)", printed, re.DOTALL | re.MULTILINE)
+    if diagnostics is not None and "error: " in diagnostics[1]:
+        return textwrap.dedent(diagnostics[1]).strip()
+    errors = re.findall(r"^error: .*", printed, re.MULTILINE)
+    return "\n".join(one.removeprefix("error: ") for one in errors) or printed.strip()

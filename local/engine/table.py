@@ -1,0 +1,162 @@
+"""What runs on the local control plane, as a table of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gke_llm_inference.catalog import load_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gke_llm_inference.planning import ServerPlan, StackPlan
+    from local.engine.kubernetes_provider.cluster import Cluster, Object
+
+_GPU = "nvidia.com/gpu"
+_MACHINE_LABEL = "node.kubernetes.io/instance-type"
+_SPOT_LABEL = "cloud.google.com/gke-spot"
+_WIDTH = 80
+_ENDED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node with GPUs.
+
+    Attributes:
+        machine: its machine type.
+        gpus: GPUs that pods can ask for.
+        used: GPUs that pods on it have asked for.
+        spot: whether it is a Spot VM.
+
+    """
+
+    name: str
+    machine: str
+    gpus: int
+    used: int
+    spot: bool = False
+
+
+@dataclass(frozen=True)
+class Server:
+    """An inference server as it is.
+
+    Attributes:
+        wanted: replicas that its Deployment asks for; None if it has none.
+        nodes: nodes that its pods are on, sorted.
+        waiting: why pods of it are not running, if any are not.
+
+    """
+
+    name: str
+    model: str
+    wanted: int | None
+    ready: int
+    nodes: tuple[str, ...]
+    endpoint: str
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is there: servers and nodes with GPUs, sorted by name."""
+
+    servers: tuple[Server, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every server has all of its replicas."""
+        return all(server.wanted is not None and server.ready >= server.wanted for server in self.servers)
+
+
+def read_report(cluster: Cluster, plan: StackPlan) -> Report:
+    """Reads the state of a stack's servers and of the nodes from the cluster."""
+    pods = cluster.select("v1", "Pod", plan.namespace, {})
+    used: dict[str, int] = {}
+    for pod in pods:
+        node = (pod.get("spec") or {}).get("nodeName")
+        if node and (pod.get("status") or {}).get("phase") not in _ENDED:
+            used[node] = used.get(node, 0) + _gpus_of(pod)
+    nodes = []
+    for node in cluster.select("v1", "Node", "", {}):
+        gpus = int((node.get("status") or {}).get("allocatable", {}).get(_GPU, 0))
+        if gpus:
+            name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
+            spot = labels.get(_SPOT_LABEL) == "true"
+            nodes.append(Node(name, labels.get(_MACHINE_LABEL, "?"), gpus, used.get(name, 0), spot))
+    return Report(tuple(_server(server, cluster, pods) for server in plan.servers), tuple(nodes))
+
+
+def render(report: Report) -> str:
+    """The table, what it costs on the real thing, and the next commands."""
+    lines = [f"{'SERVER':<20}{'READY':<8}{'MODEL':<32}MACHINE"]
+    machines = {node.name: node.machine for node in report.nodes}
+    for server in report.servers:
+        ready = f"{server.ready}/{server.wanted if server.wanted is not None else '-'}"
+        kinds = ", ".join(sorted({machines.get(node, "?") for node in server.nodes})) or "-"
+        lines.append(f"{_cut(server.name, 19):<20}{ready:<8}{_cut(server.model, 31):<32}{_cut(kinds, 20)}")
+    lines += ["", f"{'NODE':<48}{'SERVERS':<20}GPUS USED"]
+    for node in report.nodes:
+        names = ", ".join(server.name for server in report.servers if node.name in server.nodes) or "-"
+        lines.append(f"{_cut(node.name, 47):<48}{_cut(names, 19):<20}{node.used} of {node.gpus}")
+    if not report.nodes:
+        lines.append("none with GPUs")
+    used, free = sum(node.used for node in report.nodes), sum(node.gpus - node.used for node in report.nodes)
+    lines += ["", f"GPUs      {used} used, {free} free", f"cost      {_cost(report)}"]
+    lines += [f"endpoint  {server.endpoint}" for server in report.servers]
+    for server in report.servers:
+        if server.waiting:
+            lines += textwrap.wrap(f"waiting   {server.name}: {server.waiting}", _WIDTH, subsequent_indent=" " * 10)
+    lines += [
+        "",
+        "next      make status              what runs now",
+        "          make preview STACK=dev   what a stack on Google Cloud consists of",
+        "          make down                remove all of it",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _server(plan: ServerPlan, cluster: Cluster, pods: Sequence[Object]) -> Server:
+    deployment = cluster.get("apps/v1", "Deployment", plan.namespace, plan.name)
+    own = [pod for pod in pods if plan.selector.items() <= pod["metadata"].get("labels", {}).items()]
+    nodes = sorted({node for pod in own if (node := (pod.get("spec") or {}).get("nodeName"))})
+    return Server(
+        name=plan.name,
+        model=plan.model,
+        wanted=None if deployment is None else int(deployment["spec"].get("replicas", 1)),
+        ready=0 if deployment is None else int((deployment.get("status") or {}).get("readyReplicas", 0)),
+        nodes=tuple(nodes),
+        endpoint=f"http://{plan.name}.{plan.namespace}.svc.cluster.local:{plan.service_port}",
+        waiting=next(filter(None, map(_why, own)), ""),
+    )
+
+
+def _why(pod: Object) -> str:
+    for condition in (pod.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return str(condition.get("message") or condition.get("reason"))
+    return ""
+
+
+def _gpus_of(pod: Object) -> int:
+    containers: list[dict[str, Any]] = (pod.get("spec") or {}).get("containers") or []
+    return sum(int((container.get("resources") or {}).get("limits", {}).get(_GPU, 0)) for container in containers)
+
+
+def _cost(report: Report) -> str:
+    catalog = load_catalog()
+    total = 0.0
+    for node in report.nodes:
+        machine = catalog.machine_types.get(node.machine)
+        if machine is None or machine.usd_per_hour is None:
+            return f"nothing here; on GKE unknown, without a price of {node.machine}"
+        total += machine.usd_per_hour.spot if node.spot else machine.usd_per_hour.on_demand
+    return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.prices.reference_region}, {catalog.prices.date})"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

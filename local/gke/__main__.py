@@ -1,0 +1,76 @@
+"""`python -m local.gke start|stop|status|reset [--directory DIR] [--profile PROFILE] [--speed N]`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gke_llm_inference.errors import CommandError
+from local.gke.cluster import DEFAULT_SPEED, LocalGke, Running
+
+DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".local-gke"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 fine, 1 it failed or nothing runs, 2 usage, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    cluster = LocalGke(options.directory)
+    try:
+        match options.command:
+            case "start":
+                print(_text(cluster.start(options.profile, speed=options.speed, progress=_tell)))
+            case "status":
+                running = cluster.running()
+                print(_text(running) if running else f"no cluster runs in {cluster.directory}")
+                return 0 if running else 1
+            case "stop":
+                cluster.stop()
+            case "reset":
+                cluster.reset()
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _text(running: Running) -> str:
+    memory = [process.memory_mib for process in running.processes]
+    total = f", {sum(one or 0 for one in memory):.0f} MiB" if all(memory) else ""
+    return "\n".join(
+        [
+            f"server      {running.server}",
+            f"profile     {running.profile}",
+            f"speed       {running.speed:g} simulated seconds a second",
+            f"processes   {len(running.processes)}{total}",
+            f"kubeconfig  {running.kubeconfig}",
+            f"try         kubectl --kubeconfig {running.kubeconfig} get nodes",
+        ]
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local.gke", description="A simulated GKE on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("start", "start it, or find it running"),
+        ("stop", "end its processes; what it holds stays"),
+        ("status", "say what runs"),
+        ("reset", "end its processes and remove its directory"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where its state is")
+        if name == "start":
+            command.add_argument("--profile", choices=("standard", "autopilot"), default="standard")
+            command.add_argument("--speed", type=float, default=DEFAULT_SPEED, help="simulated seconds in one second")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
