@@ -5,7 +5,6 @@ import hashlib
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,12 +13,14 @@ from unittest import mock
 
 import pytest
 
+from gke_llm_inference.preview.process import Interpreter
 from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.preview.run import record
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
 from gke_llm_inference.settings.effective import effective_settings
 from gke_llm_inference.settings.stack_config import configuration_of
+from tests.warm_python import warm_python
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Recordings:
 
     def stack(self, name: str) -> Recording:
         """The real program with a stack of the repository."""
-        return self._once(f"stack {name}", lambda: record(REPOSITORY, name))
+        return self._once(f"stack {name}", lambda: _record(REPOSITORY, name))
 
     def config(self, text: str) -> Recording:
         """The real program with the text of a stack file, as stack `test`."""
@@ -90,13 +91,13 @@ class Recordings:
         def make() -> Recording:
             path = self.shared.directory_of(text) / "Pulumi.test.yaml"
             path.write_text(text, encoding="utf-8")
-            return record(REPOSITORY, config_file=path)
+            return _record(REPOSITORY, config_file=path)
 
         return self._once(text, make)
 
     def file(self, path: Path) -> Recording:
         """The real program with a stack file, whose name gives the stack's."""
-        return self._once(f"file {path}", lambda: record(REPOSITORY, config_file=path))
+        return self._once(f"file {path}", lambda: _record(REPOSITORY, config_file=path))
 
     def program(self, file: Path) -> Recording:
         """Another program that uses this repository's packages, as stack `test` without configuration."""
@@ -104,7 +105,7 @@ class Recordings:
         def make() -> Recording:
             project = project_with(self.shared.directory_of(str(file)), file)
             with mock.patch.dict(os.environ, {"PYTHONPATH": str(REPOSITORY)}):
-                return record(project, "test")
+                return _record(project, "test")
 
         return self._once(str(file), make)
 
@@ -115,6 +116,10 @@ class Recordings:
             return {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "vault"}
 
         return Recording(**self.shared.once(key, kept))
+
+
+def _record(project: Path, stack: str | None = None, config_file: Path | None = None) -> Recording:
+    return record(project, stack, config_file, interpreter=Interpreter(warm_python()))
 
 
 def effective_of(file: Path) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def project_with(directory: Path, program: Path) -> Path:
 def preview_command(arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """`python -m gke_llm_inference preview` in a process of its own, from the repository."""
     return subprocess.run(
-        [sys.executable, "-m", "gke_llm_inference", "preview", *map(str, arguments)],
+        [warm_python(), "-m", "gke_llm_inference", "preview", *map(str, arguments)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ _DRAIN_SECONDS = 2.0
 class Interpreter:
     """What runs a program: a Python with its dependencies, and the environment that the program sees."""
 
-    python: Path = Path(sys.executable)
+    python: Path = field(default_factory=lambda: Path(sys.executable))
     environment: dict[str, str] = field(default_factory=lambda: child_environment(dict(os.environ)))
 
 

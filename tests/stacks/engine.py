@@ -7,11 +7,11 @@ secrets here and gets ids and outputs as from a cloud, and the requests are kept
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,32 +19,11 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from tests.support import CLUSTER, PROJECT, REPOSITORY
+from tests.warm_python import warm_python
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 STACK_REFERENCE = "pulumi:pulumi:StackReference"
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
-
-_LAUNCHER = """
-import asyncio, json, runpy, sys
-from concurrent.futures import ThreadPoolExecutor
-import pulumi
-task = json.load(sys.stdin)
-sys.path.insert(0, task["root"])
-pulumi.runtime.configure(pulumi.runtime.Settings(
-    project=task["project"], stack=task["stack"], root_directory=task["root"], parallel=8, dry_run=False,
-    monitor=task["address"], engine=task["address"], organization="organization"))
-pulumi.runtime.set_all_config(task["config"], task["secretKeys"])
-loop = asyncio.new_event_loop()
-asyncio.set_event_loop(loop)
-loop.set_default_executor(ThreadPoolExecutor(max_workers=32))
-program = task["root"] + "/__main__.py"
-try:
-    loop.run_until_complete(
-        pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__")))
-except pulumi.RunError as error:
-    pulumi.log.error(str(error))
-    sys.exit(32)
-"""
 
 
 @dataclass(frozen=True)
@@ -189,7 +168,7 @@ def deploy(
     server.start()
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", _LAUNCHER],
+            [warm_python(), "-P", Path(__file__).with_name("launcher.py")],
             input=json.dumps(
                 {
                     "address": address,
