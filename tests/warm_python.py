@@ -123,7 +123,7 @@ def _attend(connection: socket.socket, executable: Path) -> NoReturn:
     for file in files:
         os.close(file)
     ended = os.pidfd_open(pid)
-    select.select([ended, connection], [], [])
+    select.select([ended, connection.fileno()], [], [])
     # The client says nothing more: what comes from it is its end.
     if not select.select([ended], [], [], 0)[0]:
         with contextlib.suppress(ProcessLookupError):

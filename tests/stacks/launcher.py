@@ -26,9 +26,15 @@ pulumi.runtime.set_all_config(task["config"], task["secretKeys"])
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)
 loop.set_default_executor(ThreadPoolExecutor(max_workers=32))
-program = f"{task['root']}/__main__.py"
+
+
+def run() -> None:
+    """Runs the program."""
+    runpy.run_path(f"{task['root']}/__main__.py", run_name="__main__")
+
+
 try:
-    loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__")))
+    loop.run_until_complete(pulumi.runtime.run_in_stack(run))
 except pulumi.RunError as error:
     pulumi.log.error(str(error))
     sys.exit(32)
