@@ -16,7 +16,7 @@ ACTIONLINT := v1.7.12
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack tests tools
 
 .PHONY: help up status down preview policy plan test test-servers test-cluster test-engine lint lint-workflows \
-  typecheck compare-security check format generate benchmark lock clean
+  typecheck compare-security check format generate benchmark lock clean dist test-package
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,14 @@ plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, mach
 
 test: $(VENV)/.development ## Run every test that needs no cloud
 	@$(BIN)/python -m pytest
+
+test-package: $(VENV)/.development ## Install wheel and sdist into fresh environments, and use them there (3 minutes)
+	@TEST_PACKAGE=1 $(BIN)/python -m pytest -n 0 tests/package
+
+dist: $(VENV)/.development ## Build the wheel and the source distribution into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	@ls -l dist
 
 test-servers: $(VENV)/.development ## Hold arguments against the servers' own packages from PyPI; TEST_SERVERS=all for every version
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
@@ -115,5 +123,5 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	  --output-file requirements-dev.txt
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

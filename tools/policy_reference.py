@@ -99,7 +99,8 @@ not counted.
 ## Add your own
 
 1. Write a check in a file of `gke_llm_inference/policy/rules/`: a function from a `Resource` (`ResourcePolicy`) or all
-   of a stack's (`StackPolicy`) and the settings to messages. It reads properties with `resource.at("spec", "replicas")`, which gives
+   of a stack's (`StackPolicy`) and the settings to messages. It reads properties with
+   `resource.at("spec", "replicas")`, which gives
    `None` for what is not there and an `Opaque` for what cannot be seen. It never raises and never shows a value that
    could be secret.
 2. Make the policy next to it: `name`, `what`, `why`, `fix`, and a settings model if it has settings.

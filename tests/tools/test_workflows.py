@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def workflow(name: str) -> dict[str, Any]:
 
 def test_there_is_a_workflow_for_each_purpose() -> None:
     assert [path.name for path in FILES] == [
-        f"{name}.yml" for name in ("checks", "comment", "deploy", "drift", "preview", "pulumi-preview")
+        f"{name}.yml" for name in ("checks", "comment", "deploy", "drift", "preview", "pulumi-preview", "release")
     ]
 
 
@@ -44,7 +45,7 @@ def test_every_job_has_a_time_limit_a_fixed_image_and_permissions_of_its_own(pat
         assert job["runs-on"] == "ubuntu-24.04"
         assert job["permissions"]
         checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
-        assert [step["with"]["persist-credentials"] for step in checkouts] == [False]
+        assert [step["with"]["persist-credentials"] for step in checkouts] == [False] * len(checkouts)
 
 
 def test_the_offline_preview_has_no_secret_and_may_only_read() -> None:
@@ -89,3 +90,31 @@ def test_stacks_are_deployed_one_after_the_other_with_their_policies_and_never_c
         # The pack chooses the levels by the stack's own environment.
         assert up["policyPacks"] == "policy-pack"
         assert "policyPackConfigs" not in up
+
+
+def test_a_release_is_built_tested_and_attested_before_it_is_published_without_a_password() -> None:
+    document = workflow("release.yml")
+    assert document["on"] == {"push": {"tags": ["v*"]}}
+    build, publish = document["jobs"]["build"], document["jobs"]["publish"]
+    commands = [step["run"] for step in build["steps"] if "run" in step]
+    assert commands == ['python3 -m tools.check_release "$TAG"', "make test", "make test-package", "make dist"]
+    assert (publish["needs"], publish["environment"], publish["permissions"]) == (
+        "build",
+        "release",
+        {"id-token": "write"},
+    )
+    assert "password" not in str(publish)
+
+
+def test_pre_commit_installs_the_locked_ruff() -> None:
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    (locked,) = re.findall(r"^ruff==([\d.]+)", (REPOSITORY / "requirements-dev.txt").read_text("utf-8"), re.MULTILINE)
+    stated = {one for hook in hooks for one in hook.get("additional_dependencies", ())}
+    assert stated == {f"ruff=={locked}"}
+
+
+def test_dependabot_looks_into_every_folder_with_a_go_module() -> None:
+    updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
+    (go,) = [one for one in updates if one["package-ecosystem"] == "gomod"]
+    modules = {f"/{path.parent.relative_to(REPOSITORY)}" for path in REPOSITORY.rglob("go.mod")}
+    assert [one for one in modules if not any(Path(one).match(pattern) for pattern in go["directories"])] == []
