@@ -219,7 +219,7 @@ def test_an_autopilot_cluster_with_two_servers_is_previewed(installed: Installed
         "chat-deployment",
         "legacy-deployment",
     ]
-    (file,) = (team / "out" / "manifests").glob("*chat-deployment*")
+    (file,) = (team / "out" / "manifests").glob("*deployment*chat*")
     assert yaml.safe_load(file.read_text("utf-8"))["metadata"]["namespace"] == "llm-inference"
 
 
