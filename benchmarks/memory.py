@@ -15,8 +15,8 @@ from gke_llm_inference.catalog import GIB, ModelArchitecture, load_catalog
 from gke_llm_inference.catalog.memory_facts import load_memory_facts, measurements_path
 from gke_llm_inference.planning.memory.activation import forward_mib, logits_mib, step_of, v1_sampler_mib
 from gke_llm_inference.planning.memory.plan import plan_memory
-from gke_llm_inference.planning.memory.question import MemoryQuestion, limits_of, weights_format
-from gke_llm_inference.planning.memory.shapes import MIB, share_of
+from gke_llm_inference.planning.memory.request import MemoryQuestion, limits_of, weights_format
+from gke_llm_inference.planning.memory.sharding import MIB, share_of
 from tools.fit_memory import leave_one_out
 from tools.memory_accuracy import Comparison, case_question, compare, read_cases
 

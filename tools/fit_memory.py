@@ -34,7 +34,7 @@ from gke_llm_inference.planning.memory.activation import (
     v1_sampler_mib,
 )
 from gke_llm_inference.planning.memory.plan import graph_scale
-from gke_llm_inference.planning.memory.question import (
+from gke_llm_inference.planning.memory.request import (
     WEIGHTS_FORMATS,
     Limits,
     MemoryQuestion,
@@ -42,7 +42,7 @@ from gke_llm_inference.planning.memory.question import (
     limits_of,
     weights_format,
 )
-from gke_llm_inference.planning.memory.shapes import MIB, Share, share_of
+from gke_llm_inference.planning.memory.sharding import MIB, Share, share_of
 from gke_llm_inference.planning.memory.weights import weights_mib
 from tools.memory_accuracy import case_question, compare, read_cases, truth_of
 

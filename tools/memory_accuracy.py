@@ -17,8 +17,8 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, load_memory_facts
 from gke_llm_inference.planning.memory.plan import Cause, Verdict, plan_memory
-from gke_llm_inference.planning.memory.question import CompileCache, MemoryQuestion, format_name
-from gke_llm_inference.planning.memory.shapes import text_parameters
+from gke_llm_inference.planning.memory.request import CompileCache, MemoryQuestion, format_name
+from gke_llm_inference.planning.memory.sharding import text_parameters
 from gke_llm_inference.settings import Finding, Refusal, suggestion
 from gke_llm_inference.settings.model_config import architecture_of
 

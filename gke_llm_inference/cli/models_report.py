@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, plan_memory
-from gke_llm_inference.planning.memory.served import visible_memory_mib
-from gke_llm_inference.planning.pod import pod_need, pod_resources
+from gke_llm_inference.planning.memory.from_settings import visible_memory_mib
+from gke_llm_inference.planning.pods import pod_need, pod_resources
 from gke_llm_inference.settings import ResourceSettings
 
 _FORMATS = (("bf16", "own precision"), ("fp8", "FP8 on load"), ("awq", "4-bit AWQ"))

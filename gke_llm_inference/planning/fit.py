@@ -3,7 +3,8 @@
 import re
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.memory import Alternative, MemoryPlan, alternatives, memory_question, plan_memory
+from gke_llm_inference.planning.alternatives import Alternative, alternatives
+from gke_llm_inference.planning.memory import MemoryPlan, memory_question, plan_memory
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan
 from gke_llm_inference.settings import Finding, Refusal, ServerSettings, VllmSettings

@@ -1,13 +1,14 @@
 """Decides on GPU node pools: machine, zones, driver, labels."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 from gke_llm_inference.catalog import Catalog, MachineType
 from gke_llm_inference.planning.accelerators import accelerator_problems, region_problems
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.machines import candidates
 from gke_llm_inference.planning.names import clashes, dns_label
-from gke_llm_inference.planning.plan import ClusterPlan, DriverVersion, NodePoolPlan
+from gke_llm_inference.planning.plan import ClusterPlan, DriverVersion, NodePoolPlan, ServerPlan
 from gke_llm_inference.settings import ExistingCluster, Finding, NodePoolSettings, suggestion
 
 POOL_LABEL = "llm-inference/node-pool"
@@ -120,6 +121,13 @@ def _default_zones(settings: NodePoolSettings, cluster: ClusterPlan, catalog: Ca
     if cluster.location is not None and cluster.location != cluster.region:
         return (cluster.location,)
     return catalog.accelerators[settings.accelerator.type].zones_in(cluster.region or "")
+
+
+def running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> int:
+    """Nodes of a pool while every replica runs: by GPUs, as GPUs are what pods on such nodes compete for."""
+    clients = pool.settings.sharing.max_clients if pool.settings.sharing else 1
+    gpus = sum(server.replicas * server.gpu_count for server in servers if server.node_pool == pool.key)
+    return max(pool.settings.min_nodes, math.ceil(gpus / (pool.settings.accelerator.count * clients)))
 
 
 def driver_for(cuda: str) -> DriverVersion:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
-from gke_llm_inference.planning.memory import Alternative, MemoryPlan
+from gke_llm_inference.planning.alternatives import Alternative
+from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.settings import (
     AutopilotCluster,
     ExistingCluster,

@@ -14,8 +14,8 @@ from pydantic.alias_generators import to_snake
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique, load_presets
+from gke_llm_inference.planning.compatibility import limit_problems
 from gke_llm_inference.planning.fit import server_memory
-from gke_llm_inference.planning.limits import limit_problems
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints

@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.catalog.flags import load_flags
 from gke_llm_inference.planning.accelerators import region_problems, server_accelerator_findings
+from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
-from gke_llm_inference.planning.extras import environment_problems, merge_arguments
+from gke_llm_inference.planning.compatibility import limit_problems
+from gke_llm_inference.planning.extra_arguments import environment_problems, merge_arguments
 from gke_llm_inference.planning.fit import check_fit
-from gke_llm_inference.planning.limits import limit_problems
 from gke_llm_inference.planning.machines import cheapest_machine, gpu_counts
-from gke_llm_inference.planning.memory import Alternative, MemoryPlan
+from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.model_volume import model_volume_problems, plan_model_volume, volume_environment
 from gke_llm_inference.planning.models import ServedModel, served_model
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources, ServerPlan, Toleration
-from gke_llm_inference.planning.pod import (
+from gke_llm_inference.planning.pods import (
     pod_need,
     pod_resources,
     probe_plan,

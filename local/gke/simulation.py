@@ -14,7 +14,7 @@ from gke_llm_inference.planning.machines import (
     node_allocatable,
 )
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
-from gke_llm_inference.planning.pod import pod_need
+from gke_llm_inference.planning.pods import pod_need
 from gke_llm_inference.settings import StandardCluster
 
 DEFAULT_REGION = "us-central1"

@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
     "a server less": Case("standard", {"servers.large": None, "nodePools.pair": None}),
     "machine of the system": Case("standard", {"cluster.systemPool": {"machineType": "e2-standard-8"}}),
     "code: time for a start": Case(
-        "autopilot", code={"gke_llm_inference.planning.pod:_SHORTEST_START_BUDGET_SECONDS": 1200}
+        "autopilot", code={"gke_llm_inference.planning.pods:_SHORTEST_START_BUDGET_SECONDS": 1200}
     ),
     "code: labels of the namespace": Case(
         "autopilot", code={"gke_llm_inference.planning.stack:_NAMESPACE_LABELS": {"team": "search"}}

@@ -12,7 +12,8 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import constants_path, load_memory_facts, measurements_path
-from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, alternatives, plan_memory
+from gke_llm_inference.planning.alternatives import alternatives
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, plan_memory
 from tools.fit_memory import fitted_yaml, leave_one_out
 from tools.memory_accuracy import Comparison, compare, predict_case, read_cases
 from tools.memory_reference import page

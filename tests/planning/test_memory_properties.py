@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
 from gke_llm_inference.catalog.memory_facts import load_memory_facts
-from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryQuestion, alternatives, plan_memory
+from gke_llm_inference.planning.alternatives import alternatives
+from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryQuestion, plan_memory
 from gke_llm_inference.settings import Finding, Refusal
 from tools.memory_accuracy import case_question, predict_case, read_cases, report
 

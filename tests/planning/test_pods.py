@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gke_llm_inference.planning import RolloutPlan, Toleration
-from gke_llm_inference.planning.pod import pod_resources, probe_plan, rollout_plan, shutdown_plan
+from gke_llm_inference.planning.pods import pod_resources, probe_plan, rollout_plan, shutdown_plan
 from gke_llm_inference.settings import ResourceSettings
 from tests.planning.support import (
     CATALOG,

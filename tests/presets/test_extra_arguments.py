@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.catalog.flags import load_flags
 from gke_llm_inference.planning.arguments import Argument
-from gke_llm_inference.planning.extras import environment_problems, merge_arguments
+from gke_llm_inference.planning.extra_arguments import environment_problems, merge_arguments
 from gke_llm_inference.settings import Refusal
 from tests.planning.support import existing_stack, outcome_of
 from tests.presets.support import GEMMA, TGI, VLLM, only_problem, outcome, plan_of, problems_of

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog.memory_facts import VllmConstants
-from gke_llm_inference.planning.memory.question import Kernels, Limits, MemoryQuestion, family_group, weights_format
-from gke_llm_inference.planning.memory.shapes import MIB, Share
+from gke_llm_inference.planning.memory.request import Kernels, Limits, MemoryQuestion, family_group, weights_format
+from gke_llm_inference.planning.memory.sharding import MIB, Share
 from gke_llm_inference.planning.memory.weights import unsplit_bytes
 
 # Families whose feed-forward activation vLLM does not fuse with the quantisation of its output.

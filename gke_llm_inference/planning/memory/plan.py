@@ -15,7 +15,7 @@ from gke_llm_inference.planning.memory.activation import (
     v1_sampler_mib,
     v2_sampler_mib,
 )
-from gke_llm_inference.planning.memory.question import (
+from gke_llm_inference.planning.memory.request import (
     CompileCache,
     Limits,
     MemoryQuestion,
@@ -25,7 +25,7 @@ from gke_llm_inference.planning.memory.question import (
     tgi_era,
     vllm_era,
 )
-from gke_llm_inference.planning.memory.shapes import (
+from gke_llm_inference.planning.memory.sharding import (
     MIB,
     CacheLayout,
     Share,

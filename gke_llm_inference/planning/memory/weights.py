@@ -1,8 +1,8 @@
 """What loaded weights take on one GPU, and what loading them takes."""
 
 from gke_llm_inference.catalog.memory_facts import VllmConstants, WeightConstants
-from gke_llm_inference.planning.memory.question import MemoryQuestion, format_name, own_bytes, weights_format
-from gke_llm_inference.planning.memory.shapes import MIB, Share
+from gke_llm_inference.planning.memory.request import MemoryQuestion, format_name, own_bytes, weights_format
+from gke_llm_inference.planning.memory.sharding import MIB, Share
 
 _SEGMENT = 2 * MIB
 # Rotary tables of Gemma 3 from 4B up: one of 8 × the positions for layers with full attention, one for the others.

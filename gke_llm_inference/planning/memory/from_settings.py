@@ -2,7 +2,7 @@
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
-from gke_llm_inference.planning.memory.question import WEIGHTS_FORMATS, CompileCache, MemoryQuestion
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, CompileCache, MemoryQuestion
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import Finding, Refusal, ServerSettings, TgiSettings, VllmSettings
 

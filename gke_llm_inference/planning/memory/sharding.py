@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gke_llm_inference.catalog import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import VllmEra
-from gke_llm_inference.planning.memory.question import MemoryQuestion, kv_bytes
+from gke_llm_inference.planning.memory.request import MemoryQuestion, kv_bytes
 
 MIB = 2**20
 

@@ -7,9 +7,9 @@ from typing import Literal
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
 from gke_llm_inference.planning.machines import candidates, gpu_counts
+from gke_llm_inference.planning.memory.from_settings import served_weights_format
 from gke_llm_inference.planning.memory.plan import MemoryPlan, plan_memory
-from gke_llm_inference.planning.memory.question import MemoryQuestion, kv_bytes, vllm_era
-from gke_llm_inference.planning.memory.served import served_weights_format
+from gke_llm_inference.planning.memory.request import MemoryQuestion, kv_bytes, vllm_era
 from gke_llm_inference.settings import Refusal
 
 Kind = Literal[
