@@ -15,10 +15,10 @@ from gke_llm_inference.catalog import GIB, ModelArchitecture, load_catalog
 from gke_llm_inference.catalog.memory_facts import load_memory_facts, measurements_path
 from gke_llm_inference.planning.memory.activation import forward_mib, logits_mib, step_of, v1_sampler_mib
 from gke_llm_inference.planning.memory.plan import plan_memory
-from gke_llm_inference.planning.memory.request import MemoryQuestion, limits_of, weights_format
-from gke_llm_inference.planning.memory.sharding import MIB, share_of
+from gke_llm_inference.planning.memory.request import MemoryRequest, limits_of, weights_format
+from gke_llm_inference.planning.memory.sharding import MIB, shard_of
 from tools.fit_memory import leave_one_out
-from tools.memory_accuracy import Comparison, case_question, compare, read_cases
+from tools.memory_accuracy import Comparison, case_request, compare, read_cases
 
 _DENSE_LIMIT, _MEDIAN_LIMIT, _OTHER_LIMIT = 3.0, 1.0, 7.0
 _PLANS = 1000
@@ -41,33 +41,33 @@ class Estimate:
     fits: bool
 
 
-def kaito(question: MemoryQuestion) -> Estimate:
+def kaito(request: MemoryRequest) -> Estimate:
     """KAITO's formula (pkg/workspace/estimator/nodesestimator/estimator.go).
 
     size = safetensors bytes × 1.02; available = GPU memory × 0.84; reserve = 2.3 GiB + context × bytes per token;
     GPUs = int(size / ((available − reserve) / 1.05)) + 1; bytes per token = 2 × layers × KV heads × head width × 2. The
     memory is what torch sees, which is to its advantage. Tokens are what it leaves beside size × 1.05 and 2.3 GiB.
     """
-    size = checkpoint_bytes(question) * 1.02
-    available = question.gpu_memory_mib * MIB * 0.84
-    token = token_bytes(question.architecture)
-    context = question.max_model_len or question.architecture.max_positions
+    size = checkpoint_bytes(request) * 1.02
+    available = request.gpu_memory_mib * MIB * 0.84
+    token = token_bytes(request.architecture)
+    context = request.max_model_len or request.architecture.max_positions
     room = (available - 2.3 * GIB - context * token) / 1.05
     tokens = (available - 2.3 * GIB - size * 1.05) / token
     return Estimate(max(0.0, tokens), room > 0 and int(size / room) + 1 <= 1)
 
 
-def twice_parameters(question: MemoryQuestion) -> Estimate:
+def twice_parameters(request: MemoryRequest) -> Estimate:
     """Parameters × 2 bytes × 1.2 (AI Runway, and most calculators): what is left of the GPU is KV cache."""
-    need = question.architecture.parameters * 2 * 1.2
-    left = question.gpu_memory_mib * MIB - need
-    return Estimate(max(0.0, left / token_bytes(question.architecture)), left >= 0)
+    need = request.architecture.parameters * 2 * 1.2
+    left = request.gpu_memory_mib * MIB - need
+    return Estimate(max(0.0, left / token_bytes(request.architecture)), left >= 0)
 
 
-def checkpoint_bytes(question: MemoryQuestion) -> float:
+def checkpoint_bytes(request: MemoryRequest) -> float:
     """Bytes of the checkpoint's files: linear layers at the format's bits, embeddings at 16."""
-    given = question.architecture
-    chosen = weights_format(question.weights_format)
+    given = request.architecture
+    chosen = weights_format(request.weights_format)
     tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
     # FP8 on load and bitsandbytes read a checkpoint at its own precision.
     bits = 16.0 if chosen is None or chosen.on_load else chosen.linear_bits
@@ -117,7 +117,7 @@ def _formulas(cases: list[dict[str, Any]]) -> None:
     _write("| formula | tokens: median % | worst % | fits, and vLLM refuses | does not fit, and runs |")
     _write("| --- | ---: | ---: | ---: | ---: |")
     entries = [entry for entry in compare(cases) if not entry.set_aside]
-    rows: dict[str, Callable[[MemoryQuestion], Estimate]] = {
+    rows: dict[str, Callable[[MemoryRequest], Estimate]] = {
         "this project": _ours,
         "KAITO": kaito,
         "parameters × 2 × 1.2": twice_parameters,
@@ -126,7 +126,7 @@ def _formulas(cases: list[dict[str, Any]]) -> None:
         errors, refused, runs = [], 0, 0
         for entry in entries:
             case = cases[entry.line - 1]
-            estimate = formula(case_question(case))
+            estimate = formula(case_request(case))
             if case.get("kv_tokens_logged"):
                 errors.append(100 * abs(estimate.tokens / float(case["kv_tokens_logged"]) - 1))
             refused += entry.truth == "refused" and estimate.fits
@@ -135,8 +135,8 @@ def _formulas(cases: list[dict[str, Any]]) -> None:
     _write("")
 
 
-def _ours(question: MemoryQuestion) -> Estimate:
-    plan = plan_memory(question)
+def _ours(request: MemoryRequest) -> Estimate:
+    plan = plan_memory(request)
     # A tight plan counts as one that fits: it says that the server starts.
     return Estimate(plan.state.kv_cache_tokens, plan.starts)
 
@@ -150,7 +150,7 @@ def _published() -> None:
     _write("| model | published GiB | planned GiB | % |")
     _write("| --- | ---: | ---: | ---: |")
     for title, (name, published) in _PUBLISHED_PEAKS.items():
-        question = MemoryQuestion(
+        request = MemoryRequest(
             architecture=models[name],
             family=models[name].family,
             gpu_memory_mib=81009,
@@ -158,12 +158,12 @@ def _published() -> None:
             max_num_seqs=1024,
             max_num_batched_tokens=8192,
         )
-        step = step_of(question, share_of(question), limits_of(question, facts))
+        step = step_of(request, shard_of(request), limits_of(request, facts))
         steady = max(forward_mib(step, facts.vllm, compiled=True), logits_mib(step, facts.vllm))
         planned = max(steady, v1_sampler_mib(step, facts.vllm)) / 1024
         _write(f"| {title} | {published:.2f} | {planned:.2f} | {100 * (planned / published - 1):+.1f} |")
     plan = plan_memory(
-        MemoryQuestion(
+        MemoryRequest(
             architecture=_QWEN3_4B,
             family="qwen3",
             gpu_memory_mib=22561,
@@ -196,22 +196,22 @@ _QWEN3_4B = ModelArchitecture(
 
 def _times(cases: list[dict[str, Any]]) -> None:
     _write("## Time\n")
-    questions = [case_question(case) for case in cases]
+    requests = [case_request(case) for case in cases]
     single = []
-    for question in questions:
+    for request in requests:
         started = time.perf_counter()
-        plan_memory(question)
+        plan_memory(request)
         single.append(1000 * (time.perf_counter() - started))
     started = time.perf_counter()
     for number in range(_PLANS):
-        plan_memory(questions[number % len(questions)])
+        plan_memory(requests[number % len(requests)])
     seconds = time.perf_counter() - started
     _write(f"* one plan: median {statistics.median(single):.2f} ms, slowest {max(single):.2f} ms")
     _write(f"* {_PLANS} plans: {seconds:.2f} s")
 
 
 def _is_dense(case: Mapping[str, Any]) -> bool:
-    given = case_question(case).architecture
+    given = case_request(case).architecture
     return given.sliding_window is None and given.experts is None
 
 

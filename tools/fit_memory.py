@@ -19,10 +19,10 @@ import yaml
 
 from gke_llm_inference.catalog.memory_facts import (
     MEASURED_VERSION,
-    Band,
+    ErrorMargin,
     MemoryFacts,
     VllmConstants,
-    load_eras,
+    load_version_facts,
     measurements_path,
 )
 from gke_llm_inference.planning.memory.activation import (
@@ -37,14 +37,14 @@ from gke_llm_inference.planning.memory.plan import graph_scale
 from gke_llm_inference.planning.memory.request import (
     WEIGHTS_FORMATS,
     Limits,
-    MemoryQuestion,
+    MemoryRequest,
     family_group,
     limits_of,
     weights_format,
 )
-from gke_llm_inference.planning.memory.sharding import MIB, Share, share_of
+from gke_llm_inference.planning.memory.sharding import MIB, ModelShard, shard_of
 from gke_llm_inference.planning.memory.weights import weights_mib
-from tools.memory_accuracy import case_question, compare, read_cases, truth_of
+from tools.memory_accuracy import case_request, compare, read_cases, truth_of
 
 SOURCE = (
     "vLLM 0.26.0 (torch 2.11.0+cu130) on one H200 limited to an L4's memory (22,561 MiB as torch sees it), 178 runs, "
@@ -70,7 +70,7 @@ _THEORY: dict[str, Any] = {
     "blockTokens": BLOCK_TOKENS,
     "weights": {
         "linearBits": {name: entry.linear_bits for name, entry in WEIGHTS_FORMATS.items()},
-        "unsplitMib": {16: 0.0, 8: 0.0, 4: 0.0},
+        "allocatorWasteMib": {16: 0.0, 8: 0.0, 4: 0.0},
         "longPositions": {"fromTokens": _LONG_POSITIONS, "mib": 0.0},
         "rowStateBytes": 4.0,
     },
@@ -108,10 +108,10 @@ _THEORY: dict[str, Any] = {
         "v1BaseMib": 0.0,
         "flashinferWorkspaceMib": _FLASHINFER["minimum"],
         "flashinferTokenBytes": _FLASHINFER["tokenBytes"],
-        "doubtMib": 300.0,
+        "peakUncertaintyMib": 300.0,
     },
     "nonTorch": {"eager": 82.0, "graphs": {"base": 90.0, "layer": 0.0, "width": 0.0}},
-    "band": {"mib": 0.0},
+    "errorMargin": {"mib": 0.0},
 }
 
 
@@ -120,9 +120,9 @@ class Run:
     """A measured case with what its settings mean."""
 
     case: Mapping[str, Any]
-    question: MemoryQuestion
+    request: MemoryRequest
     limits: Limits
-    share: Share
+    shard: ModelShard
     step: Step
 
     @property
@@ -138,17 +138,17 @@ class Run:
     @property
     def graphs(self) -> bool:
         """Whether the run had CUDA graphs."""
-        return not self.question.enforce_eager
+        return not self.request.enforce_eager
 
     @property
     def cold(self) -> bool:
         """Whether the compile cache was empty."""
-        return self.graphs and self.question.compile_cache == "cold"
+        return self.graphs and self.request.compile_cache == "cold"
 
     @property
     def flashinfer(self) -> bool:
         """Whether the run attended with FlashInfer and an FP8 KV cache."""
-        return bool(self.case.get("attention_backend") == "FLASHINFER" and self.question.kv_cache_dtype != "auto")
+        return bool(self.case.get("attention_backend") == "FLASHINFER" and self.request.kv_cache_dtype != "auto")
 
     def measured(self, name: str) -> float:
         """A measured figure."""
@@ -156,9 +156,9 @@ class Run:
 
 
 def fit(cases: Iterable[Mapping[str, Any]], date: str) -> VllmConstants:
-    """The constants that fit the cases best; the error band is left at 0."""
+    """The constants that fit the cases best; the error margin is left at 0."""
     every = list(cases)
-    facts = MemoryFacts(vllm=VllmConstants.model_validate(_THEORY), eras=load_eras())
+    facts = MemoryFacts(vllm=VllmConstants.model_validate(_THEORY), versions=load_version_facts())
     runs = [_run(case, facts) for case in every if not case.get("patch") and case.get("weights_mib")]
     document = {key: dict(value) if isinstance(value, dict) else value for key, value in _THEORY.items()}
     document |= {"source": SOURCE, "date": date, "measurements": len(every), "used": len(runs)}
@@ -175,15 +175,15 @@ def fit(cases: Iterable[Mapping[str, Any]], date: str) -> VllmConstants:
     return constants()
 
 
-def with_band(cases: Sequence[Mapping[str, Any]], constants: VllmConstants) -> VllmConstants:
-    """Constants whose error band covers 19 of 20 pools of models that were left out of the fit, and their residuals."""
+def with_error_margin(cases: Sequence[Mapping[str, Any]], constants: VllmConstants) -> VllmConstants:
+    """Constants whose error margin covers 19 of 20 pools of models left out of the fit, and their residuals."""
     left_out = [
         abs(entry.prediction.available_kv_mib - float(entry.measured["available_kv_mib"]))
         for entry in leave_one_out(cases, constants.date)
         if not entry.set_aside and "available_kv_mib" in entry.measured
     ]
-    band = statistics.quantiles(left_out, n=20)[-1] if len(left_out) > 1 else 0.0
-    covered = constants.model_copy(update={"band": Band(mib=float(10 * -(-band // 10)))})
+    margin = statistics.quantiles(left_out, n=20)[-1] if len(left_out) > 1 else 0.0
+    covered = constants.model_copy(update={"error_margin": ErrorMargin(mib=float(10 * -(-margin // 10)))})
     document = {**covered.model_dump(by_alias=True), "residuals": _residuals(cases, covered, left_out)}
     return VllmConstants.model_validate(document)
 
@@ -193,7 +193,7 @@ def leave_one_out(cases: Sequence[Mapping[str, Any]], date: str = "") -> list[An
     compared = []
     for model in sorted({str(case["model"]) for case in cases}):
         constants = fit([case for case in cases if case["model"] != model], date)
-        facts = MemoryFacts(vllm=constants, eras=load_eras())
+        facts = MemoryFacts(vllm=constants, versions=load_version_facts())
         compared += compare({line: case for line, case in enumerate(cases, 1) if case["model"] == model}, facts)
     return sorted(compared, key=lambda entry: entry.line)
 
@@ -221,13 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def fitted_yaml(measurements: str, date: str) -> str:
     """The catalogue's file for the measurements' text."""
     cases = list(read_cases(measurements).values())
-    return as_yaml(with_band(cases, fit(cases, date)))
+    return as_yaml(with_error_margin(cases, fit(cases, date)))
 
 
 def _run(case: Mapping[str, Any], facts: MemoryFacts) -> Run:
-    question = case_question(case)
-    limits, share = limits_of(question, facts), share_of(question)
-    return Run(case, question, limits, share, step_of(question, share, limits))
+    request = case_request(case)
+    limits, shard = limits_of(request, facts), shard_of(request)
+    return Run(case, request, limits, shard, step_of(request, shard, limits))
 
 
 def _fit_weights(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
@@ -236,18 +236,18 @@ def _fit_weights(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
     weights: dict[str, Any] = constants.weights.model_dump(by_alias=True)
 
     def left(run: Run) -> float:
-        return run.measured("weights_mib") - weights_mib(run.question, run.share, _with(constants, weights).weights)
+        return run.measured("weights_mib") - weights_mib(run.request, run.shard, _with(constants, weights).weights)
 
     for precision in (16, 8, 4):
         alike = [run for run in samples if _precision(run) == precision and not _long(run)]
         distances = {rest: _distance_with_rest(alike, weights, precision, rest, left) for rest in _REST_CHOICES}
         # torch itself leaves rests up to 1 MiB; another figure needs measurements that say so.
         best = min(distances, key=lambda rest: (distances[rest], abs(rest - _REST_OF_TORCH)))
-        weights["unsplitMib"][precision] = best
+        weights["allocatorWasteMib"][precision] = best
     long = [left(run) for run in samples if _long(run)]
     weights["longPositions"]["mib"] = round(statistics.median(long), 1) if long else 0.0
-    for name in sorted({run.question.weights_format for run in samples} - {"bf16"}):
-        bits = [_bits_left(run, left(run)) for run in samples if run.question.weights_format == name]
+    for name in sorted({run.request.weights_format for run in samples} - {"bf16"}):
+        bits = [_bits_left(run, left(run)) for run in samples if run.request.weights_format == name]
         weights["linearBits"][name] = round(weights["linearBits"][name] + statistics.median(bits), 4)
     state = [
         (run.measured("load_peak_reserved_mib") - run.measured("weights_mib")) / run.step.row_vocabulary
@@ -261,12 +261,12 @@ def _fit_weights(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
 def _distance_with_rest(
     runs: list[Run], weights: dict[str, Any], precision: int, rest: float, left: Callable[[Run], float]
 ) -> float:
-    weights["unsplitMib"][precision] = rest
+    weights["allocatorWasteMib"][precision] = rest
     return round(sum(abs(left(run)) for run in runs), 3)
 
 
 def _bits_left(run: Run, left: float) -> float:
-    given = run.question.architecture
+    given = run.request.architecture
     tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
     return left * MIB * 8 / (given.parameters - tables)
 
@@ -291,13 +291,13 @@ def _fit_forward(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
             continue
         width_bytes = theory.feed_forward_bytes + (1 if run.step.kernels == "fp8" else 0)
         rest = _peak(run) - (forward["workspaceMib"] if run.step.kernels == "dense" else 0.0)
-        hidden = rest * MIB / run.step.tokens - width_bytes * run.share.feed_forward
-        by_family.setdefault(family_group(run.question.family), []).append(hidden / run.share.hidden)
+        hidden = rest * MIB / run.step.tokens - width_bytes * run.shard.feed_forward
+        by_family.setdefault(family_group(run.request.family), []).append(hidden / run.shard.hidden)
     families = {name: round(statistics.median(values), 1) for name, values in sorted(by_family.items())}
     default = round(statistics.median(families.values()), 1) if families else 8.0
     forward["eagerHiddenBytes"] = {**families, "default": default}
     cold = [run for run in runs if run.cold and _peak(run) > 1.01 * _steady(run, constants)]
-    rows = [(float(run.share.vocabulary * run.share.hidden) / MIB, run.step.token_hidden) for run in cold]
+    rows = [(float(run.shard.vocabulary * run.shard.hidden) / MIB, run.step.token_hidden) for run in cold]
     peaks = [_peak(run) - (run.step.token_hidden if run.step.kernels == "fp8" else 0.0) for run in cold]
     solution = _least_squares(rows, peaks)
     if solution:
@@ -314,9 +314,9 @@ def _fit_sampler(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
         forward = forward_mib(run.step, constants, compiled=run.graphs)
         if run.v2 or run.cold or _peak(run) < 1.1 * forward:
             continue
-        rows.append((run.step.row_vocabulary, run.share.vocabulary / MIB))
+        rows.append((run.step.row_vocabulary, run.shard.vocabulary / MIB))
         known = beside.hidden_bytes * run.step.token_hidden + constants.forward.workspace_mib
-        peaks.append(_peak(run) - known - beside.row_hidden_bytes * run.step.rows * run.share.hidden / MIB)
+        peaks.append(_peak(run) - known - beside.row_hidden_bytes * run.step.rows * run.shard.hidden / MIB)
     solution = _least_squares(rows, peaks)
     if solution:
         sampler["v1RowBytes"], sampler["v1VocabularyBytes"] = round(solution[0], 2), round(solution[1], 1)
@@ -327,7 +327,7 @@ def _fit_non_torch(runs: list[Run]) -> dict[str, Any]:
     """What torch does not allocate; with the V1 runner's graphs by layers."""
     others = [run.measured("non_torch_mib") for run in runs if run.v2 or not run.graphs]
     by_model = {run.model: run for run in runs if run.graphs and not run.v2}
-    rows = [(1.0, float(run.share.layers)) for run in by_model.values()]
+    rows = [(1.0, float(run.shard.layers)) for run in by_model.values()]
     base, layer = _least_squares(rows, [run.measured("non_torch_mib") for run in by_model.values()]) or (90.0, 0.0)
     return {
         "eager": round(statistics.median(others), 1),
@@ -341,10 +341,10 @@ def _fit_graphs(runs: list[Run]) -> dict[str, Any]:
 
     def fitted(chosen: list[Run], value: Callable[[Run], float]) -> tuple[dict[str, float], float]:
         plain = {run.model: run for run in reversed(chosen) if not run.flashinfer and _precision(run) == 16}
-        rows = [(1.0, float(run.share.layers), run.share.feed_forward / 1000) for run in plain.values()]
+        rows = [(1.0, float(run.shard.layers), run.shard.feed_forward / 1000) for run in plain.values()]
         base, layer, width = _least_squares(rows, [value(run) for run in plain.values()]) or (400.0, 0.0, 0.0)
         more = [
-            value(run) - (base + layer * run.share.layers + width * run.share.feed_forward / 1000)
+            value(run) - (base + layer * run.shard.layers + width * run.shard.feed_forward / 1000)
             for run in chosen
             if run.flashinfer
         ]
@@ -361,7 +361,7 @@ def _fit_graphs(runs: list[Run]) -> dict[str, Any]:
     v2, actual_more = fitted([run for run in captured if run.v2], actual)
     outside = [
         (run.measured("l4_used_ready_est_mib") - run.measured("torch_reserved_ready_mib") - _PROCESS_MIB)
-        / run.share.layers
+        / run.shard.layers
         for run in usual
         if run.case.get("torch_reserved_ready_mib") and not run.flashinfer
     ]
@@ -403,7 +403,7 @@ def _fit_runtime(every: list[Mapping[str, Any]], runs: list[Run], constants: Vll
     for run in ready:
         if not run.v2 or not run.graphs:
             continue
-        graphs = constants.graphs.v2_actual.at(run.share.layers, run.share.feed_forward)
+        graphs = constants.graphs.v2_actual.at(run.shard.layers, run.shard.feed_forward)
         graphs *= graph_scale(run.limits.max_num_seqs)
         sampler = runtime["v2RowBytes"] * run.step.row_vocabulary + runtime["v2BaseMib"]
         if sampler > _steady(run, constants) + 300:
@@ -425,7 +425,7 @@ def _start_context(every: list[Mapping[str, Any]], default: float) -> float:
 
 
 def _residuals(cases: Sequence[Mapping[str, Any]], constants: VllmConstants, left_out: list[float]) -> dict[str, Any]:
-    facts = MemoryFacts(vllm=constants, eras=load_eras())
+    facts = MemoryFacts(vllm=constants, versions=load_version_facts())
     entries = [entry for entry in compare(cases, facts) if not entry.set_aside]
 
     def sizes(predicted: str, measured: str) -> list[float]:
@@ -483,12 +483,12 @@ def _forward_bound(run: Run, constants: VllmConstants) -> bool:
 
 
 def _precision(run: Run) -> int:
-    chosen = weights_format(run.question.weights_format)
+    chosen = weights_format(run.request.weights_format)
     return chosen.precision if chosen else 16
 
 
 def _long(run: Run) -> bool:
-    return run.question.architecture.max_positions >= _LONG_POSITIONS
+    return run.request.architecture.max_positions >= _LONG_POSITIONS
 
 
 def _least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> tuple[float, ...] | None:
@@ -513,7 +513,7 @@ def _least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> 
     return tuple(matrix[line][size] / matrix[line][line] for line in range(size))
 
 
-__all__ = ["as_yaml", "fit", "fitted_yaml", "leave_one_out", "main", "truth_of", "with_band"]
+__all__ = ["as_yaml", "fit", "fitted_yaml", "leave_one_out", "main", "truth_of", "with_error_margin"]
 
 if __name__ == "__main__":
     main()

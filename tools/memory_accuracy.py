@@ -17,7 +17,7 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, load_memory_facts
 from gke_llm_inference.planning.memory.plan import Cause, Verdict, plan_memory
-from gke_llm_inference.planning.memory.request import CompileCache, MemoryQuestion, format_name
+from gke_llm_inference.planning.memory.request import CompileCache, MemoryRequest, format_name
 from gke_llm_inference.planning.memory.sharding import text_parameters
 from gke_llm_inference.settings import Finding, Refusal, suggestion
 from gke_llm_inference.settings.model_config import architecture_of
@@ -73,8 +73,8 @@ class Prediction:
     reason: str
 
 
-def case_question(case: Mapping[str, Any]) -> MemoryQuestion:
-    """The question that a case asks, from its settings alone.
+def case_request(case: Mapping[str, Any]) -> MemoryRequest:
+    """The request that a case asks, from its settings alone.
 
     Raises:
         Refusal: a setting is missing, of the wrong kind or impossible.
@@ -97,7 +97,7 @@ def case_question(case: Mapping[str, Any]) -> MemoryQuestion:
     if problems:
         raise Refusal(problems)
     typed_runner: Runner | None = "V1" if runner == "V1" else "V2" if runner == "V2" else None
-    return MemoryQuestion(
+    return MemoryRequest(
         architecture=architecture,
         family=family,
         gpu_memory_mib=total or 0.0,
@@ -123,7 +123,7 @@ def predict_case(case: Mapping[str, Any], facts: MemoryFacts | None = None) -> P
         Refusal: the case cannot be planned; with every problem of it.
 
     """
-    plan = plan_memory(case_question(case), facts or load_memory_facts())
+    plan = plan_memory(case_request(case), facts or load_memory_facts())
     state = plan.state
     return Prediction(
         weights_mib=plan.weights_mib,
@@ -259,7 +259,7 @@ def summarise(compared: Iterable[Comparison]) -> dict[str, Any]:
     }
 
 
-def truth_of(case: Mapping[str, Any], doubt_mib: float) -> Truth:
+def truth_of(case: Mapping[str, Any], peak_uncertainty_mib: float) -> Truth:
     """Whether a measured case runs on the GPU it states: used memory near the whole is doubtful."""
     started = case.get("started")
     if not isinstance(started, bool):
@@ -267,7 +267,7 @@ def truth_of(case: Mapping[str, Any], doubt_mib: float) -> Truth:
     if not started:
         return "refused"
     total, used = case.get("emulated_total_mib"), case.get("l4_used_peak_est_mib")
-    if isinstance(total, int | float) and isinstance(used, int | float) and used > total - doubt_mib:
+    if isinstance(total, int | float) and isinstance(used, int | float) and used > total - peak_uncertainty_mib:
         return "doubtful"
     return "runs"
 
@@ -285,7 +285,7 @@ def _compare(line: int, case: Mapping[str, Any], prediction: Prediction, facts: 
     }
     if isinstance(case.get("started"), bool):
         measured["started"] = case["started"]
-    truth = truth_of(case, facts.vllm.runtime.doubt_mib)
+    truth = truth_of(case, facts.vllm.runtime.peak_uncertainty_mib)
     return Comparison(
         line=line,
         name=_name(case),

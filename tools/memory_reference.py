@@ -6,8 +6,8 @@
 import sys
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.memory_facts import Band, LinearMib, MemoryFacts, VllmConstants, load_memory_facts
-from gke_llm_inference.planning.memory import MemoryQuestion, plan_memory
+from gke_llm_inference.catalog.memory_facts import ErrorMargin, LinearMib, MemoryFacts, VllmConstants, load_memory_facts
+from gke_llm_inference.planning.memory import MemoryRequest, plan_memory
 
 _INTRODUCTION = """\
 # Planning: memory
@@ -18,8 +18,8 @@ Whether a model fits its GPUs is arithmetic, and it is done before anything is c
 what each part of the GPU's memory goes to, how many tokens the KV cache holds, the longest context that fits, how many
 requests of the asked context run at once, and one of three verdicts:
 
-* **fits**: the server starts, with more to spare than the error band.
-* **tight**: the estimate says that it starts, but the error band or 300 MiB of doubt about its peak says it may not.
+* **fits**: the server starts, with more to spare than the error margin.
+* **tight**: the estimate says that it starts, but the error margin or 300 MiB of doubt about its peak says it may not.
 * **does not fit**: the server refuses or dies at start. The reason says where: *start* (the budget is more than what is
   free), *load* (the weights do not load), *profile* (one request of the asked context does not fit into the KV cache)
   or *runtime* (the profile passes, and sampling a full batch or capturing CUDA graphs runs out of memory).
@@ -83,7 +83,7 @@ _LIMITS = """\
   memory and graphs were read with the kernels of an H200. An L4's context is smaller (195 MiB by one public log,
   against 612), which is why a utilisation above 0.973 is refused here though an L4 may start with it.
 * Not measured: other versions of vLLM, TGI, tensor and pipeline parallelism, mixtures of experts that load, vision
-  towers, LoRA, speculative decoding. Plans for them state a wide error band and that they are not calibrated.
+  towers, LoRA, speculative decoding. Plans for them state a wide error margin and that they are not calibrated.
 * FP8 KV cache with the V1 runner and CUDA graphs sets aside far more ({flashinfer_estimate:g} MiB) by one model's runs.
 * Above 70 GiB vLLM's own defaults are 1,024 sequences and 8,192 tokens (256 and 2,048 below): a larger GPU can hold
   less with them. State `maxNumSeqs` and `maxNumBatchedTokens` to have the same everywhere.
@@ -141,7 +141,7 @@ def _guide() -> str:
     ]
     for title, name, weights, context, gpus in rows:
         plan = plan_memory(
-            MemoryQuestion(
+            MemoryRequest(
                 architecture=models[name],
                 family=models[name].family,
                 gpu_memory_mib=22561,
@@ -172,7 +172,7 @@ def _formulas(facts: MemoryFacts) -> str:
         row=sampler.v1_row_bytes,
         vocabulary=sampler.v1_vocabulary_bytes,
         eager=constants.non_torch.eager,
-        parallel=facts.eras.tensor_parallel.non_torch_mib,
+        parallel=facts.versions.tensor_parallel.non_torch_mib,
         v2_row=runtime.v2_row_bytes,
         v2_base=runtime.v2_base_mib,
         flashinfer=runtime.flashinfer_workspace_mib,
@@ -195,7 +195,7 @@ def _constants(constants: VllmConstants) -> str:
         f"| graphs in the end, V1 | {_linear(constants.graphs.v1_actual)} |",
         f"| graphs in the end, V2 | {_linear(constants.graphs.v2_actual)} |",
         f"| non-torch, V1 with graphs | {_linear(constants.non_torch.graphs)} |",
-        f"| error band of the KV cache | {constants.band.mib:g} MiB |",
+        f"| error margin of the KV cache | {constants.error_margin.mib:g} MiB |",
     ]
     return "\n".join(lines) + "\n\n"
 
@@ -232,27 +232,27 @@ def _versions(facts: MemoryFacts) -> str:
     lines = [
         "## Versions",
         "",
-        f"{facts.eras.source}",
+        f"{facts.versions.source}",
         "",
-        "| server | from | utilisation | runner | graphs in the budget | higher peak when cold | error band |",
+        "| server | from | utilisation | runner | graphs in the budget | higher peak when cold | error margin |",
         "| --- | --- | ---: | --- | --- | --- | --- |",
     ]
-    for era in facts.eras.vllm:
-        band = era.band or facts.vllm.band
-        words = _band(band)
+    for version in facts.versions.vllm:
+        margin = version.error_margin or facts.vllm.error_margin
+        words = _error_margin(margin)
         lines.append(
-            f"| vLLM | {era.since} | {era.utilization:g} | {era.runner} | {_yes(era.graphs_in_budget)} "
-            f"| {_yes(era.cold_peak)} | {words}{', measured' if era.calibrated else ''} |"
+            f"| vLLM | {version.since} | {version.utilization:g} | {version.runner} | {_yes(version.graphs_in_budget)} "
+            f"| {_yes(version.cold_peak)} | {words}{', measured' if version.calibrated else ''} |"
         )
-    for tgi in facts.eras.tgi:
-        lines.append(f"| TGI | {tgi.since} | {tgi.wiggle_room:g} |  | no | no | {_band(tgi.band)} |")
+    for tgi in facts.versions.tgi:
+        lines.append(f"| TGI | {tgi.since} | {tgi.wiggle_room:g} |  | no | no | {_error_margin(tgi.error_margin)} |")
     return "\n".join(lines) + "\n\n"
 
 
-def _band(band: Band) -> str:
-    words = f"{band.mib:g} MiB"
-    if band.weights_share or band.activation_share:
-        words += f" + {100 * band.weights_share:g} % of weights + {100 * band.activation_share:g} % of activation"
+def _error_margin(margin: ErrorMargin) -> str:
+    words = f"{margin.mib:g} MiB"
+    if margin.weights_share or margin.activation_share:
+        words += f" + {100 * margin.weights_share:g} % of weights + {100 * margin.activation_share:g} % of activation"
     return words
 
 

@@ -25,7 +25,7 @@ class WeightConstants(Facts):
 
     linear_bits: dict[str, float]
     """Bits of one weight of a linear layer, scales and zero points included, by weights format."""
-    unsplit_mib: dict[int, float]
+    allocator_waste_mib: dict[int, float]
     """Largest remainder of a 2 MiB block that torch leaves with its tensor, by bits of a weight (16, 8, 4)."""
     long_positions: LongPositions
     row_state_bytes: float
@@ -115,7 +115,7 @@ class RuntimeConstants(Facts):
     """Least workspace of FlashInfer with an FP8 KV cache."""
     flashinfer_token_bytes: float
     """Workspace of FlashInfer per token and query width, where that is more."""
-    doubt_mib: float
+    peak_uncertainty_mib: float
     """A peak this near to the whole memory may or may not run."""
 
 
@@ -128,7 +128,7 @@ class NonTorchConstants(Facts):
     """V1 with graphs."""
 
 
-class Band(Facts):
+class ErrorMargin(Facts):
     """How far a pool may be from its estimate: mib + weights_share × weights + activation_share × peak."""
 
     mib: float
@@ -162,13 +162,13 @@ class VllmConstants(Facts):
     graphs: GraphConstants
     runtime: RuntimeConstants
     non_torch: NonTorchConstants
-    band: Band
-    """Error band of the pool, from models that were left out of the fit."""
+    error_margin: ErrorMargin
+    """Error margin of the pool, from models that were left out of the fit."""
     residuals: dict[str, Residual] = Field(default={})
     """By formula; MiB unless the name says otherwise."""
 
 
-class VllmEra(Facts):
+class VllmVersionFacts(Facts):
     """What holds from a vLLM version on, until the next entry."""
 
     since: str
@@ -193,12 +193,12 @@ class VllmEra(Facts):
     activation_factor: float = 1.0
     """How much larger the activation peak is than that of the measured version."""
     calibrated: bool = False
-    band: Band | None = None
-    """Error band; the measured version's own if absent."""
+    error_margin: ErrorMargin | None = None
+    """Error margin; the measured version's own if absent."""
     note: str = ""
 
 
-class TgiEra(Facts):
+class TgiVersionFacts(Facts):
     """What holds from a TGI version on, until the next entry."""
 
     since: str
@@ -207,7 +207,7 @@ class TgiEra(Facts):
     prefill_logprobs: bool
     """Whether warm-up computes the logits of every prompt token."""
     default_prefill_tokens: int
-    band: Band
+    error_margin: ErrorMargin
     note: str = ""
 
 
@@ -216,7 +216,7 @@ class TensorParallelFacts(Facts):
 
     source: str
     non_torch_mib: float
-    band_mib: float
+    error_margin_mib: float
 
 
 class VisibleMemory(Facts):
@@ -235,13 +235,13 @@ class ServerDefaults(Facts):
     except_accelerators: tuple[str, ...] = ()
 
 
-class MemoryEras(Facts):
+class VersionFacts(Facts):
     """Differences by server version, with their sources."""
 
     source: str
     date: str
-    vllm: tuple[VllmEra, ...]
-    tgi: tuple[TgiEra, ...]
+    vllm: tuple[VllmVersionFacts, ...]
+    tgi: tuple[TgiVersionFacts, ...]
     tensor_parallel: TensorParallelFacts
     visible_memory: dict[str, VisibleMemory]
     vllm_defaults: tuple[ServerDefaults, ...]
@@ -252,7 +252,7 @@ class MemoryFacts(Facts):
     """Everything that a memory plan rests on."""
 
     vllm: VllmConstants
-    eras: MemoryEras
+    versions: VersionFacts
 
 
 MEASURED_VERSION = "0.26.0"
@@ -270,9 +270,9 @@ def constants_path() -> Path:
 
 
 @cache
-def load_eras() -> MemoryEras:
+def load_version_facts() -> VersionFacts:
     """What differs by server version."""
-    return MemoryEras.model_validate(_read(directory("memory") / "versions.yaml"))
+    return VersionFacts.model_validate(_read(directory("memory") / "versions.yaml"))
 
 
 @cache
@@ -283,7 +283,7 @@ def load_memory_facts() -> MemoryFacts:
         pydantic.ValidationError: a file does not have the shape that this module states.
 
     """
-    return MemoryFacts(vllm=VllmConstants.model_validate(_read(constants_path())), eras=load_eras())
+    return MemoryFacts(vllm=VllmConstants.model_validate(_read(constants_path())), versions=load_version_facts())
 
 
 def _read(path: Path) -> dict[str, Any]:

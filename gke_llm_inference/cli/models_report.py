@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.machines import cheapest_machine
-from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, plan_memory
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_memory
 from gke_llm_inference.planning.memory.from_settings import visible_memory_mib
 from gke_llm_inference.planning.pods import pod_need, pod_resources
 from gke_llm_inference.settings import ResourceSettings
@@ -43,7 +43,7 @@ def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[Model
         machine = cheapest_machine(accelerator, count, pod_need(resources), catalog)
         price = catalog.machine_types[machine].usd_per_hour if machine else None
         for weights, title in _FORMATS:
-            question = MemoryQuestion(
+            request = MemoryRequest(
                 architecture=model,
                 family=model.family,
                 gpu_memory_mib=visible_memory_mib(accelerator),
@@ -51,7 +51,7 @@ def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[Model
                 tensor_parallel=count,
                 accelerator=accelerator,
             )
-            plan = _with_its_longest_context(question)
+            plan = _with_its_longest_context(request)
             yield ModelRow(
                 model=name,
                 weights=title,
@@ -78,8 +78,8 @@ def models_text(rows: Iterator[ModelRow]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_its_longest_context(question: MemoryQuestion) -> MemoryPlan:
-    plan = plan_memory(question)
+def _with_its_longest_context(request: MemoryRequest) -> MemoryPlan:
+    plan = plan_memory(request)
     if plan.starts or not plan.largest_context:
         return plan
-    return plan_memory(replace(question, max_model_len=plan.largest_context))
+    return plan_memory(replace(request, max_model_len=plan.largest_context))

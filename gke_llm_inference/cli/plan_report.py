@@ -160,7 +160,7 @@ def _memory_document(memory: MemoryPlan) -> dict[str, Any]:
         "maxConcurrency": floored(memory.state.max_concurrency, 2),
         "coldStart": {"verdict": memory.cold.verdict, "kvCacheTokens": memory.cold.kv_cache_tokens},
         "restart": {"verdict": memory.warm.verdict, "kvCacheTokens": memory.warm.kv_cache_tokens},
-        "errorBandGib": round(memory.band_mib / 1024, 3),
+        "errorBandGib": round(memory.error_margin_mib / 1024, 3),
         "calibrated": memory.calibrated,
         "reason": memory.reason,
         "notes": list(memory.notes),

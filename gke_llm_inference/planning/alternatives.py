@@ -9,7 +9,7 @@ from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_fact
 from gke_llm_inference.planning.machines import candidates, gpu_counts
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
 from gke_llm_inference.planning.memory.plan import MemoryPlan, plan_memory
-from gke_llm_inference.planning.memory.request import MemoryQuestion, kv_bytes, vllm_era
+from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, vllm_version_facts
 from gke_llm_inference.settings import Refusal
 
 Kind = Literal[
@@ -79,16 +79,16 @@ class _Candidate:
     kind: Kind
     what: str
     changes: tuple[tuple[str, str | int | float | bool], ...]
-    question: MemoryQuestion
+    request: MemoryRequest
 
 
 def alternatives(
-    question: MemoryQuestion, catalog: Catalog, *, model: str | None = None, facts: MemoryFacts | None = None
+    request: MemoryRequest, catalog: Catalog, *, model: str | None = None, facts: MemoryFacts | None = None
 ) -> tuple[Alternative, ...]:
     """Changes with which the server fits, cheapest first; none of those that the planner itself does not pass.
 
     Args:
-        question: what does not fit.
+        request: what does not fit.
         catalog: facts about checkpoints, GPUs and prices.
         model: Hugging Face id of the model or of a checkpoint, for which other checkpoints are proposed.
         facts: facts about memory; those of the catalogue if absent.
@@ -96,14 +96,14 @@ def alternatives(
     """
     facts = facts or load_memory_facts()
     found = []
-    for candidate in _candidates(question, catalog, model, facts):
-        plan = _planned(candidate.question, facts)
+    for candidate in _candidates(request, catalog, model, facts):
+        plan = _planned(candidate.request, facts)
         if plan is not None and plan.starts:
             found.append(_alternative(candidate, plan, catalog))
-    return tuple(sorted(found, key=lambda one: _rank(one, question)))
+    return tuple(sorted(found, key=lambda one: _rank(one, request)))
 
 
-def _rank(found: Alternative, asked: MemoryQuestion) -> tuple[float, bool, int, str]:
+def _rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, str]:
     # Where prices are not known, the GPUs that the server has already are the cheapest.
     same = (found.accelerator, found.gpus) == (asked.accelerator, asked.tensor_parallel * asked.pipeline_parallel)
     price = found.usd_per_hour if found.usd_per_hour is not None else 0.0 if same else float("inf")
@@ -111,7 +111,7 @@ def _rank(found: Alternative, asked: MemoryQuestion) -> tuple[float, bool, int, 
 
 
 def _alternative(candidate: _Candidate, plan: MemoryPlan, catalog: Catalog) -> Alternative:
-    asked = candidate.question
+    asked = candidate.request
     gpus = asked.tensor_parallel * asked.pipeline_parallel
     machines = candidates(asked.accelerator, gpus, catalog) if asked.accelerator else []
     machine = machines[0] if machines else None
@@ -129,100 +129,100 @@ def _alternative(candidate: _Candidate, plan: MemoryPlan, catalog: Catalog) -> A
 
 
 def _candidates(
-    question: MemoryQuestion, catalog: Catalog, model: str | None, facts: MemoryFacts
+    request: MemoryRequest, catalog: Catalog, model: str | None, facts: MemoryFacts
 ) -> Iterator[_Candidate]:
-    if question.server == "vllm":
-        yield from _same_weights(question, facts)
-    if kv_bytes(question.kv_cache_dtype) != 1:
-        changed = replace(question, kv_cache_dtype="fp8_e4m3")
+    if request.server == "vllm":
+        yield from _same_weights(request, facts)
+    if kv_bytes(request.kv_cache_dtype) != 1:
+        changed = replace(request, kv_cache_dtype="fp8_e4m3")
         yield _Candidate(
             kind="FP8 KV cache",
             what="an FP8 KV cache (fp8_e4m3)",
             changes=(("kvCacheDtype", "fp8_e4m3"),),
-            question=changed,
+            request=changed,
         )
-    weights = list(_other_weights(question, catalog, model))
+    weights = list(_other_weights(request, catalog, model))
     for candidate in weights:
-        if _starts(candidate.question, facts):
+        if _starts(candidate.request, facts):
             yield candidate
         else:
-            yield from _more_gpus(candidate.question, catalog, facts, candidate)
-    shorter = _shorter(question, facts)
+            yield from _more_gpus(candidate.request, catalog, facts, candidate)
+    shorter = _shorter(request, facts)
     if shorter is not None:
         yield shorter
-    yield from _more_gpus(question, catalog, facts, None)
-    yield from _larger_gpus(question, catalog, facts)
+    yield from _more_gpus(request, catalog, facts, None)
+    yield from _larger_gpus(request, catalog, facts)
 
 
-def _same_weights(question: MemoryQuestion, facts: MemoryFacts) -> Iterator[_Candidate]:
+def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candidate]:
     """What changes neither weights nor context."""
-    cold = question.compile_cache != "warm" and not question.enforce_eager
-    if cold and vllm_era(question.version, facts).cold_peak:
+    cold = request.compile_cache != "warm" and not request.enforce_eager
+    if cold and vllm_version_facts(request.version, facts).cold_peak:
         yield _Candidate(
             kind="keep the compile cache",
             what="compileCache: warm, once VLLM_CACHE_ROOT is kept on a disk that outlives the pod and is filled",
             changes=(("compileCache", "warm"),),
-            question=replace(question, compile_cache="warm"),
+            request=replace(request, compile_cache="warm"),
         )
         yield _Candidate(
             kind="no compilation",
             what="neither compilation nor CUDA graphs: the first start is like every other, and answers are slower",
             changes=(("enforceEager", True),),
-            question=replace(question, enforce_eager=True),
+            request=replace(request, enforce_eager=True),
         )
-    plan = _planned(question, facts)
+    plan = _planned(request, facts)
     if plan is not None and plan.state.cause in ("start", "runtime"):
-        yield from _lower_utilisation(question, plan, facts)
+        yield from _lower_utilisation(request, plan, facts)
     for sequences in _SEQUENCES:
-        if question.max_num_seqs is not None and question.max_num_seqs <= sequences:
+        if request.max_num_seqs is not None and request.max_num_seqs <= sequences:
             continue
-        changed = replace(question, max_num_seqs=sequences)
+        changed = replace(request, max_num_seqs=sequences)
         if _starts(changed, facts):
             yield _Candidate(
                 kind="fewer sequences",
                 what=f"at most {sequences} requests in a batch",
                 changes=(("maxNumSeqs", sequences),),
-                question=changed,
+                request=changed,
             )
             return
 
 
-def _lower_utilisation(question: MemoryQuestion, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
+def _lower_utilisation(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
     """The largest round share of the GPU, below the asked one, with which it starts: what it lacks lies outside."""
     for share in _UTILISATIONS:
-        changed = replace(question, gpu_memory_utilization=share)
+        changed = replace(request, gpu_memory_utilization=share)
         if share < plan.limits.utilization and _starts(changed, facts):
             yield _Candidate(
                 kind="lower utilisation",
                 what=f"gpuMemoryUtilization {share:g}",
                 changes=(("gpuMemoryUtilization", share),),
-                question=changed,
+                request=changed,
             )
             return
 
 
-def _other_weights(question: MemoryQuestion, catalog: Catalog, model: str | None) -> Iterator[_Candidate]:
+def _other_weights(request: MemoryRequest, catalog: Catalog, model: str | None) -> Iterator[_Candidate]:
     base = model
     if model in catalog.checkpoints:
         base = catalog.checkpoints[model].base
     for name, checkpoint in sorted(catalog.checkpoints.items()):
         if name == model or not _same_model(checkpoint.base, base, catalog):
             continue
-        form = served_weights_format(checkpoint.format, checkpoint.bits, None, question.server)
-        if form == question.weights_format:
+        form = served_weights_format(checkpoint.format, checkpoint.bits, None, request.server)
+        if form == request.weights_format:
             continue
         yield _Candidate(
             kind="8-bit checkpoint" if form in ("ctfp8", "ctw8a8", "gptq8") else "4-bit checkpoint",
             what=f"the checkpoint {name}",
             changes=(("model", name),),
-            question=replace(question, weights_format=form),
+            request=replace(request, weights_format=form),
         )
-    if question.weights_format == "bf16":
+    if request.weights_format == "bf16":
         yield _Candidate(
             kind="FP8 weights",
             what="FP8 weights, quantised on load",
             changes=(("quantization", "fp8"),),
-            question=replace(question, weights_format="fp8"),
+            request=replace(request, weights_format="fp8"),
         )
 
 
@@ -231,8 +231,8 @@ def _same_model(base: str, model: str | None, catalog: Catalog) -> bool:
     return model is not None and base == model and base in catalog.models
 
 
-def _shorter(question: MemoryQuestion, facts: MemoryFacts) -> _Candidate | None:
-    plan = _planned(question, facts)
+def _shorter(request: MemoryRequest, facts: MemoryFacts) -> _Candidate | None:
+    plan = _planned(request, facts)
     if plan is None:
         return None
     longest = min(plan.comfortable_context or plan.largest_context, plan.limits.max_model_len - 1)
@@ -244,40 +244,40 @@ def _shorter(question: MemoryQuestion, facts: MemoryFacts) -> _Candidate | None:
         kind="shorter context",
         what=f"a context of {longest} tokens",
         changes=(("maxModelLen", longest),),
-        question=replace(question, max_model_len=longest),
+        request=replace(request, max_model_len=longest),
     )
 
 
 def _more_gpus(
-    question: MemoryQuestion, catalog: Catalog, facts: MemoryFacts, also: _Candidate | None
+    request: MemoryRequest, catalog: Catalog, facts: MemoryFacts, also: _Candidate | None
 ) -> Iterator[_Candidate]:
     """The fewest more GPUs of the same model that hold it, with other weights as well where they are given."""
-    for gpus in _counts(question.accelerator, catalog):
-        if gpus <= question.tensor_parallel:
+    for gpus in _counts(request.accelerator, catalog):
+        if gpus <= request.tensor_parallel:
             continue
-        changed = replace(question, tensor_parallel=gpus)
+        changed = replace(request, tensor_parallel=gpus)
         if _starts(changed, facts):
             yield _Candidate(
                 kind="more GPUs",
                 what=f"{gpus} GPUs{f' and {also.what}' if also else ''}",
                 changes=(("accelerator.count", gpus), *(also.changes if also else ())),
-                question=changed,
+                request=changed,
             )
             return
 
 
-def _larger_gpus(question: MemoryQuestion, catalog: Catalog, facts: MemoryFacts) -> Iterator[_Candidate]:
-    for name, visible in sorted(facts.eras.visible_memory.items()):
-        if visible.mib <= question.gpu_memory_mib or name == question.accelerator:
+def _larger_gpus(request: MemoryRequest, catalog: Catalog, facts: MemoryFacts) -> Iterator[_Candidate]:
+    for name, visible in sorted(facts.versions.visible_memory.items()):
+        if visible.mib <= request.gpu_memory_mib or name == request.accelerator:
             continue
         for gpus in _counts(name, catalog):
-            changed = replace(question, accelerator=name, gpu_memory_mib=float(visible.mib), tensor_parallel=gpus)
+            changed = replace(request, accelerator=name, gpu_memory_mib=float(visible.mib), tensor_parallel=gpus)
             if _starts(changed, facts):
                 yield _Candidate(
                     kind="larger GPU",
                     what=f"{gpus} {name}",
                     changes=(("accelerator.type", name), ("accelerator.count", gpus)),
-                    question=changed,
+                    request=changed,
                 )
                 break
 
@@ -288,14 +288,14 @@ def _counts(accelerator: str | None, catalog: Catalog) -> list[int]:
     return known or [1, 2, 4, _MOST_GPUS]
 
 
-def _starts(question: MemoryQuestion, facts: MemoryFacts) -> bool:
-    plan = _planned(question, facts)
+def _starts(request: MemoryRequest, facts: MemoryFacts) -> bool:
+    plan = _planned(request, facts)
     return plan is not None and plan.starts
 
 
-def _planned(question: MemoryQuestion, facts: MemoryFacts) -> MemoryPlan | None:
+def _planned(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan | None:
     """The plan, or None where the change is not possible, as with GPUs that cannot share the heads."""
     try:
-        return plan_memory(question, facts)
+        return plan_memory(request, facts)
     except Refusal:
         return None

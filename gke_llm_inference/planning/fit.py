@@ -4,7 +4,7 @@ import re
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.alternatives import Alternative, alternatives
-from gke_llm_inference.planning.memory import MemoryPlan, memory_question, plan_memory
+from gke_llm_inference.planning.memory import MemoryPlan, memory_request, plan_memory
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan
 from gke_llm_inference.settings import Finding, Refusal, ServerSettings, VllmSettings
@@ -34,7 +34,7 @@ def server_memory(path: str, settings: ServerSettings, version: str, model: Serv
     """
     settings = _as_overridden(settings)
     return plan_memory(
-        memory_question(
+        memory_request(
             path,
             settings,
             version,
@@ -61,7 +61,7 @@ def check_fit(
     """The memory plan of a server, what would fit instead, and the problems and warnings of it.
 
     A server that does not fit is refused, unless the stack allows it, or the constants were not measured for its
-    version and it misses by less than their error band.
+    version and it misses by less than their error margin.
 
     Args:
         path: where the server stands in the configuration.
@@ -80,7 +80,7 @@ def check_fit(
         return plan, (), [], []
     # A model that lies on a volume is not exchanged for one to download.
     base = model.id if settings.model_volume is None else None
-    found = tuple(one for one in alternatives(plan.question, catalog, model=base) if _offered(one, cluster, catalog))
+    found = tuple(one for one in alternatives(plan.request, catalog, model=base) if _offered(one, cluster, catalog))
     proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
     finding = Finding(
         path,
@@ -99,7 +99,7 @@ def _may_be_wrong(plan: MemoryPlan) -> bool:
         "profile": plan.needed_mib - plan.state.kv_cache_mib,
         "runtime": plan.state.peak_mib - plan.total_mib,
     }.get(plan.state.cause)
-    return not plan.calibrated and missing is not None and missing <= plan.band_mib
+    return not plan.calibrated and missing is not None and missing <= plan.error_margin_mib
 
 
 def _offered(change: Alternative, cluster: ClusterPlan, catalog: Catalog) -> bool:

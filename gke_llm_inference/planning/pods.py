@@ -30,10 +30,10 @@ _CACHE_EXTRA_GIB = 8
 _MODEL_SLACK = 1.1
 _LOGS_GIB = 2
 # A start may take twice what is expected of it, and its parts before the container too.
-_CAUTION = 2
+_STARTUP_SAFETY_FACTOR = 2
 _SHORTEST_START_BUDGET_SECONDS = 600
 _LONGEST_START_BUDGET_SECONDS = 3600
-_LEAST_SLACK = 1.2
+_MIN_SAFETY_FACTOR = 1.2
 _LONGEST_UPDATE_SECONDS = 86_400
 
 
@@ -69,8 +69,8 @@ def probe_plan(expected_seconds: float, health_path: str) -> ProbePlan:
 
     One that is expected to take longer than an hour gets a fifth more than that.
     """
-    longest = max(_LONGEST_START_BUDGET_SECONDS, _LEAST_SLACK * expected_seconds)
-    budget = min(max(_CAUTION * expected_seconds, _SHORTEST_START_BUDGET_SECONDS), longest)
+    longest = max(_LONGEST_START_BUDGET_SECONDS, _MIN_SAFETY_FACTOR * expected_seconds)
+    budget = min(max(_STARTUP_SAFETY_FACTOR * expected_seconds, _SHORTEST_START_BUDGET_SECONDS), longest)
     return ProbePlan(path=health_path, startup_seconds=math.ceil(budget / 10) * 10)
 
 
@@ -82,7 +82,7 @@ def progress_deadline_seconds(
     The old pod ends, a node comes, the image is pulled, and the container starts. Kubernetes counts a pod that waits
     for a node, pulls its image or is not ready yet as no progress.
     """
-    image = _CAUTION * start.part("imagePull").seconds
+    image = _STARTUP_SAFETY_FACTOR * start.part("imagePull").seconds
     return math.ceil(shutdown.grace_seconds + startup.node_longest.seconds + image + probes.startup_seconds)
 
 

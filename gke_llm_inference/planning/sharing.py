@@ -106,7 +106,7 @@ def _fitting_share(memory: MemoryPlan, part_mib: float) -> float | None:
     if share <= 0:
         return None
     try:
-        plan = plan_memory(replace(memory.question, gpu_memory_utilization=share))
+        plan = plan_memory(replace(memory.request, gpu_memory_utilization=share))
     except Refusal:
         return None
     keeps = max(plan.budget_mib, plan.state.peak_mib) <= part_mib

@@ -115,7 +115,7 @@ def test_a_near_miss_of_what_was_not_measured_is_a_warning(server: Raw) -> None:
     (plan,) = planned(strict(**server)).servers
     assert plan.memory is not None
     assert (plan.memory.verdict, plan.memory.calibrated) == (UNFIT, False)
-    assert 0 < plan.memory.needed_mib - plan.memory.state.kv_cache_mib <= plan.memory.band_mib
+    assert 0 < plan.memory.needed_mib - plan.memory.state.kv_cache_mib <= plan.memory.error_margin_mib
     assert plan.remarks[0].endswith("; estimated, not measured")
 
 

@@ -13,7 +13,7 @@ import pytest
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import constants_path, load_memory_facts, measurements_path
 from gke_llm_inference.planning.alternatives import alternatives
-from gke_llm_inference.planning.memory import MemoryPlan, MemoryQuestion, plan_memory
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_memory
 from tools.fit_memory import fitted_yaml, leave_one_out
 from tools.memory_accuracy import Comparison, compare, predict_case, read_cases
 from tools.memory_reference import page
@@ -41,7 +41,7 @@ def left_out() -> tuple[Comparison, ...]:
     return tuple(leave_one_out(cases()))
 
 
-def question(model: str, **given: Any) -> MemoryQuestion:
+def request(model: str, **given: Any) -> MemoryRequest:
     entry = load_catalog().models[model]
     settings: dict[str, Any] = {
         "architecture": entry,
@@ -50,11 +50,11 @@ def question(model: str, **given: Any) -> MemoryQuestion:
         "gpu_memory_utilization": 0.9,
         "accelerator": "nvidia-l4",
     }
-    return MemoryQuestion(**{**settings, **given})
+    return MemoryRequest(**{**settings, **given})
 
 
 def plan(model: str, **given: Any) -> MemoryPlan:
-    return plan_memory(question(model, **given))
+    return plan_memory(request(model, **given))
 
 
 def token_errors(entries: Iterable[Comparison], *, windowed: bool) -> list[float]:
@@ -160,7 +160,7 @@ def test_what_passes_the_profile_and_dies_of_memory() -> None:
 
 def test_alternatives_are_verified_and_cheapest_first() -> None:
     catalog = load_catalog()
-    found = alternatives(question(GEMMA), catalog, model=GEMMA)
+    found = alternatives(request(GEMMA), catalog, model=GEMMA)
     assert all(entry.plan.starts for entry in found)
     prices = [entry.usd_per_hour if entry.usd_per_hour is not None else float("inf") for entry in found]
     assert prices == sorted(prices)
@@ -168,7 +168,7 @@ def test_alternatives_are_verified_and_cheapest_first() -> None:
     assert {"FP8 KV cache", "4-bit checkpoint", "shorter context", "more GPUs", "larger GPU"} <= kinds
     shorter = next(entry for entry in found if entry.kind == "shorter context")
     assert dict(shorter.changes)["maxModelLen"] == 5312
-    two = next(entry for entry in alternatives(question(LLAMA_13B), catalog) if entry.kind == "more GPUs")
+    two = next(entry for entry in alternatives(request(LLAMA_13B), catalog) if entry.kind == "more GPUs")
     assert (two.gpus, two.machine_type) == (2, "g2-standard-24")
 
 
@@ -179,7 +179,7 @@ def test_other_versions_say_that_they_are_not_measured() -> None:
     for server, version in (("vllm", "0.10.0"), ("vllm", "0.33.0"), ("tgi", "2.3.1"), ("tgi", "3.3.7")):
         other = plan(GEMMA, max_model_len=2048, server=server, version=version)
         assert not other.calibrated
-        assert other.band_mib > 4 * measured.band_mib
+        assert other.error_margin_mib > 4 * measured.error_margin_mib
         assert version in other.notes[0]
 
 
@@ -207,12 +207,12 @@ def test_a_pipeline_splits_layers() -> None:
 
 
 def test_latent_attention_caches_one_entry_per_layer() -> None:
-    dense = question("meta-llama/Llama-3.1-8B-Instruct", max_model_len=4096)
+    dense = request("meta-llama/Llama-3.1-8B-Instruct", max_model_len=4096)
     assert plan_memory(replace(dense, mla_width=576)).kv_bytes_per_token == 576 * 2 * 32
 
 
 def test_a_plan_is_quick() -> None:
-    asked = question(GEMMA)
+    asked = request(GEMMA)
     plan_memory(asked)
     started = time.perf_counter()
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""What holds for every memory plan, and what becomes of questions that make no sense."""
+"""What holds for every memory plan, and what becomes of requests that make no sense."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
 from gke_llm_inference.catalog.memory_facts import load_memory_facts
 from gke_llm_inference.planning.alternatives import alternatives
-from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryQuestion, plan_memory
+from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, plan_memory
 from gke_llm_inference.settings import Finding, Refusal
-from tools.memory_accuracy import case_question, predict_case, read_cases, report
+from tools.memory_accuracy import case_request, predict_case, read_cases, report
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ORDER = {"does not fit": 0, "tight": 1, "fits": 2}
@@ -52,10 +52,10 @@ def architectures(draw: st.DrawFn) -> ModelArchitecture:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> MemoryQuestion:
+def requests(draw: st.DrawFn) -> MemoryRequest:
     model = draw(architectures())
     server, version = draw(st.sampled_from(VERSIONS))
-    return MemoryQuestion(
+    return MemoryRequest(
         architecture=model,
         family=draw(st.sampled_from(["gemma", "gemma2", "gemma3", "llama", "qwen2", "other"])),
         gpu_memory_mib=draw(st.floats(4000, 60000)),
@@ -74,39 +74,39 @@ def questions(draw: st.DrawFn) -> MemoryQuestion:
 
 
 @QUICK
-@given(questions(), st.floats(1.0, 2.0))
-def test_more_memory_never_fits_less(question: MemoryQuestion, more: float) -> None:
-    plan = plan_memory(question)
-    larger = plan_memory(replace(question, gpu_memory_mib=question.gpu_memory_mib * more))
+@given(requests(), st.floats(1.0, 2.0))
+def test_more_memory_never_fits_less(request: MemoryRequest, more: float) -> None:
+    plan = plan_memory(request)
+    larger = plan_memory(replace(request, gpu_memory_mib=request.gpu_memory_mib * more))
     assert ORDER[larger.verdict] >= ORDER[plan.verdict]
     assert larger.state.kv_cache_tokens >= plan.state.kv_cache_tokens
     assert larger.largest_context >= plan.largest_context
 
 
 @QUICK
-@given(questions())
-def test_a_cache_of_lower_precision_never_holds_fewer_tokens(question: MemoryQuestion) -> None:
-    own = plan_memory(replace(question, kv_cache_dtype="auto"))
-    eight = plan_memory(replace(question, kv_cache_dtype="fp8"))
+@given(requests())
+def test_a_cache_of_lower_precision_never_holds_fewer_tokens(request: MemoryRequest) -> None:
+    own = plan_memory(replace(request, kv_cache_dtype="auto"))
+    eight = plan_memory(replace(request, kv_cache_dtype="fp8"))
     assert eight.state.kv_cache_tokens >= own.state.kv_cache_tokens
 
 
 @QUICK
-@given(questions(), st.integers(1, 131072))
-def test_a_longer_context_never_fits_better(question: MemoryQuestion, context: int) -> None:
-    asked = question.max_model_len or 1
-    longer = max(asked, min(context, question.architecture.max_positions))
-    plan, other = plan_memory(question), plan_memory(replace(question, max_model_len=longer))
+@given(requests(), st.integers(1, 131072))
+def test_a_longer_context_never_fits_better(request: MemoryRequest, context: int) -> None:
+    asked = request.max_model_len or 1
+    longer = max(asked, min(context, request.architecture.max_positions))
+    plan, other = plan_memory(request), plan_memory(replace(request, max_model_len=longer))
     assert ORDER[other.verdict] <= ORDER[plan.verdict]
     assert plan.starts == (asked <= plan.largest_context)
-    assert plan.comfortable_context <= plan.largest_context <= question.architecture.max_positions
+    assert plan.comfortable_context <= plan.largest_context <= request.architecture.max_positions
     assert (plan.verdict == "fits") == (asked <= plan.comfortable_context)
 
 
 @QUICK
-@given(questions())
-def test_the_parts_of_a_plan_add_up(question: MemoryQuestion) -> None:
-    plan = plan_memory(question)
+@given(requests())
+def test_the_parts_of_a_plan_add_up(request: MemoryRequest) -> None:
+    plan = plan_memory(request)
     for state in (plan.cold, plan.warm):
         parts = plan.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
         if state.kv_cache_mib > 0:
@@ -118,10 +118,10 @@ def test_the_parts_of_a_plan_add_up(question: MemoryQuestion) -> None:
 
 
 @QUICK
-@given(questions())
-def test_alternatives_hold_what_they_promise(question: MemoryQuestion) -> None:
-    for found in alternatives(question, load_catalog()):
-        assert plan_memory(found.plan.question).starts
+@given(requests())
+def test_alternatives_hold_what_they_promise(request: MemoryRequest) -> None:
+    for found in alternatives(request, load_catalog()):
+        assert plan_memory(found.plan.request).starts
 
 
 JUNK = st.one_of(
@@ -220,14 +220,14 @@ def test_no_configuration_raises_anything_but_a_refusal(junk: dict[str, Any]) ->
 
 
 @QUICK
-@given(st.sampled_from([field.name for field in fields(MemoryQuestion)]), JUNK)
-def test_no_question_raises_anything_but_a_refusal(name: str, junk: Any) -> None:
+@given(st.sampled_from([field.name for field in fields(MemoryRequest)]), JUNK)
+def test_no_request_raises_anything_but_a_refusal(name: str, junk: Any) -> None:
     if name in ("architecture", "family", "path", "version", "accelerator", "server", "model_runner", "compile_cache"):
         return
     model = load_catalog().models["google/gemma-3-4b-it"]
-    question = MemoryQuestion(architecture=model, family="gemma3", gpu_memory_mib=22561)
+    request = MemoryRequest(architecture=model, family="gemma3", gpu_memory_mib=22561)
     with contextlib.suppress(Refusal):
-        plan_memory(replace(question, **{name: junk}))
+        plan_memory(replace(request, **{name: junk}))
 
 
 @pytest.mark.parametrize(
@@ -246,11 +246,11 @@ def test_no_question_raises_anything_but_a_refusal(name: str, junk: Any) -> None
         ({"version": "newest"}, "server.version"),
     ],
 )
-def test_impossible_questions_are_refused_with_their_path(changes: dict[str, Any], path: str) -> None:
+def test_impossible_requests_are_refused_with_their_path(changes: dict[str, Any], path: str) -> None:
     model = load_catalog().models["google/gemma-7b-it"]
-    question = MemoryQuestion(architecture=model, family="gemma", gpu_memory_mib=22561)
+    request = MemoryRequest(architecture=model, family="gemma", gpu_memory_mib=22561)
     with pytest.raises(Refusal) as refused:
-        plan_memory(replace(question, **changes))
+        plan_memory(replace(request, **changes))
     assert [problem.path for problem in refused.value.problems] == [path]
 
 
@@ -266,7 +266,7 @@ def test_impossible_questions_are_refused_with_their_path(changes: dict[str, Any
 def test_impossible_architectures_are_refused(changes: dict[str, Any], path: str) -> None:
     model = load_catalog().models["google/gemma-7b-it"].model_copy(update=changes)
     with pytest.raises(Refusal) as refused:
-        plan_memory(MemoryQuestion(architecture=model, family="gemma", gpu_memory_mib=22561))
+        plan_memory(MemoryRequest(architecture=model, family="gemma", gpu_memory_mib=22561))
     assert [problem.path for problem in refused.value.problems] == [path]
 
 
@@ -301,7 +301,7 @@ def test_gemma_3_from_its_nested_configuration() -> None:
         "sliding_window_pattern": 6,
         "rope_scaling": {"rope_type": "linear", "factor": 8.0},
     }
-    given = case_question({**CASE, "architecture": {"model_type": "gemma3", "text_config": text}})
+    given = case_request({**CASE, "architecture": {"model_type": "gemma3", "text_config": text}})
     assert given.architecture.sliding_window == SlidingWindow(size=1024, layers=29)
     assert given.rope_factor == 9.0
     case = {**CASE, "max_model_len": 8192}

@@ -1,19 +1,19 @@
 """Memory of a server on its GPUs: what each part takes, what is left for the KV cache, and whether it starts."""
 
-from gke_llm_inference.planning.memory.from_settings import memory_question, served_weights_format
+from gke_llm_inference.planning.memory.from_settings import memory_request, served_weights_format
 from gke_llm_inference.planning.memory.plan import MemoryPlan, MemoryState, Verdict, plan_memory
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, Limits, MemoryQuestion, check, limits_of
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, Limits, MemoryRequest, check, limits_of
 
 __all__ = [
     "WEIGHTS_FORMATS",
     "Limits",
     "MemoryPlan",
-    "MemoryQuestion",
+    "MemoryRequest",
     "MemoryState",
     "Verdict",
     "check",
     "limits_of",
-    "memory_question",
+    "memory_request",
     "plan_memory",
     "served_weights_format",
 ]

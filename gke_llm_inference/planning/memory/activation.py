@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog.memory_facts import VllmConstants
-from gke_llm_inference.planning.memory.request import Kernels, Limits, MemoryQuestion, family_group, weights_format
-from gke_llm_inference.planning.memory.sharding import MIB, Share
-from gke_llm_inference.planning.memory.weights import unsplit_bytes
+from gke_llm_inference.planning.memory.request import Kernels, Limits, MemoryRequest, family_group, weights_format
+from gke_llm_inference.planning.memory.sharding import MIB, ModelShard
+from gke_llm_inference.planning.memory.weights import allocator_waste_bytes
 
 # Families whose feed-forward activation vLLM does not fuse with the quantisation of its output.
 _GELU_FAMILIES = ("gemma",)
@@ -18,7 +18,7 @@ _TABLE_REST_MIB = 1.0
 class Step:
     """What decides the peak of a step on one GPU."""
 
-    share: Share
+    shard: ModelShard
     family: str
     kernels: Kernels
     tokens: int
@@ -27,20 +27,20 @@ class Step:
     @property
     def token_hidden(self) -> float:
         """MiB of one byte per token and hidden width."""
-        return self.tokens * self.share.hidden / MIB
+        return self.tokens * self.shard.hidden / MIB
 
     @property
     def row_vocabulary(self) -> float:
         """MiB of one byte per row and vocabulary entry."""
-        return self.rows * self.share.vocabulary / MIB
+        return self.rows * self.shard.vocabulary / MIB
 
 
-def step_of(question: MemoryQuestion, share: Share, limits: Limits) -> Step:
-    """The largest step that the question's limits allow."""
-    chosen = weights_format(question.weights_format)
+def step_of(request: MemoryRequest, shard: ModelShard, limits: Limits) -> Step:
+    """The largest step that the request's limits allow."""
+    chosen = weights_format(request.weights_format)
     return Step(
-        share=share,
-        family=question.family,
+        shard=shard,
+        family=request.family,
         kernels=chosen.kernels if chosen else "dense",
         tokens=limits.max_num_batched_tokens,
         rows=min(limits.max_num_seqs, limits.max_num_batched_tokens),
@@ -55,7 +55,7 @@ def forward_mib(step: Step, constants: VllmConstants, *, compiled: bool) -> floa
     quantised product, or with compilation fuse it into the activation.
     """
     forward = constants.forward
-    tokens, hidden, width = step.tokens, step.share.hidden, step.share.feed_forward
+    tokens, hidden, width = step.tokens, step.shard.hidden, step.shard.feed_forward
     gelu = step.family.startswith(_GELU_FAMILIES)
     width_bytes = forward.feed_forward_bytes
     if compiled:
@@ -70,7 +70,7 @@ def forward_mib(step: Step, constants: VllmConstants, *, compiled: bool) -> floa
         hidden_bytes = by_family.get(family_group(step.family), by_family["default"])
         query_bytes = 0.0
         width_bytes += 1 if step.kernels == "fp8" else 0
-    peak = tokens * (width_bytes * width + hidden_bytes * hidden + query_bytes * step.share.query) / MIB
+    peak = tokens * (width_bytes * width + hidden_bytes * hidden + query_bytes * step.shard.query) / MIB
     if step.kernels in ("dense", "bitsandbytes"):
         peak += forward.workspace_mib
     if step.kernels == "bitsandbytes":
@@ -90,7 +90,7 @@ def logits_mib(step: Step, constants: VllmConstants) -> float:
 def v1_sampler_mib(step: Step, constants: VllmConstants) -> float:
     """Peak in MiB of the sampler, which the V1 runner profiles with a full batch."""
     sampler = constants.sampler
-    table = sampler.v1_vocabulary_bytes * step.share.vocabulary / MIB
+    table = sampler.v1_vocabulary_bytes * step.shard.vocabulary / MIB
     return sampler.v1_row_bytes * step.row_vocabulary + table + _beside_logits(step, constants)
 
 
@@ -100,9 +100,9 @@ def cold_mib(step: Step, constants: VllmConstants) -> float:
     2 × vocabulary × hidden + 4 × T × hidden bytes, one more T × hidden with FP8 weights: torch tunes its kernels with
     inputs of which one has the size of the embedding table (torch._inductor's standalone compile).
     """
-    forward, share = constants.forward, step.share
-    table = forward.cold_embedding_bytes * share.vocabulary * share.hidden / share.gpus
-    table += unsplit_bytes(table, _TABLE_REST_MIB)
+    forward, shard = constants.forward, step.shard
+    table = forward.cold_embedding_bytes * shard.vocabulary * shard.hidden / shard.gpus
+    table += allocator_waste_bytes(table, _TABLE_REST_MIB)
     hidden_bytes = forward.cold_hidden_bytes + (1 if step.kernels == "fp8" else 0)
     return table / MIB + hidden_bytes * step.token_hidden
 
@@ -115,5 +115,5 @@ def v2_sampler_mib(step: Step, constants: VllmConstants) -> float:
 
 def _beside_logits(step: Step, constants: VllmConstants) -> float:
     sampler = constants.sampler
-    rows = sampler.row_hidden_bytes * step.rows * step.share.hidden / MIB
+    rows = sampler.row_hidden_bytes * step.rows * step.shard.hidden / MIB
     return sampler.hidden_bytes * step.token_hidden + rows + constants.forward.workspace_mib

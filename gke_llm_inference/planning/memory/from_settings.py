@@ -1,8 +1,8 @@
-"""The memory question that a server's settings ask."""
+"""The memory request that a server's settings ask."""
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, CompileCache, MemoryQuestion
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, CompileCache, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import Finding, Refusal, ServerSettings, TgiSettings, VllmSettings
 
@@ -56,10 +56,10 @@ def visible_memory_mib(accelerator: str) -> float:
         KeyError: the GPU's memory is not known.
 
     """
-    return float(load_memory_facts().eras.visible_memory[accelerator].mib)
+    return float(load_memory_facts().versions.visible_memory[accelerator].mib)
 
 
-def memory_question(
+def memory_request(
     path: str,
     settings: ServerSettings,
     version: str,
@@ -68,8 +68,8 @@ def memory_question(
     gpu_memory_mib: float | None = None,
     compile_cache: CompileCache | None = None,
     facts: MemoryFacts | None = None,
-) -> MemoryQuestion:
-    """The memory question that a server's settings ask.
+) -> MemoryRequest:
+    """The memory request that a server's settings ask.
 
     Args:
         path: where the server stands in the configuration.
@@ -86,7 +86,7 @@ def memory_question(
     """
     facts = facts or load_memory_facts()
     accelerator = settings.accelerator.type
-    visible = facts.eras.visible_memory.get(accelerator)
+    visible = facts.versions.visible_memory.get(accelerator)
     if gpu_memory_mib is None and visible is None:
         raise Refusal(
             [
@@ -108,7 +108,7 @@ def memory_question(
             eager = bool(settings.enforce_eager)
         case TgiSettings():
             share, tokens = settings.cuda_memory_fraction, settings.max_batch_prefill_tokens
-    return MemoryQuestion(
+    return MemoryRequest(
         architecture=model.architecture,
         family=model.family,
         gpu_memory_mib=gpu_memory_mib if gpu_memory_mib is not None else float(visible.mib if visible else 0),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from gke_llm_inference.catalog.memory_facts import Band, MemoryFacts, load_memory_facts
+from gke_llm_inference.catalog.memory_facts import ErrorMargin, MemoryFacts, load_memory_facts
 from gke_llm_inference.planning.memory.activation import (
     Step,
     cold_mib,
@@ -18,18 +18,18 @@ from gke_llm_inference.planning.memory.activation import (
 from gke_llm_inference.planning.memory.request import (
     CompileCache,
     Limits,
-    MemoryQuestion,
+    MemoryRequest,
     check,
     kv_bytes,
     limits_of,
-    tgi_era,
-    vllm_era,
+    tgi_version_facts,
+    vllm_version_facts,
 )
 from gke_llm_inference.planning.memory.sharding import (
     MIB,
     CacheLayout,
-    Share,
-    share_of,
+    ModelShard,
+    shard_of,
     text_parameters,
     tgi_layout,
     vllm_layout,
@@ -51,7 +51,7 @@ _MORE_DECODE_GRAPHS = 1.15
 _CONTEXT_MIB = 195.0
 # More parameters than the language model's shapes account for, as a multiple: a vision tower.
 _MORE_THAN_TEXT = 1.01
-_VISION_BAND_MIB = 500.0
+_VISION_MARGIN_MIB = 500.0
 _FLASHINFER_HEADS = (64, 128, 256, 512)
 
 
@@ -92,7 +92,7 @@ class MemoryPlan:
     """The memory plan of one server, per GPU.
 
     Attributes:
-        question: what was asked.
+        request: what was asked.
         limits: its settings with the server's defaults.
         total_mib: memory of the GPU as torch sees it.
         budget_mib: what the server may use of it.
@@ -102,16 +102,16 @@ class MemoryPlan:
         needed_mib: KV cache of one request of the asked context.
         cold: start with an empty compile cache.
         warm: start with a filled one.
-        band_mib: how far the pool may be from its estimate.
+        error_margin_mib: how far the pool may be from its estimate.
         largest_context: longest context with which the server starts, by the estimate; 0 if none.
-        comfortable_context: longest context that fits with the error band to spare; 0 if none.
+        comfortable_context: longest context that fits with the error margin to spare; 0 if none.
         calibrated: whether the constants were measured for this server, version and number of GPUs.
         notes: what limits the plan's certainty.
         start_context_mib: memory that is taken before the server compares what is free with its budget.
 
     """
 
-    question: MemoryQuestion
+    request: MemoryRequest
     limits: Limits
     total_mib: float
     budget_mib: float
@@ -121,7 +121,7 @@ class MemoryPlan:
     needed_mib: float
     cold: MemoryState
     warm: MemoryState
-    band_mib: float
+    error_margin_mib: float
     largest_context: int
     comfortable_context: int
     calibrated: bool
@@ -130,8 +130,8 @@ class MemoryPlan:
 
     @property
     def state(self) -> MemoryState:
-        """The start that the question asks for; the cold one unless it says otherwise."""
-        return self.warm if self.question.compile_cache == "warm" else self.cold
+        """The start that the request asks for; the cold one unless it says otherwise."""
+        return self.warm if self.request.compile_cache == "warm" else self.cold
 
     @property
     def verdict(self) -> Verdict:
@@ -172,7 +172,7 @@ class MemoryPlan:
         if not self.starts or self.comfortable_context < _FAR * self.limits.max_model_len:
             return ""
         return (
-            f"{self.comfortable_context:,} tokens fit as well: {self.question.server} {self.question.version} gives "
+            f"{self.comfortable_context:,} tokens fit as well: {self.request.server} {self.request.version} gives "
             f"the {self.state.kv_cache_mib / _GIB:.2f} GiB left to its KV cache, whatever the limit, and hands them "
             "out in blocks"
         )
@@ -197,36 +197,36 @@ class _Parts:
     """What does not depend on the asked context."""
 
     limits: Limits
-    share: Share
+    shard: ModelShard
     layout: CacheLayout
     budget: float
     weights: float
     load_peak: float
-    band: Band
-    extra_band: float
+    error_margin: ErrorMargin
+    extra_margin: float
     calibrated: bool
     notes: tuple[str, ...]
 
 
-def plan_memory(question: MemoryQuestion, facts: MemoryFacts | None = None) -> MemoryPlan:
-    """The memory plan that answers a question.
+def plan_memory(request: MemoryRequest, facts: MemoryFacts | None = None) -> MemoryPlan:
+    """The memory plan that answers a request.
 
     Raises:
-        Refusal: the question cannot be answered; with every problem of it.
+        Refusal: the request cannot be answered; with every problem of it.
 
     """
     facts = facts or load_memory_facts()
-    limits = check(question, facts)
-    parts = _parts(question, limits, facts)
-    cold = _state(question, parts, facts, limits.max_model_len, "cold")
-    warm = _state(question, parts, facts, limits.max_model_len, "warm")
-    asked: CompileCache = question.compile_cache or "cold"
-    longest = _largest(question, limits, facts, asked, ("fits", "tight"))
-    comfortable = _largest(question, limits, facts, asked, ("fits",), longest)
+    limits = check(request, facts)
+    parts = _parts(request, limits, facts)
+    cold = _state(request, parts, facts, limits.max_model_len, "cold")
+    warm = _state(request, parts, facts, limits.max_model_len, "warm")
+    asked: CompileCache = request.compile_cache or "cold"
+    longest = _largest(request, limits, facts, asked, ("fits", "tight"))
+    comfortable = _largest(request, limits, facts, asked, ("fits",), longest)
     return MemoryPlan(
-        question=question,
+        request=request,
         limits=limits,
-        total_mib=question.gpu_memory_mib,
+        total_mib=request.gpu_memory_mib,
         budget_mib=parts.budget,
         weights_mib=parts.weights,
         load_peak_mib=parts.load_peak,
@@ -234,7 +234,7 @@ def plan_memory(question: MemoryQuestion, facts: MemoryFacts | None = None) -> M
         needed_mib=parts.layout.request_mib(limits.max_model_len),
         cold=cold,
         warm=warm,
-        band_mib=_band(parts, (warm if asked == "warm" else cold).activation_mib),
+        error_margin_mib=_error_margin(parts, (warm if asked == "warm" else cold).activation_mib),
         largest_context=longest,
         comfortable_context=comfortable,
         calibrated=parts.calibrated,
@@ -244,7 +244,7 @@ def plan_memory(question: MemoryQuestion, facts: MemoryFacts | None = None) -> M
 
 
 def _largest(
-    question: MemoryQuestion,
+    request: MemoryRequest,
     limits: Limits,
     facts: MemoryFacts,
     cache: CompileCache,
@@ -252,70 +252,70 @@ def _largest(
     most: int | None = None,
 ) -> int:
     """The longest context with one of the verdicts, by bisection over the plan itself; 0 if there is none."""
-    low, high = 0, question.architecture.max_positions if most is None else most
+    low, high = 0, request.architecture.max_positions if most is None else most
     follows = limits.runner == "V0"
-    parts = _parts(question, limits, facts)
-    demand = _demand(question, parts, facts, cache)
+    parts = _parts(request, limits, facts)
+    demand = _demand(request, parts, facts, cache)
     while low < high:
         middle = (low + high + 1) // 2
         if follows:
-            parts = _parts_at(question, limits, facts, middle)
-            demand = _demand(question, parts, facts, cache)
-        if _judge(question, parts, facts, demand, middle)[0] in verdicts:
+            parts = _parts_at(request, limits, facts, middle)
+            demand = _demand(request, parts, facts, cache)
+        if _judge(request, parts, facts, demand, middle)[0] in verdicts:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _parts_at(question: MemoryQuestion, limits: Limits, facts: MemoryFacts, context: int) -> _Parts:
+def _parts_at(request: MemoryRequest, limits: Limits, facts: MemoryFacts, context: int) -> _Parts:
     """The parts with another context, which a V0 engine and TGI profile unless they are told how many tokens."""
-    other = replace(question, max_model_len=context)
-    given = question.max_num_batched_tokens is not None
+    other = replace(request, max_model_len=context)
+    given = request.max_num_batched_tokens is not None
     limits = replace(limits, max_model_len=context) if given else limits_of(other, facts)
     return _parts(other, limits, facts)
 
 
-def _parts(question: MemoryQuestion, limits: Limits, facts: MemoryFacts) -> _Parts:
-    constants, share = facts.vllm, share_of(question)
-    weights = weights_mib(question, share, constants.weights)
+def _parts(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> _Parts:
+    constants, shard = facts.vllm, shard_of(request)
+    weights = weights_mib(request, shard, constants.weights)
     notes: list[str] = []
     extra = 0.0
     calibrated = True
-    if question.server == "tgi":
-        tgi = tgi_era(question.version, facts)
-        layout = tgi_layout(question, share)
-        budget = question.gpu_memory_mib * limits.utilization * tgi.wiggle_room
-        load_peak = load_peak_mib(question, share, weights, constants, state_rows=0, streams=False)
-        band, calibrated = tgi.band, False
-        notes.append(f"TGI {question.version}: {tgi.note}")
+    if request.server == "tgi":
+        tgi = tgi_version_facts(request.version, facts)
+        layout = tgi_layout(request, shard)
+        budget = request.gpu_memory_mib * limits.utilization * tgi.wiggle_room
+        load_peak = load_peak_mib(request, shard, weights, constants, state_rows=0, streams=False)
+        margin, calibrated = tgi.error_margin, False
+        notes.append(f"TGI {request.version}: {tgi.note}")
     else:
-        era = vllm_era(question.version, facts)
-        layout = vllm_layout(question, share, era, constants.block_tokens, limits.max_num_batched_tokens)
-        budget = question.gpu_memory_mib * limits.utilization
+        version = vllm_version_facts(request.version, facts)
+        layout = vllm_layout(request, shard, version, constants.block_tokens, limits.max_num_batched_tokens)
+        budget = request.gpu_memory_mib * limits.utilization
         rows = limits.max_num_seqs if limits.runner == "V2" else 0
-        load_peak = load_peak_mib(question, share, weights, constants, state_rows=rows, streams=era.streams_fp8)
-        band, calibrated = era.band or constants.band, era.calibrated
-        if not era.calibrated:
-            notes.append(f"vLLM {question.version}: {era.note}")
-    if question.tensor_parallel > 1 or question.pipeline_parallel > 1:
-        extra, calibrated = facts.eras.tensor_parallel.band_mib, False
-        notes.append(f"several GPUs: {facts.eras.tensor_parallel.source}")
-    if question.architecture.experts:
+        load_peak = load_peak_mib(request, shard, weights, constants, state_rows=rows, streams=version.streams_fp8)
+        margin, calibrated = version.error_margin or constants.error_margin, version.calibrated
+        if not version.calibrated:
+            notes.append(f"vLLM {request.version}: {version.note}")
+    if request.tensor_parallel > 1 or request.pipeline_parallel > 1:
+        extra, calibrated = facts.versions.tensor_parallel.error_margin_mib, False
+        notes.append(f"several GPUs: {facts.versions.tensor_parallel.source}")
+    if request.architecture.experts:
         extra, calibrated = extra + 0.01 * weights, False
         notes.append("mixture of experts: activation is not measured here")
-    if question.architecture.parameters > _MORE_THAN_TEXT * text_parameters(question.architecture):
-        extra, calibrated = extra + _VISION_BAND_MIB, False
+    if request.architecture.parameters > _MORE_THAN_TEXT * text_parameters(request.architecture):
+        extra, calibrated = extra + _VISION_MARGIN_MIB, False
         notes.append("more than a language model, such as a vision tower, whose activation is not measured here")
     return _Parts(
         limits=limits,
-        share=share,
+        shard=shard,
         layout=layout,
         budget=budget,
         weights=weights,
         load_peak=load_peak,
-        band=band,
-        extra_band=extra,
+        error_margin=margin,
+        extra_margin=extra,
         calibrated=calibrated,
         notes=tuple(notes),
     )
@@ -334,38 +334,36 @@ class _Demand:
     flashinfer_in_estimate: float
 
 
-def _demand(question: MemoryQuestion, parts: _Parts, facts: MemoryFacts, cache: CompileCache) -> _Demand:
-    step = step_of(question, parts.share, parts.limits)
-    if question.server == "tgi":
-        return _tgi_demand(question, step, facts)
-    return _vllm_demand(question, parts, step, facts, cache)
+def _demand(request: MemoryRequest, parts: _Parts, facts: MemoryFacts, cache: CompileCache) -> _Demand:
+    step = step_of(request, parts.shard, parts.limits)
+    if request.server == "tgi":
+        return _tgi_demand(request, step, facts)
+    return _vllm_demand(request, parts, step, facts, cache)
 
 
-def _vllm_demand(
-    question: MemoryQuestion, parts: _Parts, step: Step, facts: MemoryFacts, cache: CompileCache
-) -> _Demand:
-    constants, era = facts.vllm, vllm_era(question.version, facts)
-    runtime, graphs = constants.runtime, not question.enforce_eager
+def _vllm_demand(request: MemoryRequest, parts: _Parts, step: Step, facts: MemoryFacts, cache: CompileCache) -> _Demand:
+    constants, version = facts.vllm, vllm_version_facts(request.version, facts)
+    runtime, graphs = constants.runtime, not request.enforce_eager
     v2 = parts.limits.runner == "V2"
     forward = forward_mib(step, constants, compiled=graphs)
     peak = max(forward, logits_mib(step, constants))
     if not v2:
         peak = max(peak, v1_sampler_mib(step, constants))
-    steady = peak * era.activation_factor
+    steady = peak * version.activation_factor
     activation = steady
-    if graphs and era.cold_peak and cache == "cold":
+    if graphs and version.cold_peak and cache == "cold":
         activation = max(activation, cold_mib(step, constants))
-    flashinfer = _flashinfer(question)
+    flashinfer = _flashinfer(request)
     inside = surcharge = 0.0
-    if graphs and era.graphs_in_budget and not v2:
+    if graphs and version.graphs_in_budget and not v2:
         scale = graph_scale(parts.limits.max_num_seqs)
-        inside = scale * constants.graphs.estimate.at(parts.share.layers, parts.share.feed_forward)
+        inside = scale * constants.graphs.estimate.at(parts.shard.layers, parts.shard.feed_forward)
         surcharge = constants.graphs.flashinfer_estimate_mib if flashinfer else 0.0
     non_torch = constants.non_torch.eager
     if graphs and not v2:
-        non_torch = constants.non_torch.graphs.at(parts.share.layers, parts.share.feed_forward)
-    if step.share.gpus > 1:
-        non_torch = facts.eras.tensor_parallel.non_torch_mib
+        non_torch = constants.non_torch.graphs.at(parts.shard.layers, parts.shard.feed_forward)
+    if step.shard.gpus > 1:
+        non_torch = facts.versions.tensor_parallel.non_torch_mib
     captured = _captured(parts, facts, v2=v2, flashinfer=flashinfer) if graphs else 0.0
     if v2:
         sampler = v2_sampler_mib(step, constants)
@@ -375,7 +373,7 @@ def _vllm_demand(
     else:
         beyond = steady + runtime.v1_base_mib
     if flashinfer:
-        workspace = runtime.flashinfer_token_bytes * step.tokens * step.share.query / MIB
+        workspace = runtime.flashinfer_token_bytes * step.tokens * step.shard.query / MIB
         beyond += max(runtime.flashinfer_workspace_mib, workspace)
     return _Demand(
         activation=activation,
@@ -388,19 +386,19 @@ def _vllm_demand(
     )
 
 
-def _tgi_demand(question: MemoryQuestion, step: Step, facts: MemoryFacts) -> _Demand:
+def _tgi_demand(request: MemoryRequest, step: Step, facts: MemoryFacts) -> _Demand:
     """TGI's warm-up: one prefill of the most prompt tokens, after which it takes what is free.
 
     Formula: free memory less (1 − fraction × wiggle room) × total, over the bytes of a token
     (flash_causal_lm.py); the context counts as used, as TGI asks the driver what is free.
     """
-    constants, era = facts.vllm, tgi_era(question.version, facts)
-    rows = step.tokens if era.prefill_logprobs else min(step.tokens, step.rows)
-    logits = 2 * rows * step.share.vocabulary / MIB
+    constants, version = facts.vllm, tgi_version_facts(request.version, facts)
+    rows = step.tokens if version.prefill_logprobs else min(step.tokens, step.rows)
+    logits = 2 * rows * step.shard.vocabulary / MIB
     activation = forward_mib(step, constants, compiled=False) + logits
     non_torch = constants.runtime.process_mib
-    if step.share.gpus > 1:
-        non_torch += facts.eras.tensor_parallel.non_torch_mib
+    if step.shard.gpus > 1:
+        non_torch += facts.versions.tensor_parallel.non_torch_mib
     return _Demand(
         activation=activation,
         graphs_inside=0.0,
@@ -412,16 +410,14 @@ def _tgi_demand(question: MemoryQuestion, step: Step, facts: MemoryFacts) -> _De
     )
 
 
-def _state(
-    question: MemoryQuestion, parts: _Parts, facts: MemoryFacts, context: int, cache: CompileCache
-) -> MemoryState:
-    demand = _demand(question, parts, facts, cache)
+def _state(request: MemoryRequest, parts: _Parts, facts: MemoryFacts, context: int, cache: CompileCache) -> MemoryState:
+    demand = _demand(request, parts, facts, cache)
     pool, inside = _pool(parts, demand)
     layout = parts.layout
     blocks = layout.pool_blocks(pool)
     concurrency = blocks / layout.request_blocks(context)
     peak = _peak(parts, facts, demand)
-    verdict, cause = _judge(question, parts, facts, demand, context)
+    verdict, cause = _judge(request, parts, facts, demand, context)
     return MemoryState(
         activation_mib=demand.activation,
         cuda_graphs_mib=inside,
@@ -459,28 +455,28 @@ def _peak(parts: _Parts, facts: MemoryFacts, demand: _Demand) -> float:
 
 
 def _judge(
-    question: MemoryQuestion, parts: _Parts, facts: MemoryFacts, demand: _Demand, context: int
+    request: MemoryRequest, parts: _Parts, facts: MemoryFacts, demand: _Demand, context: int
 ) -> tuple[Verdict, Cause]:
     """Verdict and cause; the earliest failure decides."""
-    runtime, total = facts.vllm.runtime, question.gpu_memory_mib
+    runtime, total = facts.vllm.runtime, request.gpu_memory_mib
     peak = _peak(parts, facts, demand)
     needed = parts.layout.request_mib(context)
     left = _left(parts, demand) - demand.flashinfer_in_estimate
     load = parts.load_peak + runtime.process_mib
     in_torch = peak - runtime.process_mib - demand.outside_torch
-    if question.server == "vllm" and parts.budget > total - runtime.start_context_mib:
+    if request.server == "vllm" and parts.budget > total - runtime.start_context_mib:
         return "does not fit", "start"
     if load > total:
         return "does not fit", "load"
     if needed > left:
         return "does not fit", "profile"
-    if in_torch > total - _CONTEXT_MIB or peak > total + runtime.doubt_mib:
+    if in_torch > total - _CONTEXT_MIB or peak > total + runtime.peak_uncertainty_mib:
         return "does not fit", "runtime"
-    if needed > left - _band(parts, demand.activation):
+    if needed > left - _error_margin(parts, demand.activation):
         return "tight", "profile"
-    if load > total - runtime.doubt_mib:
+    if load > total - runtime.peak_uncertainty_mib:
         return "tight", "load"
-    if peak > total - runtime.doubt_mib:
+    if peak > total - runtime.peak_uncertainty_mib:
         return "tight", "runtime"
     return "fits", ""
 
@@ -497,7 +493,7 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
             needed, left = _distinct(plan.needed_mib, state.kv_cache_mib)
             return (
                 f"one request of {plan.limits.max_model_len} tokens needs {needed} of KV cache; "
-                f"{left} (± {_gib(plan.band_mib)}) are left of the budget of "
+                f"{left} (± {_gib(plan.error_margin_mib)}) are left of the budget of "
                 f"{_gib(plan.budget_mib)} beside {_gib(plan.weights_mib)} of weights and "
                 f"{_gib(state.activation_mib)} of activation"
             )
@@ -510,22 +506,22 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
             return ""
 
 
-def _band(parts: _Parts, activation: float) -> float:
-    band = parts.band
-    return band.mib + band.weights_share * parts.weights + band.activation_share * activation + parts.extra_band
+def _error_margin(parts: _Parts, activation: float) -> float:
+    margin = parts.error_margin
+    return margin.mib + margin.weights_share * parts.weights + margin.activation_share * activation + parts.extra_margin
 
 
 def _captured(parts: _Parts, facts: MemoryFacts, *, v2: bool, flashinfer: bool) -> float:
     """What CUDA graphs take once they are captured, in MiB."""
     graphs = facts.vllm.graphs
     figure = graphs.v2_actual if v2 else graphs.v1_actual
-    size = figure.at(parts.share.layers, parts.share.feed_forward) * graph_scale(parts.limits.max_num_seqs)
+    size = figure.at(parts.shard.layers, parts.shard.feed_forward) * graph_scale(parts.limits.max_num_seqs)
     return size + (graphs.flashinfer_actual_mib if flashinfer else 0.0)
 
 
 def _outside_torch(parts: _Parts, facts: MemoryFacts) -> float:
     scale = graph_scale(parts.limits.max_num_seqs)
-    return scale * facts.vllm.graphs.outside_torch_layer_mib * parts.share.layers
+    return scale * facts.vllm.graphs.outside_torch_layer_mib * parts.shard.layers
 
 
 @lru_cache(maxsize=64)
@@ -538,9 +534,9 @@ def graph_scale(sequences: int) -> float:
     return more * (sizes + _GRAPH_START) / (_USUAL_SIZES + _GRAPH_START)
 
 
-def _flashinfer(question: MemoryQuestion) -> bool:
+def _flashinfer(request: MemoryRequest) -> bool:
     """Whether vLLM attends with FlashInfer, which it picks on an L4 for an FP8 KV cache and heads of these widths."""
-    return kv_bytes(question.kv_cache_dtype) == 1 and question.architecture.head_dim in _FLASHINFER_HEADS
+    return kv_bytes(request.kv_cache_dtype) == 1 and request.architecture.head_dim in _FLASHINFER_HEADS
 
 
 def floored(value: float, digits: int = 1) -> float:

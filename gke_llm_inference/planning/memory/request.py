@@ -1,4 +1,4 @@
-"""What is asked of a memory plan, and which questions cannot be answered."""
+"""What is asked of a memory plan, and which requests cannot be answered."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from gke_llm_inference.catalog import ModelArchitecture, ServerKind
 from gke_llm_inference.catalog.facts import DTYPE_BYTES
-from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, TgiEra, VllmEra
+from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, TgiVersionFacts, VllmVersionFacts
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, Refusal, suggestion
 
@@ -82,7 +82,7 @@ _LLAMA_FAMILIES = ("mistral", "mixtral", "phi", "yi", "internlm")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryQuestion:
+class MemoryRequest:
     """What a memory plan is made for; None takes the server's default.
 
     Attributes:
@@ -131,7 +131,7 @@ class MemoryQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """A question's settings with every default filled in."""
+    """A request's settings with every default filled in."""
 
     max_model_len: int
     utilization: float
@@ -163,146 +163,146 @@ def family_group(family: str) -> str:
     return "llama" if name in _LLAMA_FAMILIES else name
 
 
-def vllm_era(version: str, facts: MemoryFacts) -> VllmEra:
+def vllm_version_facts(version: str, facts: MemoryFacts) -> VllmVersionFacts:
     """What holds for a vLLM version: the newest entry that is not newer, or the oldest."""
     parts = version_parts(version)
-    older = [era for era in facts.eras.vllm if version_parts(era.since) <= parts]
-    return older[-1] if older else facts.eras.vllm[0]
+    older = [version for version in facts.versions.vllm if version_parts(version.since) <= parts]
+    return older[-1] if older else facts.versions.vllm[0]
 
 
-def tgi_era(version: str, facts: MemoryFacts) -> TgiEra:
+def tgi_version_facts(version: str, facts: MemoryFacts) -> TgiVersionFacts:
     """What holds for a TGI version."""
     parts = version_parts(version)
-    older = [era for era in facts.eras.tgi if version_parts(era.since) <= parts]
-    return older[-1] if older else facts.eras.tgi[0]
+    older = [version for version in facts.versions.tgi if version_parts(version.since) <= parts]
+    return older[-1] if older else facts.versions.tgi[0]
 
 
-def limits_of(question: MemoryQuestion, facts: MemoryFacts) -> Limits:
-    """The question's settings with the server's defaults where it has none.
+def limits_of(request: MemoryRequest, facts: MemoryFacts) -> Limits:
+    """The request's settings with the server's defaults where it has none.
 
     vLLM's defaults: `get_batch_defaults` in vllm/engine/arg_utils.py, for the API server. TGI's prefill limit:
     its launcher's.
     """
-    architecture = question.architecture
-    context = question.max_model_len or architecture.max_positions
-    if question.server == "tgi":
-        prefill = tgi_era(question.version, facts).default_prefill_tokens
+    architecture = request.architecture
+    context = request.max_model_len or architecture.max_positions
+    if request.server == "tgi":
+        prefill = tgi_version_facts(request.version, facts).default_prefill_tokens
         return Limits(
             max_model_len=context,
-            utilization=_given(question.gpu_memory_utilization, 1.0),
-            max_num_seqs=_given(question.max_num_seqs, 128),
-            max_num_batched_tokens=_given(question.max_num_batched_tokens, min(prefill, context)),
+            utilization=_given(request.gpu_memory_utilization, 1.0),
+            max_num_seqs=_given(request.max_num_seqs, 128),
+            max_num_batched_tokens=_given(request.max_num_batched_tokens, min(prefill, context)),
             runner="V0",
         )
-    era = vllm_era(question.version, facts)
+    version = vllm_version_facts(request.version, facts)
     defaults = [
         entry
-        for entry in facts.eras.vllm_defaults
-        if entry.from_mib <= question.gpu_memory_mib and question.accelerator not in entry.except_accelerators
+        for entry in facts.versions.vllm_defaults
+        if entry.from_mib <= request.gpu_memory_mib and request.accelerator not in entry.except_accelerators
     ][-1]
-    runner = question.model_runner or (era.sparse_runner if architecture.experts else era.runner)
+    runner = request.model_runner or (version.sparse_runner if architecture.experts else version.runner)
     # Since 0.19 a default number of sequences gives way to a smaller batch of tokens.
-    gives_way = version_parts(question.version) >= (0, 19) and question.max_num_batched_tokens is not None
-    most = question.max_num_batched_tokens if gives_way else None
-    sequences = _given(question.max_num_seqs, min(defaults.max_num_seqs, most or defaults.max_num_seqs))
+    gives_way = version_parts(request.version) >= (0, 19) and request.max_num_batched_tokens is not None
+    most = request.max_num_batched_tokens if gives_way else None
+    sequences = _given(request.max_num_seqs, min(defaults.max_num_seqs, most or defaults.max_num_seqs))
     tokens = defaults.max_num_batched_tokens
     if runner == "V0":
         tokens = max(tokens, context)
     return Limits(
         max_model_len=context,
-        utilization=_given(question.gpu_memory_utilization, era.utilization),
+        utilization=_given(request.gpu_memory_utilization, version.utilization),
         max_num_seqs=sequences,
-        max_num_batched_tokens=_given(question.max_num_batched_tokens, max(tokens, sequences)),
+        max_num_batched_tokens=_given(request.max_num_batched_tokens, max(tokens, sequences)),
         runner=runner,
     )
 
 
-def check(question: MemoryQuestion, facts: MemoryFacts) -> Limits:
-    """The question's settings, complete, once they make sense.
+def check(request: MemoryRequest, facts: MemoryFacts) -> Limits:
+    """The request's settings, complete, once they make sense.
 
     Raises:
-        Refusal: with everything that is impossible about the question.
+        Refusal: with everything that is impossible about the request.
 
     """
-    problems = [*_number_problems(question), *_name_problems(question), *_shape_problems(question)]
+    problems = [*_number_problems(request), *_name_problems(request), *_shape_problems(request)]
     if problems:
         raise Refusal(problems)
-    limits = limits_of(question, facts)
-    problems = [*_limit_problems(question, limits), *_split_problems(question)]
+    limits = limits_of(request, facts)
+    problems = [*_limit_problems(request, limits), *_split_problems(request)]
     if problems:
         raise Refusal(problems)
     return limits
 
 
-def _number_problems(question: MemoryQuestion) -> list[Finding]:
+def _number_problems(request: MemoryRequest) -> list[Finding]:
     counts = {
-        "maxModelLen": question.max_model_len,
-        "maxNumSeqs": question.max_num_seqs,
-        "maxNumBatchedTokens": question.max_num_batched_tokens,
-        "tensorParallel": question.tensor_parallel,
-        "pipelineParallel": question.pipeline_parallel,
-        "mlaWidth": question.mla_width,
+        "maxModelLen": request.max_model_len,
+        "maxNumSeqs": request.max_num_seqs,
+        "maxNumBatchedTokens": request.max_num_batched_tokens,
+        "tensorParallel": request.tensor_parallel,
+        "pipelineParallel": request.pipeline_parallel,
+        "mlaWidth": request.mla_width,
     }
     problems = [
         Finding(
-            f"{question.path}.{name}", "not a positive whole number", "memory is counted in whole tokens", "correct it"
+            f"{request.path}.{name}", "not a positive whole number", "memory is counted in whole tokens", "correct it"
         )
         for name, value in counts.items()
         if not _is_count(value) and (value is not None or name in _REQUIRED)
     ]
-    if not _is_size(question.gpu_memory_mib):
+    if not _is_size(request.gpu_memory_mib):
         problems.append(
             Finding(
-                f"{question.path}.accelerator.memoryMib",
+                f"{request.path}.accelerator.memoryMib",
                 "not a size of memory in MiB",
                 "the plan divides this memory",
                 "give what the driver shows, such as 22561 for an L4",
             )
         )
-    share = question.gpu_memory_utilization
+    share = request.gpu_memory_utilization
     if share is not None and not (_is_number(share) and 0 < share <= 1):
         problems.append(
             Finding(
-                f"{question.path}.gpuMemoryUtilization",
+                f"{request.path}.gpuMemoryUtilization",
                 "not a share of the GPU's memory",
                 "it is above 0 and at most 1",
                 "use 0.9",
             )
         )
-    factor = question.rope_factor
+    factor = request.rope_factor
     if factor is not None and not (_is_size(factor) and factor < _LARGEST):
-        problems.append(Finding(f"{question.path}.ropeFactor", "not a positive number", "it scales a table", "omit it"))
+        problems.append(Finding(f"{request.path}.ropeFactor", "not a positive number", "it scales a table", "omit it"))
     return problems
 
 
-def _name_problems(question: MemoryQuestion) -> list[Finding]:
+def _name_problems(request: MemoryRequest) -> list[Finding]:
     problems = []
-    if weights_format(str(question.weights_format)) is None:
+    if weights_format(str(request.weights_format)) is None:
         problems.append(
             Finding(
-                f"{question.path}.quantization",
+                f"{request.path}.quantization",
                 "this weights format is not known",
                 "its size cannot be planned",
-                suggestion(str(question.weights_format), [*WEIGHTS_FORMATS]),
+                suggestion(str(request.weights_format), [*WEIGHTS_FORMATS]),
             )
         )
-    if kv_bytes(str(question.kv_cache_dtype)) is None:
+    if kv_bytes(str(request.kv_cache_dtype)) is None:
         problems.append(
             Finding(
-                f"{question.path}.kvCacheDtype",
+                f"{request.path}.kvCacheDtype",
                 "this type of KV cache is not known",
                 "its size cannot be planned",
-                suggestion(str(question.kv_cache_dtype), ["auto", *_KV_BYTES]),
+                suggestion(str(request.kv_cache_dtype), ["auto", *_KV_BYTES]),
             )
         )
-    if not version_parts(question.version):
-        problems.append(Finding(f"{question.path}.version", "not a version", "it decides the formulas", "as in 0.26.0"))
+    if not version_parts(request.version):
+        problems.append(Finding(f"{request.path}.version", "not a version", "it decides the formulas", "as in 0.26.0"))
     return problems
 
 
-def _shape_problems(question: MemoryQuestion) -> list[Finding]:
+def _shape_problems(request: MemoryRequest) -> list[Finding]:
     """Numbers of an architecture that no model can have."""
-    given = question.architecture
+    given = request.architecture
     counts = {
         "parameters": given.parameters,
         "layers": given.layers,
@@ -314,7 +314,7 @@ def _shape_problems(question: MemoryQuestion) -> list[Finding]:
         "vocabSize": given.vocab_size,
         "maxPositions": given.max_positions,
     }
-    where = f"{question.path}.architecture"
+    where = f"{request.path}.architecture"
     problems = [
         Finding(f"{where}.{name}", "not a positive whole number", "no model has it so", "see its config.json")
         for name, value in counts.items()
@@ -354,22 +354,22 @@ def _shape_problems(question: MemoryQuestion) -> list[Finding]:
     return problems
 
 
-def _limit_problems(question: MemoryQuestion, limits: Limits) -> list[Finding]:
+def _limit_problems(request: MemoryRequest, limits: Limits) -> list[Finding]:
     problems = []
-    longest = question.architecture.max_positions
+    longest = request.architecture.max_positions
     if limits.max_model_len > longest:
         problems.append(
             Finding(
-                f"{question.path}.maxModelLen",
+                f"{request.path}.maxModelLen",
                 f"{limits.max_model_len} tokens are more than the model's {longest}",
                 "the server refuses a context beyond what the model was made for",
                 f"use {longest} or less",
             )
         )
-    if question.server == "vllm" and limits.max_num_batched_tokens < limits.max_num_seqs:
+    if request.server == "vllm" and limits.max_num_batched_tokens < limits.max_num_seqs:
         problems.append(
             Finding(
-                f"{question.path}.maxNumBatchedTokens",
+                f"{request.path}.maxNumBatchedTokens",
                 f"{limits.max_num_batched_tokens} is less than maxNumSeqs {limits.max_num_seqs}",
                 "every request of a batch needs at least one token of it",
                 f"use {limits.max_num_seqs} or more",
@@ -378,13 +378,13 @@ def _limit_problems(question: MemoryQuestion, limits: Limits) -> list[Finding]:
     return problems
 
 
-def _split_problems(question: MemoryQuestion) -> list[Finding]:
-    given, gpus = question.architecture, question.tensor_parallel
+def _split_problems(request: MemoryRequest) -> list[Finding]:
+    given, gpus = request.architecture, request.tensor_parallel
     problems = []
     if given.attention_heads % gpus:
         problems.append(
             Finding(
-                f"{question.path}.accelerator.count",
+                f"{request.path}.accelerator.count",
                 f"{gpus} GPUs cannot share {given.attention_heads} attention heads",
                 "tensor parallelism gives every GPU the same number of heads",
                 "use a number of GPUs that divides the heads",
@@ -393,17 +393,17 @@ def _split_problems(question: MemoryQuestion) -> list[Finding]:
     elif given.kv_heads % gpus and gpus % given.kv_heads:
         problems.append(
             Finding(
-                f"{question.path}.accelerator.count",
+                f"{request.path}.accelerator.count",
                 f"{gpus} GPUs cannot share {given.kv_heads} KV heads",
                 "KV heads are split or copied evenly",
                 "use a number of GPUs that divides the KV heads or is a multiple of them",
             )
         )
-    if question.pipeline_parallel > given.layers:
+    if request.pipeline_parallel > given.layers:
         problems.append(
             Finding(
-                f"{question.path}.pipelineParallel",
-                f"{question.pipeline_parallel} stages cannot share {given.layers} layers",
+                f"{request.path}.pipelineParallel",
+                f"{request.pipeline_parallel} stages cannot share {given.layers} layers",
                 "every stage has at least one layer",
                 f"use {given.layers} or less",
             )

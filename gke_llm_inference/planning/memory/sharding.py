@@ -1,17 +1,17 @@
-"""The share of a model that one GPU holds, and how its KV cache is laid out."""
+"""The part of a model that one GPU holds, and how its KV cache is laid out."""
 
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import ModelArchitecture
-from gke_llm_inference.catalog.memory_facts import VllmEra
-from gke_llm_inference.planning.memory.request import MemoryQuestion, kv_bytes
+from gke_llm_inference.catalog.memory_facts import VllmVersionFacts
+from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes
 
 MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """What one GPU has of a model under tensor and pipeline parallelism; the largest share where they differ.
+class ModelShard:
+    """What one GPU has of a model under tensor and pipeline parallelism; the largest part where they differ.
 
     Attributes:
         layers: layers on the GPU.
@@ -44,13 +44,13 @@ def text_parameters(given: ModelArchitecture) -> int:
     return tables + given.layers * (attention + block + norms) + given.hidden_size
 
 
-def share_of(question: MemoryQuestion) -> Share:
-    """What one GPU has of the question's model."""
-    given, gpus, stages = question.architecture, question.tensor_parallel, question.pipeline_parallel
+def shard_of(request: MemoryRequest) -> ModelShard:
+    """What one GPU has of the request's model."""
+    given, gpus, stages = request.architecture, request.tensor_parallel, request.pipeline_parallel
     visited = given.experts.per_token if given.experts else 1
     windowed = given.sliding_window.layers if given.sliding_window else 0
     layers = -(-given.layers // stages)
-    return Share(
+    return ModelShard(
         layers=layers,
         windowed_layers=min(layers, -(-windowed // stages)),
         hidden=given.hidden_size,
@@ -104,7 +104,9 @@ class CacheLayout:
         return self.request_blocks(tokens) * self.block_bytes / MIB
 
 
-def vllm_layout(question: MemoryQuestion, share: Share, era: VllmEra, block_tokens: int, batched: int) -> CacheLayout:
+def vllm_layout(
+    request: MemoryRequest, shard: ModelShard, version: VllmVersionFacts, block_tokens: int, batched: int
+) -> CacheLayout:
     """Layout of vLLM's KV cache.
 
     Page: 2 × block × KV heads × head width × bytes per layer, for key and value. With windowed and full layers, the
@@ -112,30 +114,30 @@ def vllm_layout(question: MemoryQuestion, share: Share, era: VllmEra, block_toke
     commoner type has where both are near in number (vllm/v1/core/kv_cache_utils.py). With multi-head latent attention
     a token has one compressed entry per layer. Before the hybrid manager every layer costs the full length.
     """
-    given = question.architecture
-    element = kv_bytes(question.kv_cache_dtype) or 2
-    per_layer = (question.mla_width or 2 * share.kv_heads * given.head_dim) * element
+    given = request.architecture
+    element = kv_bytes(request.kv_cache_dtype) or 2
+    per_layer = (request.mla_width or 2 * shard.kv_heads * given.head_dim) * element
     window = given.sliding_window
-    windowed = share.windowed_layers if window and era.hybrid else 0
-    full = share.layers - windowed
+    windowed = shard.windowed_layers if window and version.hybrid else 0
+    full = shard.layers - windowed
     kinds = [count for count in (full, windowed) if count]
     size = min(kinds)
-    if max(kinds) < size * era.group_ratio:
+    if max(kinds) < size * version.group_ratio:
         size = max(kinds)
     return CacheLayout(
         block_tokens=block_tokens,
         block_bytes=per_layer * block_tokens * size,
         full_groups=-(-full // size),
         windowed_groups=-(-windowed // size),
-        window_tokens=window.size - 1 + era.in_flight_batches * batched if window else 0,
-        token_bytes=per_layer * share.layers,
+        window_tokens=window.size - 1 + version.in_flight_batches * batched if window else 0,
+        token_bytes=per_layer * shard.layers,
     )
 
 
-def tgi_layout(question: MemoryQuestion, share: Share) -> CacheLayout:
+def tgi_layout(request: MemoryRequest, shard: ModelShard) -> CacheLayout:
     """Layout of TGI's KV cache: blocks of one token (FlashInfer), every layer at full length."""
-    element = kv_bytes(question.kv_cache_dtype) or 2
-    token = (question.mla_width or 2 * share.kv_heads * question.architecture.head_dim) * element * share.layers
+    element = kv_bytes(request.kv_cache_dtype) or 2
+    token = (request.mla_width or 2 * shard.kv_heads * request.architecture.head_dim) * element * shard.layers
     return CacheLayout(
         block_tokens=1, block_bytes=token, full_groups=1, windowed_groups=0, window_tokens=0, token_bytes=token
     )
