@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.catalog import GIB, ModelArchitecture, load_catalog
-from gke_llm_inference.catalog.memory_facts import load_memory_facts, measurements_path
+from gke_llm_inference.catalog.memory_facts import measurements_path
 from gke_llm_inference.planning.memory.activation import forward_mib, logits_mib, step_of, v1_sampler_mib
 from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import MemoryRequest, limits_of, weights_format
@@ -143,7 +143,7 @@ def _ours(request: MemoryRequest) -> Estimate:
 
 def _published() -> None:
     """Figures that others published for versions and GPUs that were not measured here."""
-    facts = load_memory_facts()
+    facts = load_catalog().memory
     models = load_catalog().models
     _write("## Published by others, not in the fit\n")
     _write("Peak activation, vLLM 0.19.0 on H100 (llm-d-planner), 8,192 tokens and 1,024 sequences:\n")

@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import (
     MEASURED_VERSION,
     ErrorMargin,
     MemoryFacts,
     VllmConstants,
-    load_version_facts,
     measurements_path,
 )
 from gke_llm_inference.planning.memory.activation import (
@@ -158,7 +158,7 @@ class Run:
 def fit(cases: Iterable[Mapping[str, Any]], date: str) -> VllmConstants:
     """The constants that fit the cases best; the error margin is left at 0."""
     every = list(cases)
-    facts = MemoryFacts(vllm=VllmConstants.model_validate(_THEORY), versions=load_version_facts())
+    facts = MemoryFacts(vllm=VllmConstants.model_validate(_THEORY), versions=load_catalog().memory.versions)
     runs = [_run(case, facts) for case in every if not case.get("patch") and case.get("weights_mib")]
     document = {key: dict(value) if isinstance(value, dict) else value for key, value in _THEORY.items()}
     document |= {"source": SOURCE, "date": date, "measurements": len(every), "used": len(runs)}
@@ -193,7 +193,7 @@ def leave_one_out(cases: Sequence[Mapping[str, Any]], date: str = "") -> list[An
     compared = []
     for model in sorted({str(case["model"]) for case in cases}):
         constants = fit([case for case in cases if case["model"] != model], date)
-        facts = MemoryFacts(vllm=constants, versions=load_version_facts())
+        facts = MemoryFacts(vllm=constants, versions=load_catalog().memory.versions)
         compared += compare({line: case for line, case in enumerate(cases, 1) if case["model"] == model}, facts)
     return sorted(compared, key=lambda entry: entry.line)
 
@@ -425,7 +425,7 @@ def _start_context(every: list[Mapping[str, Any]], default: float) -> float:
 
 
 def _residuals(cases: Sequence[Mapping[str, Any]], constants: VllmConstants, left_out: list[float]) -> dict[str, Any]:
-    facts = MemoryFacts(vllm=constants, versions=load_version_facts())
+    facts = MemoryFacts(vllm=constants, versions=load_catalog().memory.versions)
     entries = [entry for entry in compare(cases, facts) if not entry.set_aside]
 
     def sizes(predicted: str, measured: str) -> list[float]:

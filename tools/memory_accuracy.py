@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import ModelArchitecture
-from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, load_memory_facts
+from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner
 from gke_llm_inference.planning.memory.plan import Cause, Verdict, plan_memory
 from gke_llm_inference.planning.memory.request import CompileCache, MemoryRequest, format_name
 from gke_llm_inference.planning.memory.sharding import text_parameters
@@ -123,7 +123,7 @@ def predict_case(case: Mapping[str, Any], facts: MemoryFacts | None = None) -> P
         Refusal: the case cannot be planned; with every problem of it.
 
     """
-    plan = plan_memory(case_request(case), facts or load_memory_facts())
+    plan = plan_memory(case_request(case), facts or load_catalog().memory)
     state = plan.state
     return Prediction(
         weights_mib=plan.weights_mib,
@@ -174,7 +174,7 @@ def compare(cases: Cases, facts: MemoryFacts | None = None) -> list[Comparison]:
         Refusal: with every case that cannot be planned, by its line.
 
     """
-    facts = facts or load_memory_facts()
+    facts = facts or load_catalog().memory
     compared, problems = [], []
     for line, case in cases.items() if isinstance(cases, Mapping) else enumerate(cases, 1):
         try:

@@ -6,7 +6,7 @@
 import sys
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.memory_facts import ErrorMargin, LinearMib, MemoryFacts, VllmConstants, load_memory_facts
+from gke_llm_inference.catalog.memory_facts import ErrorMargin, LinearMib, MemoryFacts, VllmConstants
 from gke_llm_inference.planning.memory import MemoryRequest, plan_memory
 
 _INTRODUCTION = """\
@@ -96,7 +96,7 @@ formulas of other projects. `python -m tools.fit_memory --date DATE --output FIL
 
 def main() -> None:
     """Write the page."""
-    sys.stdout.write(page(load_memory_facts()))
+    sys.stdout.write(page(load_catalog().memory))
 
 
 def page(facts: MemoryFacts) -> str:

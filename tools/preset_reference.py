@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog, ServerKind, load_catalog
-from gke_llm_inference.catalog.preset_facts import Goal, Technique, load_presets
+from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import Applied, apply_presets
 from gke_llm_inference.planning.servers import planned_arguments
@@ -45,7 +45,7 @@ class Cell:
 def matrix(catalog: Catalog | None = None) -> Iterator[Cell]:
     """All cells, by preset, server and version."""
     facts = catalog or load_catalog()
-    for preset in load_presets():
+    for preset in load_catalog().presets:
         for server in ("vllm", "tgi"):
             for version in facts.servers[server].known_versions:
                 yield cell(preset, server, version, facts)
@@ -88,7 +88,7 @@ def markdown_matrix() -> str:
         "",
         "## Goals",
     ]
-    presets = load_presets()
+    presets = load_catalog().presets
     for name, preset in presets.items():
         if isinstance(preset, Goal):
             parts += ["", f"### {name}", "", f"For {preset.summary}. Costs: {preset.costs}", ""]

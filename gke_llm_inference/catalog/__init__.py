@@ -3,10 +3,10 @@
 Code holds rules, the catalogue holds facts: adding a model or a machine is a change to a YAML file here.
 """
 
+from gke_llm_inference.catalog.catalog import Catalog
 from gke_llm_inference.catalog.facts import (
     GIB,
     Accelerator,
-    Catalog,
     InferenceServerFacts,
     MachineType,
     Model,

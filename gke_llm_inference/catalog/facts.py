@@ -371,24 +371,3 @@ class StartupFacts(Facts):
     compile: Duration
     compile_cached: Duration
     graphs: Duration
-
-
-class Catalog(Facts):
-    """All facts that a plan rests on."""
-
-    accelerators: dict[str, Accelerator]
-    machine_types: dict[str, MachineType]
-    system_machine_types: dict[str, tuple[int, ...]]
-    """General-purpose machines: vCPU counts by family and class, such as e2-standard."""
-    prices: Prices
-    models: dict[str, Model]
-    checkpoints: dict[str, Checkpoint]
-    servers: dict[ServerKind, InferenceServerFacts]
-    gke: GkeFacts
-    startup: StartupFacts
-
-    def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
-        """List price of a machine type in a region, and the region that it is of: the reference where it has none."""
-        machine, reference = self.machine_types[machine_type], self.prices.reference_region
-        own = self.prices.of(machine_type, machine, region) if region else None
-        return (own, region) if own and region else (machine.usd_per_hour, reference)

@@ -7,16 +7,17 @@ from its launcher. A file is read when its version is asked for.
 import difflib
 import json
 import re
-from functools import cache, cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from packaging.version import Version
 
 from gke_llm_inference.catalog.facts import Facts, ServerKind
+from gke_llm_inference.catalog.files import directory, read
 
-_DIRECTORY = Path(__file__).parent / "servers" / "flags"
+_DIRECTORY = directory("servers") / "flags"
 _TITLES: dict[ServerKind, str] = {"vllm": "vLLM", "tgi": "TGI"}
 
 FlagType = Literal["text", "integer", "number", "boolean", "json", "list"]
@@ -248,25 +249,26 @@ _EXPECTED = {
 }
 
 
-@cache
-def load_flags(kind: ServerKind, version: str) -> ServerFlags:
-    """The flags of one of the catalogue's versions.
+class FlagFiles(Mapping[str, ServerFlags]):
+    """The flags of a server by version, oldest first; a file is read when its version is asked for, and kept."""
 
-    Raises:
-        KeyError: the catalogue has no flags of that version.
-        pydantic.ValidationError: the file does not have the shape that `ServerFlags` states.
+    def __init__(self, kind: ServerKind, folder: Path = _DIRECTORY) -> None:
+        self._kind = kind
+        paths = {path.stem.removeprefix(f"{kind}-"): path for path in folder.glob(f"{kind}-*.yaml")}
+        self._paths = dict(sorted(paths.items(), key=lambda entry: Version(entry[0])))
+        self._read: dict[str, ServerFlags] = {}
 
-    """
-    path = _DIRECTORY / f"{kind}-{version}.yaml"
-    if version not in flag_versions(kind):
-        known = ", ".join(flag_versions(kind))
-        raise KeyError(f"no flags of {_TITLES[kind]} {version} in the catalogue; there are {known}")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return ServerFlags.model_validate(yaml.load(path.read_text("utf-8"), loader))  # noqa: S506 safe loader
+    def __getitem__(self, version: str) -> ServerFlags:
+        if version not in self._paths:
+            raise KeyError(
+                f"no flags of {_TITLES[self._kind]} {version} in the catalogue; there are {', '.join(self._paths)}"
+            )
+        if version not in self._read:
+            self._read[version] = ServerFlags.model_validate(read(self._paths[version]))
+        return self._read[version]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
 
-@cache
-def flag_versions(kind: ServerKind) -> tuple[str, ...]:
-    """The versions of which the catalogue has the flags, oldest first."""
-    found = [path.stem.removeprefix(f"{kind}-") for path in _DIRECTORY.glob(f"{kind}-*.yaml")]
-    return tuple(sorted(found, key=lambda version: [int(part) for part in version.split(".")]))
+    def __len__(self) -> int:
+        return len(self._paths)

@@ -1,8 +1,7 @@
 """Facts that memory plans rest on: fitted constants, what differs by server version, and what GPUs really offer."""
 
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -269,22 +268,16 @@ def constants_path() -> Path:
     return directory("memory") / f"vllm-{MEASURED_VERSION}.yaml"
 
 
-@cache
-def load_version_facts() -> VersionFacts:
-    """What differs by server version."""
-    return VersionFacts.model_validate(_read(directory("memory") / "versions.yaml"))
+def read_version_facts() -> VersionFacts:
+    """Read what differs by server version."""
+    return VersionFacts.model_validate(read(directory("memory") / "versions.yaml"))
 
 
-@cache
-def load_memory_facts() -> MemoryFacts:
-    """The facts that ship with the package.
+def read_memory_facts() -> MemoryFacts:
+    """Read the facts that ship with the package.
 
     Raises:
         pydantic.ValidationError: a file does not have the shape that this module states.
 
     """
-    return MemoryFacts(vllm=VllmConstants.model_validate(_read(constants_path())), versions=load_version_facts())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read(path)
+    return MemoryFacts(vllm=VllmConstants.model_validate(read(constants_path())), versions=read_version_facts())

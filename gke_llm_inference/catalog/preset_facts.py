@@ -1,6 +1,5 @@
 """The shape of presets: what each sets on which server and version, what it needs, and what it costs."""
 
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -103,9 +102,8 @@ class _Entry(Facts):
     preset: Preset
 
 
-@cache
-def load_presets() -> dict[str, Technique | Goal]:
-    """All presets by name, sorted.
+def read_presets() -> dict[str, Technique | Goal]:
+    """Read all presets, by name, sorted.
 
     Raises:
         pydantic.ValidationError: a file does not have the shape that is stated here.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
+from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.machines import candidates, gpu_counts
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
 from gke_llm_inference.planning.memory.plan import MemoryPlan, plan_memory
@@ -94,7 +94,7 @@ def alternatives(
         facts: facts about memory; those of the catalogue if absent.
 
     """
-    facts = facts or load_memory_facts()
+    facts = facts or load_catalog().memory
     found = []
     for candidate in _candidates(request, catalog, model, facts):
         plan = _planned(candidate.request, facts)

@@ -1,7 +1,6 @@
 """Settings of a server that do not go together, whoever set them: the stack or a preset."""
 
-from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
@@ -99,7 +98,7 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
                 f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
                 "the server would not find the quantised weights",
                 f"use the {method} preset, which proposes a checkpoint where one is known"
-                if method in load_presets()
+                if method in load_catalog().presets
                 else "set model to a checkpoint of that format, or leave quantization out",
             )
         ]

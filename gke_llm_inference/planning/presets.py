@@ -12,8 +12,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pydantic.alias_generators import to_snake
 
-from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique, load_presets
+from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique
 from gke_llm_inference.planning.compatibility import limit_problems
 from gke_llm_inference.planning.fit import server_memory
 from gke_llm_inference.planning.machines import gpu_counts
@@ -74,7 +74,7 @@ def apply_presets(
 
     """
     work = _Work(path, settings, version, model, catalog, gpus)
-    presets = load_presets()
+    presets = load_catalog().presets
     goals: list[tuple[str, Goal]] = []
     for index, name in enumerate(settings.presets):
         where = f"{path}.presets[{index}]"
@@ -169,7 +169,7 @@ def _apply_choice(work: _Work, goal: str, choice: GoalChoice) -> None:
 
 
 def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
-    presets = load_presets()
+    presets = load_catalog().presets
     for name in choice.presets:
         preset = presets[name]
         assert isinstance(preset, Technique)
@@ -214,7 +214,7 @@ def _explicit_refusals(work: _Work) -> list[Finding]:
         value = _current(work.settings, key) if _is_explicit(work.settings, key) else None
         rules = [
             _rule(work, preset)
-            for preset in load_presets().values()
+            for preset in load_catalog().presets.values()
             if isinstance(preset, Technique)
             and any(rule.settings.get(key) == value for rule in preset.rules(work.settings.server))
         ]

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from gke_llm_inference.catalog import Catalog, InferenceServerFacts
-from gke_llm_inference.catalog.flags import load_flags
+from gke_llm_inference.catalog import Catalog, InferenceServerFacts, load_catalog
 from gke_llm_inference.planning.accelerators import region_problems, server_accelerator_findings
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
@@ -302,7 +301,7 @@ def _arguments(
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port)
     # A version between two known ones has the flags of one or the other.
-    flags = [load_flags(settings.server, known) for known in neighbouring_versions(version, facts)]
+    flags = [load_catalog().flags[settings.server][known] for known in neighbouring_versions(version, facts)]
     problems = [
         Finding(
             f"{path}.{argument.setting}",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.plan import StackPlan
 from gke_llm_inference.settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
@@ -57,7 +57,7 @@ def preset_servers() -> dict[str, Document]:
 
 def test_every_preset_runs_on_the_machines_of_its_plan(standard: Cluster, recordings: Recordings) -> None:
     servers = preset_servers()
-    assert {str(server["presets"][0]) for server in servers.values()} == set(load_presets())
+    assert {str(server["presets"][0]) for server in servers.values()} == set(load_catalog().presets)
     # Without pools, a pod with one GPU may go to a machine with two that another server's pod has brought.
     pools = {"l4": {"maxNodes": 100}, "l4-pair": {"accelerator": {"count": 2}, "maxNodes": 100}}
     raw = {**standard_stack(pools, servers), "huggingFace": {"tokenSource": "existingSecret"}}

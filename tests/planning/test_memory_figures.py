@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.memory_facts import constants_path, load_memory_facts, measurements_path
+from gke_llm_inference.catalog.memory_facts import constants_path, measurements_path
 from gke_llm_inference.planning.alternatives import alternatives
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_memory
 from tools.fit_memory import fitted_yaml, leave_one_out
@@ -111,7 +111,7 @@ def test_prediction_reads_no_measured_field() -> None:
 
 
 def test_constants_are_those_of_the_measurements() -> None:
-    facts = load_memory_facts().vllm
+    facts = load_catalog().memory.vllm
     text = fitted_yaml(measurements_path().read_text("utf-8"), facts.date)
     assert text == constants_path().read_text("utf-8")
 
@@ -222,7 +222,7 @@ def test_a_plan_is_quick() -> None:
 
 def test_the_page_about_planning_is_generated() -> None:
     text = (measurements_path().parents[3] / "docs" / "planning.md").read_text("utf-8")
-    assert page(load_memory_facts()) == text
+    assert page(load_catalog().memory) == text
 
 
 def test_a_vision_tower_is_not_measured() -> None:

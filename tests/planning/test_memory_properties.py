@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
-from gke_llm_inference.catalog.memory_facts import load_memory_facts
 from gke_llm_inference.planning.alternatives import alternatives
 from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, plan_memory
 from gke_llm_inference.settings import Finding, Refusal
@@ -313,4 +312,4 @@ def test_a_report_for_people_has_figures_beside_measurements() -> None:
     text = report([{**CASE, "id": "one", "started": True, "kv_tokens_logged": 5504, "weights_mib": 16288.39}])
     assert "16288 / 16288" in text
     assert "wrong verdicts: 0" in text
-    assert load_memory_facts().vllm.version == "0.26.0"
+    assert load_catalog().memory.vllm.version == "0.26.0"

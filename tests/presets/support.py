@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from gke_llm_inference.catalog.flags import load_flags
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.versions import full_version, neighbouring_versions
 from gke_llm_inference.settings import Finding, Refusal
 from tests.planning.support import CATALOG, architecture, existing_stack, outcome_of
@@ -98,7 +98,7 @@ def described(model: str = "me/mine", **numbers: Any) -> Raw:
 def flag_problems(server: ServerKind, version: str, arguments: tuple[str, ...]) -> list[str]:
     """What the catalogue's flags of a version have against arguments; the model's place is not looked at."""
     known = neighbouring_versions(full_version(version), CATALOG.servers[server])
-    flags = [load_flags(server, one) for one in known]
+    flags = [load_catalog().flags[server][one] for one in known]
     return [
         problems[0] or ""
         for text in arguments

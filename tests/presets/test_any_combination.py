@@ -8,7 +8,7 @@ import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, outcome_of
 from tests.presets.support import described, flag_problems, stack
@@ -56,7 +56,7 @@ _EXTRA_ARGUMENTS = st.lists(
     max_size=3,
 )
 _COMMON = {
-    "presets": st.lists(st.sampled_from([*load_presets(), "awk"]), max_size=4),
+    "presets": st.lists(st.sampled_from([*load_catalog().presets, "awk"]), max_size=4),
     "accelerator": st.fixed_dictionaries(
         {}, optional={"type": st.sampled_from([*CATALOG.accelerators, "nvidia-x"]), "count": st.integers(1, 9)}
     ),
@@ -144,7 +144,7 @@ def test_a_server_on_autopilot_is_planned_or_refused(server: dict[str, Any], mod
 
 @MANY
 @given(
-    presets=st.lists(st.sampled_from(list(load_presets())), max_size=5, unique=True),
+    presets=st.lists(st.sampled_from(list(load_catalog().presets)), max_size=5, unique=True),
     server=st.sampled_from(
         [("vllm", version) for version in ("0.6.0", "0.10.0", "0.19.1", "0.26.0", "0.33.0")]
         + [("tgi", version) for version in ("2.3.1", "3.3.7")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.settings import Refusal
 from tests.presets.support import (
     FALCON,
@@ -509,7 +509,7 @@ def test_tgi_formats_that_need_a_quantised_checkpoint_are_refused_without_one(ve
 @pytest.mark.parametrize("method", ["exl2", "marlin"])
 def test_no_preset_is_proposed_that_does_not_exist(method: str) -> None:
     problem = only_problem(**NEW_TGI, quantization=method)
-    assert set(re.findall(r"use the (\S+) preset", problem.fix)) <= set(load_presets())
+    assert set(re.findall(r"use the (\S+) preset", problem.fix)) <= set(load_catalog().presets)
 
 
 @pytest.mark.parametrize("server", [{"version": "0.6.0"}, {"version": "0.10.0", "kvCacheDtype": "fp8_e4m3"}])

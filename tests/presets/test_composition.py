@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gke_llm_inference.catalog.preset_facts import Goal, Technique, load_presets
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, existing_stack, planned
 from tests.presets.expected import CHUNKS, CONTEXT, E4M3, FP8, LARGE_STEP, PREFIXES, SMALL_BATCH
@@ -34,7 +35,7 @@ from tests.presets.support import (
     warnings_of,
 )
 
-PRESETS = load_presets()
+PRESETS = load_catalog().presets
 TECHNIQUES = {name: preset for name, preset in PRESETS.items() if isinstance(preset, Technique)}
 GOALS = [name for name, preset in PRESETS.items() if isinstance(preset, Goal)]
 OF_WEIGHTS_AND_CACHE = (FP8, E4M3)

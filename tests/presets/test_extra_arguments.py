@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_llm_inference.catalog.flags import load_flags
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.extra_arguments import environment_problems, merge_arguments
 from gke_llm_inference.settings import Refusal
@@ -87,7 +87,7 @@ def test_another_argument_goes_to_the_end_without_a_word() -> None:
 
 
 def test_a_long_alias_of_a_flag_overrides_it() -> None:
-    flags = load_flags(VLLM, "0.26.0")
+    flags = load_catalog().flags[VLLM]["0.26.0"]
     aliases = {alias: name for name, flag in flags.flags.items() for alias in flag.aliases if alias.startswith("--")}
     for alias, name in aliases.items():
         if flags.flags[name].type != "integer":
@@ -254,7 +254,7 @@ def test_a_hugging_face_token_is_refused_and_never_echoed(server: str, extra: st
     assert found
     assert TOKEN not in " ".join(str(problem) for problem in found)
     # Where settings are made by hand, the plan is the second to look.
-    flags = load_flags("vllm", "0.26.0")
+    flags = load_catalog().flags["vllm"]["0.26.0"]
     merged, decisions, problems = merge_arguments("server", (), [extra], [flags])
     assert (merged, decisions) == ((), [])
     assert [problem.what for problem in problems] == ["would put a secret on the command line"]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gke_llm_inference.catalog.preset_facts import Technique, load_presets
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.preset_facts import Technique
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.planning.servers import planned_arguments
@@ -43,7 +44,7 @@ def test_the_table_has_every_cell_and_no_other() -> None:
 
 def test_every_version_of_the_catalogue_is_in_the_table() -> None:
     assert {kind: facts.known_versions for kind, facts in CATALOG.servers.items()} == VERSIONS
-    assert len(EXPECTED) == len(load_presets()) * sum(map(len, VERSIONS.values()))
+    assert len(EXPECTED) == len(load_catalog().presets) * sum(map(len, VERSIONS.values()))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,9 @@ def test_what_a_refusal_proposes_works(key: Key) -> None:
     preset, server, version = key
     (refusal,) = CELLS[key].refusals
     proposed = [
-        (name, server, version) for name in load_presets() if re.search(rf"(?<![\w-]){name}(?![\w-])", refusal.fix)
+        (name, server, version)
+        for name in load_catalog().presets
+        if re.search(rf"(?<![\w-]){name}(?![\w-])", refusal.fix)
     ]
     proposed += [(preset, VLLM, found) for found in re.findall(r"vLLM ([0-9.]+[0-9])(?!\S)", f"{refusal.fix} ")]
     proposed += [(preset, TGI, found) for found in re.findall(r"TGI ([0-9.]+[0-9])", refusal.fix)]
@@ -175,7 +178,7 @@ def test_the_document_is_the_one_that_is_generated() -> None:
     assert (REPOSITORY / "docs" / "presets.md").read_text(encoding="utf-8") == markdown_matrix()
 
 
-@pytest.mark.parametrize("preset", [name for name, one in load_presets().items() if isinstance(one, Technique)])
+@pytest.mark.parametrize("preset", [name for name, one in load_catalog().presets.items() if isinstance(one, Technique)])
 def test_the_document_shows_every_cell_of_a_technique(preset: str) -> None:
     document = (REPOSITORY / "docs" / "presets.md").read_text(encoding="utf-8")
     lines = document.partition(f"\n### {preset}\n")[2].partition("\n### ")[0].splitlines()
@@ -214,7 +217,7 @@ def wrong_arguments(
 ) -> list[tuple[str, str, list[str]]]:
     """What the flags of a version have against the arguments of any preset that is not refused, with any model."""
     wrong = []
-    for name in load_presets():
+    for name in load_catalog().presets:
         for model_id in (*CATALOG.models, *CATALOG.checkpoints):
             settings = kind.model_validate(
                 {"server": server, "version": version, "model": model_id, "presets": (name,)}

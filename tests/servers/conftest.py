@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gke_llm_inference.catalog.flags import flag_versions
+from gke_llm_inference.catalog import load_catalog
 from tools.extract_vllm_flags import wheel_of
 
 DEFAULT_VERSIONS = ("0.10.0", "0.33.0")
@@ -17,7 +17,7 @@ DEFAULT_VERSIONS = ("0.10.0", "0.33.0")
 
 def chosen_versions() -> tuple[str, ...]:
     chosen = os.environ.get("TEST_SERVERS", "").strip()
-    known = flag_versions("vllm")
+    known = tuple(load_catalog().flags["vllm"])
     if chosen in ("", "all", "default"):
         return {"": (), "all": known, "default": DEFAULT_VERSIONS}[chosen]
     versions = tuple(chosen.replace(",", " ").split())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gke_llm_inference.catalog.preset_facts import load_presets
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.versions import neighbouring_versions
 from tests.planning.support import CATALOG
 from tools.preset_reference import cell
@@ -30,7 +30,7 @@ def own_parser() -> Any:
     pytest.fail("the installed vLLM keeps its parser in a place that is not known here")
 
 
-@pytest.mark.parametrize("preset", load_presets())
+@pytest.mark.parametrize("preset", load_catalog().presets)
 def test_the_servers_own_parser_takes_the_arguments_of_a_preset(preset: str) -> None:
     parser = own_parser()
     installed = importlib.import_module("vllm").__version__.partition("+")[0]

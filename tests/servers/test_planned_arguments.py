@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.flags import ServerFlags
-from gke_llm_inference.catalog.preset_facts import load_presets
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.planning.servers import planned_arguments
@@ -39,7 +39,7 @@ def refused_by(flags: ServerFlags, arguments: tuple[str, ...]) -> list[str]:
     return [problem for text in arguments if text.startswith("-") and (problem := flags.check(text)) is not None]
 
 
-@pytest.mark.parametrize("preset", load_presets())
+@pytest.mark.parametrize("preset", load_catalog().presets)
 def test_the_package_takes_the_arguments_of_every_allowed_cell(
     preset: str, vllm_version: str, fresh_flags: ServerFlags
 ) -> None:
@@ -48,7 +48,7 @@ def test_the_package_takes_the_arguments_of_every_allowed_cell(
     assert refused_by(fresh_flags, one.arguments) == []
 
 
-@pytest.mark.parametrize("preset", load_presets())
+@pytest.mark.parametrize("preset", load_catalog().presets)
 def test_the_package_takes_all_arguments_of_a_server_with_the_preset_and_any_model(
     preset: str, vllm_version: str, fresh_flags: ServerFlags
 ) -> None:

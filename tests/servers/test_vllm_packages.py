@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gke_llm_inference.catalog.flags import load_flags
+from gke_llm_inference.catalog import load_catalog
 from tools.extract_vllm_flags import FLAGS_DIRECTORY, read, render
 
 
@@ -10,4 +10,4 @@ def test_the_committed_flags_are_those_of_the_package(vllm_version: str, vllm_wh
     extraction = read(vllm_wheel, vllm_version)
     assert not extraction.problems
     committed = (FLAGS_DIRECTORY / f"vllm-{vllm_version}.yaml").read_text("utf-8")
-    assert render(extraction, load_flags("vllm", vllm_version).date) == committed
+    assert render(extraction, load_catalog().flags["vllm"][vllm_version].date) == committed

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.preset_facts import load_presets
 
 if TYPE_CHECKING:
     from tests.settings.support import Raw
@@ -155,7 +154,7 @@ _ANY_SERVER = {
     "nodePool": st.sampled_from(["gemma", "l4"]),
     "provisioning": _PROVISIONING,
     "replicas": st.integers(0, 6),
-    "presets": st.lists(st.sampled_from([*load_presets()]), max_size=3),
+    "presets": st.lists(st.sampled_from([*load_catalog().presets]), max_size=3),
     "maxModelLen": st.integers(1, 200_000),
     "allowUnfit": st.booleans(),
     "maxOutputTokens": st.integers(1, 10_000),

@@ -8,9 +8,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from gke_llm_inference.catalog import flags as flags_module
 from gke_llm_inference.catalog.facts import ServerKind
-from gke_llm_inference.catalog.flags import Flag, ServerFlags, flag_versions, load_flags
+from gke_llm_inference.catalog.flags import Flag, FlagFiles, ServerFlags
 from gke_llm_inference.catalog.loader import load_catalog
 
 VLLM = ("0.6.0", "0.10.0", "0.19.1", "0.26.0", "0.33.0")
@@ -19,14 +18,14 @@ FILES: list[tuple[ServerKind, str]] = [*(("vllm", version) for version in VLLM),
 
 
 def flag(version: str, name: str, kind: ServerKind = "vllm") -> Flag:
-    found = load_flags(kind, version).find(name)
+    found = load_catalog().flags[kind][version].find(name)
     assert found is not None
     return found
 
 
 def having(name: str) -> set[str]:
     """Versions of vLLM that have the flag under that very name."""
-    return {version for version in VLLM if name in load_flags("vllm", version).flags}
+    return {version for version in VLLM if name in load_catalog().flags["vllm"][version].flags}
 
 
 # Arguments
@@ -84,7 +83,7 @@ def having(name: str) -> set[str]:
     ],
 )
 def test_vllm_takes(version: str, argument: str) -> None:
-    assert load_flags("vllm", version).check(argument) is None
+    assert load_catalog().flags["vllm"][version].check(argument) is None
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_vllm_takes(version: str, argument: str) -> None:
     ],
 )
 def test_vllm_refuses(version: str, argument: str, message: str) -> None:
-    found = load_flags("vllm", version).check(argument)
+    found = load_catalog().flags["vllm"][version].check(argument)
     assert found is not None
     assert message in found
 
@@ -150,7 +149,7 @@ def test_vllm_refuses(version: str, argument: str, message: str) -> None:
 )
 def test_tgi_takes(argument: str) -> None:
     for version in TGI:
-        assert load_flags("tgi", version).check(argument) is None
+        assert load_catalog().flags["tgi"][version].check(argument) is None
 
 
 @pytest.mark.parametrize(
@@ -172,13 +171,13 @@ def test_tgi_takes(argument: str) -> None:
     ],
 )
 def test_tgi_refuses(version: str, argument: str, message: str) -> None:
-    found = load_flags("tgi", version).check(argument)
+    found = load_catalog().flags["tgi"][version].check(argument)
     assert found is not None
     assert message in found
 
 
 def test_find_knows_every_name() -> None:
-    flags = load_flags("vllm", "0.10.0")
+    flags = load_catalog().flags["vllm"]["0.10.0"]
     assert flags.find("--tensor-parallel-size") is flags.find("-tp") is flags.find("--tensor_parallel_size")
     assert flags.name_of("--no-enable-prefix-caching") == "--enable-prefix-caching"
     assert flags.name_of("--compilation-config.level") == "--compilation-config"
@@ -191,7 +190,7 @@ def test_find_knows_every_name() -> None:
 
 @pytest.mark.parametrize(("kind", "version"), FILES)
 def test_files_are_complete_sorted_and_consistent(kind: ServerKind, version: str) -> None:
-    flags = load_flags(kind, version)
+    flags = load_catalog().flags[kind][version]
     assert (flags.server, flags.version) == (kind, version)
     assert flags.source
     assert flags.date == "2026-11-22"
@@ -213,11 +212,11 @@ def test_files_are_complete_sorted_and_consistent(kind: ServerKind, version: str
 
 
 def test_the_files_are_those_of_the_catalogue() -> None:
-    assert flag_versions("vllm") == VLLM
-    assert flag_versions("tgi") == TGI
+    assert tuple(load_catalog().flags["vllm"]) == VLLM
+    assert tuple(load_catalog().flags["tgi"]) == TGI
     for kind, facts in load_catalog().servers.items():
-        assert set(facts.known_versions) <= set(flag_versions(kind))
-        assert facts.default_version in flag_versions(kind)
+        assert set(facts.known_versions) <= set(load_catalog().flags[kind])
+        assert facts.default_version in load_catalog().flags[kind]
 
 
 def test_only_the_version_that_is_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,30 +228,25 @@ def test_only_the_version_that_is_asked_for_is_read(monkeypatch: pytest.MonkeyPa
         return real(path, *arguments)
 
     monkeypatch.setattr(Path, "read_text", note)
-    load_flags.cache_clear()
-    assert load_flags("vllm", "0.26.0") is load_flags("vllm", "0.26.0")
+    flags = FlagFiles("vllm")
+    assert flags["0.26.0"] is flags["0.26.0"]
     assert read == ["vllm-0.26.0.yaml"]
 
 
 def test_a_version_without_a_file_is_named_with_those_that_have_one() -> None:
     with pytest.raises(KeyError, match=r"no flags of vLLM 0\.11\.0 in the catalogue; there are 0\.6\.0, 0\.10\.0"):
-        load_flags("vllm", "0.11.0")
+        load_catalog().flags["vllm"]["0.11.0"]
     with pytest.raises(KeyError, match="no flags of TGI"):
-        load_flags("tgi", "../../vllm-0.26.0")
+        load_catalog().flags["tgi"]["../../vllm-0.26.0"]
 
 
-def test_flags_are_closed_and_immutable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_closed_and_immutable(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
-        load_flags("vllm", "0.26.0").version = "1"  # type: ignore[misc]
+        load_catalog().flags["vllm"]["0.26.0"].version = "1"  # type: ignore[misc]
     document = {"server": "tgi", "version": "1.0.0", "source": "s", "date": "d", "flags": {"--x": {"type": "texts"}}}
     (tmp_path / "tgi-1.0.0.yaml").write_text(yaml.safe_dump(document))
-    monkeypatch.setattr(flags_module, "_DIRECTORY", tmp_path)
-    flag_versions.cache_clear()
-    try:
-        with pytest.raises(ValidationError):
-            load_flags("tgi", "1.0.0")
-    finally:
-        flag_versions.cache_clear()
+    with pytest.raises(ValidationError):
+        FlagFiles("tgi", tmp_path)["1.0.0"]
 
 
 def test_a_server_of_one_flag() -> None:
@@ -342,7 +336,7 @@ def test_values_that_are_named_but_not_the_only_ones() -> None:
     mode = flag("0.33.0", "--tokenizer-mode")
     assert mode.choices == ()
     assert {"auto", "hf", "mistral"} <= set(mode.known)
-    assert load_flags("vllm", "0.33.0").check("--tokenizer-mode=my_own") is None
+    assert load_catalog().flags["vllm"]["0.33.0"].check("--tokenizer-mode=my_own") is None
 
 
 def test_block_sizes() -> None:
@@ -376,12 +370,12 @@ def test_parsers_of_tool_calls() -> None:
     ],
 )
 def test_flags_of_the_guides_manifests_are_taken(kind: ServerKind, version: str, arguments: str) -> None:
-    flags = load_flags(kind, version)
+    flags = load_catalog().flags[kind][version]
     assert [flags.check(argument) for argument in arguments.split() if flags.check(argument)] == []
 
 
 def test_flags_of_the_launcher() -> None:
-    older, newer = (set(load_flags("tgi", version).flags) for version in TGI)
+    older, newer = (set(load_catalog().flags["tgi"][version].flags) for version in TGI)
     assert newer - older == {
         "--kv-cache-dtype",
         "--prometheus-port",

@@ -1,7 +1,7 @@
 """The memory request that a server's settings ask."""
 
-from gke_llm_inference.catalog import ServerKind
-from gke_llm_inference.catalog.memory_facts import MemoryFacts, load_memory_facts
+from gke_llm_inference.catalog import ServerKind, load_catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, CompileCache, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import Finding, Refusal, ServerSettings, TgiSettings, VllmSettings
@@ -56,7 +56,7 @@ def visible_memory_mib(accelerator: str) -> float:
         KeyError: the GPU's memory is not known.
 
     """
-    return float(load_memory_facts().versions.visible_memory[accelerator].mib)
+    return float(load_catalog().memory.versions.visible_memory[accelerator].mib)
 
 
 def memory_request(
@@ -84,7 +84,7 @@ def memory_request(
         Refusal: the memory of the GPU is not known.
 
     """
-    facts = facts or load_memory_facts()
+    facts = facts or load_catalog().memory
     accelerator = settings.accelerator.type
     visible = facts.versions.visible_memory.get(accelerator)
     if gpu_memory_mib is None and visible is None:

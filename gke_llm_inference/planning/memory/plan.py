@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from gke_llm_inference.catalog.memory_facts import ErrorMargin, MemoryFacts, load_memory_facts
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.memory_facts import ErrorMargin, MemoryFacts
 from gke_llm_inference.planning.memory.activation import (
     Step,
     cold_mib,
@@ -215,7 +216,7 @@ def plan_memory(request: MemoryRequest, facts: MemoryFacts | None = None) -> Mem
         Refusal: the request cannot be answered; with every problem of it.
 
     """
-    facts = facts or load_memory_facts()
+    facts = facts or load_catalog().memory
     limits = check(request, facts)
     parts = _parts(request, limits, facts)
     cold = _state(request, parts, facts, limits.max_model_len, "cold")

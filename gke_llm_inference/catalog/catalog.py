@@ -1,0 +1,49 @@
+"""The catalogue: all facts that a plan rests on, in one object that is passed along."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import SkipValidation
+
+from gke_llm_inference.catalog.facts import (
+    Accelerator,
+    Checkpoint,
+    Facts,
+    GkeFacts,
+    InferenceServerFacts,
+    MachineType,
+    Model,
+    Prices,
+    ServerKind,
+    StartupFacts,
+    UsdPerHour,
+)
+from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.preset_facts import Goal, Technique
+
+
+class Catalog(Facts):
+    """All facts that a plan rests on."""
+
+    accelerators: dict[str, Accelerator]
+    machine_types: dict[str, MachineType]
+    system_machine_types: dict[str, tuple[int, ...]]
+    """General-purpose machines: vCPU counts by family and class, such as e2-standard."""
+    prices: Prices
+    models: dict[str, Model]
+    checkpoints: dict[str, Checkpoint]
+    servers: dict[ServerKind, InferenceServerFacts]
+    gke: GkeFacts
+    startup: StartupFacts
+    presets: dict[str, Technique | Goal]
+    """Presets by name, sorted."""
+    memory: MemoryFacts
+    flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation]
+    """Flags by server and version, oldest version first; a version's are read when they are asked for."""
+
+    def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
+        """List price of a machine type in a region, and the region that it is of: the reference where it has none."""
+        machine, reference = self.machine_types[machine_type], self.prices.reference_region
+        own = self.prices.of(machine_type, machine, region) if region else None
+        return (own, region) if own and region else (machine.usd_per_hour, reference)
