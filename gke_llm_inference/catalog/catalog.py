@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import SkipValidation
+from pydantic import Field, SkipValidation
 
 from gke_llm_inference.catalog.facts import (
     Accelerator,
@@ -18,7 +18,7 @@ from gke_llm_inference.catalog.facts import (
     StartupFacts,
     UsdPerHour,
 )
-from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 
@@ -39,7 +39,9 @@ class Catalog(Facts):
     presets: dict[str, Technique | Goal]
     """Presets by name, sorted."""
     memory: MemoryFacts
-    flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation]
+    flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(
+        default_factory=flag_files, exclude=True
+    )
     """Flags by server and version, oldest version first; a version's are read when they are asked for."""
 
     def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:

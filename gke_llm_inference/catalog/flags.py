@@ -272,3 +272,8 @@ class FlagFiles(Mapping[str, ServerFlags]):
 
     def __len__(self) -> int:
         return len(self._paths)
+
+
+def flag_files() -> dict[ServerKind, Mapping[str, ServerFlags]]:
+    """The flags that ship with the package, by server and version."""
+    return {"vllm": FlagFiles("vllm"), "tgi": FlagFiles("tgi")}

@@ -5,7 +5,6 @@ from functools import cache
 from gke_llm_inference.catalog.catalog import Catalog
 from gke_llm_inference.catalog.facts import MachineType, Prices
 from gke_llm_inference.catalog.files import directory, read
-from gke_llm_inference.catalog.flags import FlagFiles
 from gke_llm_inference.catalog.memory_facts import read_memory_facts
 from gke_llm_inference.catalog.preset_facts import read_presets
 
@@ -38,7 +37,6 @@ def load_catalog() -> Catalog:
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),
             "memory": read_memory_facts(),
-            "flags": {"vllm": FlagFiles("vllm"), "tgi": FlagFiles("tgi")},
         }
     )
 
