@@ -70,7 +70,7 @@ def checkpoint_bytes(request: MemoryRequest) -> float:
     chosen = weights_format(request.weights_format)
     tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
     # FP8 on load and bitsandbytes read a checkpoint at its own precision.
-    bits = 16.0 if chosen is None or chosen.on_load else chosen.linear_bits
+    bits = 16.0 if chosen.on_load else load_catalog().memory.vllm.weights.linear_bits[request.weights_format]
     return tables * 2 + (given.parameters - tables) * bits / 8
 
 
@@ -136,7 +136,7 @@ def _formulas(cases: list[dict[str, Any]]) -> None:
 
 
 def _ours(request: MemoryRequest) -> Estimate:
-    plan = plan_memory(request)
+    plan = plan_memory(request, load_catalog().memory)
     # A tight plan counts as one that fits: it says that the server starts.
     return Estimate(plan.state.kv_cache_tokens, plan.starts)
 
@@ -170,7 +170,8 @@ def _published() -> None:
             version="0.25.1",
             max_model_len=32768,
             compile_cache="warm",
-        )
+        ),
+        load_catalog().memory,
     )
     published_tokens = 83488
     error = 100 * (plan.state.kv_cache_tokens / published_tokens - 1)
@@ -200,11 +201,11 @@ def _times(cases: list[dict[str, Any]]) -> None:
     single = []
     for request in requests:
         started = time.perf_counter()
-        plan_memory(request)
+        plan_memory(request, load_catalog().memory)
         single.append(1000 * (time.perf_counter() - started))
     started = time.perf_counter()
     for number in range(_PLANS):
-        plan_memory(requests[number % len(requests)])
+        plan_memory(requests[number % len(requests)], load_catalog().memory)
     seconds = time.perf_counter() - started
     _write(f"* one plan: median {statistics.median(single):.2f} ms, slowest {max(single):.2f} ms")
     _write(f"* {_PLANS} plans: {seconds:.2f} s")

@@ -33,9 +33,8 @@ from gke_llm_inference.planning.memory.activation import (
     step_of,
     v1_sampler_mib,
 )
-from gke_llm_inference.planning.memory.plan import graph_scale
+from gke_llm_inference.planning.memory.demand import graph_scale
 from gke_llm_inference.planning.memory.request import (
-    WEIGHTS_FORMATS,
     Limits,
     MemoryRequest,
     family_group,
@@ -60,6 +59,22 @@ _LONG_POSITIONS = 100000
 _FREE_AT_START = re.compile(r"\((\d+\.\d+)/\d+\.\d+ GiB\) on startup")
 _FLASHINFER = {"minimum": 394.0, "tokenBytes": 16.0}
 
+# Bits of a linear layer's weight by the formats' definitions. Groups of 128 with a 16-bit scale are 0.125 bits, with a
+# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights.
+_DEFINED_BITS = {
+    "bf16": 16,
+    "fp8": 8,
+    "ctfp8": 8,
+    "ctw8a8": 8,
+    "eetq": 8,
+    "bitsandbytes8": 8,
+    "gptq8": 8.125,
+    "awq": 4.15625,
+    "gptq": 4.125,
+    "ctw4a16": 4.125,
+    "squeezellm": 4.15625,
+    "bitsandbytes": 4.5,
+}
 # Start of the fit: what the formulas state, before any measurement is read.
 _THEORY: dict[str, Any] = {
     "source": "theory",
@@ -69,7 +84,7 @@ _THEORY: dict[str, Any] = {
     "used": 0,
     "blockTokens": BLOCK_TOKENS,
     "weights": {
-        "linearBits": {name: entry.linear_bits for name, entry in WEIGHTS_FORMATS.items()},
+        "linearBits": _DEFINED_BITS,
         "allocatorWasteMib": {16: 0.0, 8: 0.0, 4: 0.0},
         "longPositions": {"fromTokens": _LONG_POSITIONS, "mib": 0.0},
         "rowStateBytes": 4.0,
@@ -483,8 +498,7 @@ def _forward_bound(run: Run, constants: VllmConstants) -> bool:
 
 
 def _precision(run: Run) -> int:
-    chosen = weights_format(run.request.weights_format)
-    return chosen.precision if chosen else 16
+    return weights_format(run.request.weights_format).precision
 
 
 def _long(run: Run) -> bool:

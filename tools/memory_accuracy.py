@@ -16,8 +16,10 @@ from typing import Any, Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner
-from gke_llm_inference.planning.memory.plan import Cause, Verdict, plan_memory
+from gke_llm_inference.planning.compatibility import request_problems
+from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import CompileCache, MemoryRequest, format_name
+from gke_llm_inference.planning.memory.result import Cause, MemoryPlan, Verdict
 from gke_llm_inference.planning.memory.sharding import text_parameters
 from gke_llm_inference.settings import Finding, Refusal, suggestion
 from gke_llm_inference.settings.model_config import architecture_of
@@ -116,6 +118,19 @@ def case_request(case: Mapping[str, Any]) -> MemoryRequest:
     )
 
 
+def plan_request(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
+    """The memory plan of a request that nobody has judged yet.
+
+    Raises:
+        Refusal: with every problem of the request.
+
+    """
+    problems = request_problems(request, facts)
+    if problems:
+        raise Refusal(problems)
+    return plan_memory(request, facts)
+
+
 def predict_case(case: Mapping[str, Any], facts: MemoryFacts | None = None) -> Prediction:
     """What the plan says of a case, from `model` or `architecture` and its settings; measured fields are not read.
 
@@ -123,7 +138,7 @@ def predict_case(case: Mapping[str, Any], facts: MemoryFacts | None = None) -> P
         Refusal: the case cannot be planned; with every problem of it.
 
     """
-    plan = plan_memory(case_request(case), facts or load_catalog().memory)
+    plan = plan_request(case_request(case), facts or load_catalog().memory)
     state = plan.state
     return Prediction(
         weights_mib=plan.weights_mib,

@@ -149,7 +149,8 @@ def _guide() -> str:
                 weights_format=weights,
                 max_model_len=context,
                 tensor_parallel=gpus,
-            )
+            ),
+            load_catalog().memory,
         )
         lines.append(
             f"| {title} | {gpus} | {plan.verdict} | {plan.cold.kv_cache_mib / 1024:.2f} "

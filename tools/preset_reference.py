@@ -8,10 +8,10 @@ from typing import Any
 
 from gke_llm_inference.catalog import Catalog, ServerKind, load_catalog
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import Applied, apply_presets
-from gke_llm_inference.planning.servers import planned_arguments
-from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
+from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, problems_of
 
 _DEFAULT_MODEL = "google/gemma-7b-it"
 # A checkpoint of the format that a preset needs; a format that no known checkpoint has is described inline.
@@ -59,15 +59,15 @@ def cell(preset: str, server: ServerKind, version: str, catalog: Catalog) -> Cel
         raise ValueError(f"the model for {preset} is not known: {problems}")
     applied = apply_presets("server", settings, version, model, catalog)
     plain = settings.model_copy(update={"presets": ()})
-    arguments, argument_problems = planned_arguments("server", applied.settings, version, catalog)
-    without, _ = planned_arguments("server", plain, version, catalog)
-    refusals = (*applied.problems, *argument_problems)
+    arguments, _, argument_problems = command_line("server", applied.settings, version, catalog)
+    without, _, _ = command_line("server", plain, version, catalog)
+    refusals = (*problems_of(applied.findings), *argument_problems)
     return Cell(
         preset,
         server,
         version,
         settings.model,
-        () if refusals else tuple(text for text in arguments if text not in without),
+        () if refusals else tuple(argument.text for argument in arguments if argument not in without),
         () if refusals else _notes(applied),
         refusals,
     )
@@ -138,7 +138,8 @@ def _settings(preset: str, server: ServerKind, version: str) -> ServerSettings:
 
 def _notes(applied: Applied) -> tuple[str, ...]:
     notes = [decision.why for decision in applied.decisions if decision.what == "note"]
-    return (*notes, *(f"{warning.what}: {warning.why}" for warning in applied.warnings))
+    warnings = [one for one in applied.findings if one.severity == "warning"]
+    return (*notes, *(f"{warning.what}: {warning.why}" for warning in warnings))
 
 
 if __name__ == "__main__":

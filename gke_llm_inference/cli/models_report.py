@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_memory
-from gke_llm_inference.planning.memory.from_settings import visible_memory_mib
-from gke_llm_inference.planning.pods import pod_need, pod_resources
+from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
+from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.settings import ResourceSettings
 
 _FORMATS = (("bf16", "own precision"), ("fp8", "FP8 on load"), ("awq", "4-bit AWQ"))
@@ -36,22 +37,23 @@ class ModelRow:
 
 def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[ModelRow]:
     """Rows for every model of the catalogue, by model and format. The GPU must be in the catalogue."""
+    facts = catalog.memory
     for name, model in catalog.models.items():
-        if model.attention_heads % count:
+        if not heads_divide(model, count) or not kv_heads_divide(model, count):
             continue
         resources = pod_resources(count, model.weights_gib, ResourceSettings(), catalog)
-        machine = cheapest_machine(accelerator, count, pod_need(resources), catalog)
+        machine = cheapest_machine(accelerator, count, pod_request(resources), catalog)
         price = catalog.machine_types[machine].usd_per_hour if machine else None
         for weights, title in _FORMATS:
             request = MemoryRequest(
                 architecture=model,
                 family=model.family,
-                gpu_memory_mib=visible_memory_mib(accelerator),
+                gpu_memory_mib=float(facts.versions.visible_memory[accelerator].mib),
                 weights_format=weights,
                 tensor_parallel=count,
                 accelerator=accelerator,
             )
-            plan = _with_its_longest_context(request)
+            plan = _with_its_longest_context(request, facts)
             yield ModelRow(
                 model=name,
                 weights=title,
@@ -78,8 +80,8 @@ def models_text(rows: Iterator[ModelRow]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_its_longest_context(request: MemoryRequest) -> MemoryPlan:
-    plan = plan_memory(request)
+def _with_its_longest_context(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
+    plan = plan_memory(request, facts)
     if plan.starts or not plan.largest_context:
         return plan
-    return plan_memory(replace(request, max_model_len=plan.largest_context))
+    return plan_memory(replace(request, max_model_len=plan.largest_context), facts)

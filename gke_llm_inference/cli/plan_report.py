@@ -9,7 +9,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
-from gke_llm_inference.planning.memory.plan import floored
+from gke_llm_inference.planning.memory.result import floored
 from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.diff.wording import count, minutes, quote
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
-from gke_llm_inference.planning.memory.plan import floored
+from gke_llm_inference.planning.memory.result import floored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,14 +8,14 @@ from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, Fin
 
 def server_accelerator_findings(
     path: str, accelerator: ServerAccelerator, cluster: ClusterPlan, catalog: Catalog
-) -> tuple[list[Finding], list[Finding]]:
+) -> list[Finding]:
     """Problems and warnings of a server's GPUs.
 
     A GPU that the catalogue lacks needs its memory from the stack and nodes that exist already: which machines have it,
     and at what price, is not known.
     """
     if accelerator.type in catalog.accelerators or accelerator.memory_mib is None:
-        return accelerator_problems(path, accelerator, catalog), []
+        return accelerator_problems(path, accelerator, catalog) or _memory_problems(path, accelerator, catalog)
     if cluster.profile == "autopilot" or not isinstance(cluster.settings, ExistingCluster):
         return [
             Finding(
@@ -25,13 +25,27 @@ def server_accelerator_findings(
                 "use an existing Standard cluster that has such nodes, or one of: "
                 + ", ".join(sorted(catalog.accelerators)),
             )
-        ], []
-    return [], [
+        ]
+    return [
         Finding(
             f"{path}.type",
             f"{accelerator.type} is not in the catalogue",
             "memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
             "see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
+            severity="warning",
+        )
+    ]
+
+
+def _memory_problems(path: str, accelerator: ServerAccelerator, catalog: Catalog) -> list[Finding]:
+    if accelerator.memory_mib is not None or accelerator.type in catalog.memory.versions.visible_memory:
+        return []
+    return [
+        Finding(
+            f"{path}.type",
+            f"the memory of {accelerator.type} is not known",
+            "a plan divides what CUDA reports, which is less than the marketing size",
+            f"give {path}.memoryMib as torch.cuda.mem_get_info reports it",
         )
     ]
 

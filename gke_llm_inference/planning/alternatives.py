@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.planning.compatibility import request_problems
 from gke_llm_inference.planning.machines import candidates, gpu_counts
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
-from gke_llm_inference.planning.memory.plan import MemoryPlan, plan_memory
+from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, vllm_version_facts
-from gke_llm_inference.settings import Refusal
+from gke_llm_inference.planning.memory.result import MemoryPlan
 
 Kind = Literal[
     "keep the compile cache",
@@ -82,19 +83,16 @@ class _Candidate:
     request: MemoryRequest
 
 
-def alternatives(
-    request: MemoryRequest, catalog: Catalog, *, model: str | None = None, facts: MemoryFacts | None = None
-) -> tuple[Alternative, ...]:
+def alternatives(request: MemoryRequest, catalog: Catalog, *, model: str | None = None) -> tuple[Alternative, ...]:
     """Changes with which the server fits, cheapest first; none of those that the planner itself does not pass.
 
     Args:
         request: what does not fit.
-        catalog: facts about checkpoints, GPUs and prices.
+        catalog: the facts to decide by.
         model: Hugging Face id of the model or of a checkpoint, for which other checkpoints are proposed.
-        facts: facts about memory; those of the catalogue if absent.
 
     """
-    facts = facts or load_catalog().memory
+    facts = catalog.memory
     found = []
     for candidate in _candidates(request, catalog, model, facts):
         plan = _planned(candidate.request, facts)
@@ -295,7 +293,4 @@ def _starts(request: MemoryRequest, facts: MemoryFacts) -> bool:
 
 def _planned(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan | None:
     """The plan, or None where the change is not possible, as with GPUs that cannot share the heads."""
-    try:
-        return plan_memory(request, facts)
-    except Refusal:
-        return None
+    return None if request_problems(request, facts) else plan_memory(request, facts)

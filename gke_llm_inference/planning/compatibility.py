@@ -1,15 +1,31 @@
-"""Settings of a server that do not go together, whoever set them: the stack or a preset."""
+"""Which settings go together: with each other, with the model, the version and the GPUs, whoever set them.
 
-from gke_llm_inference.catalog import Catalog, load_catalog
+Rules about settings see them with presets applied. Rules about numbers see the memory request that follows, so that an
+extra argument which overrides a setting is judged as the server will get it.
+"""
+
+import math
+from collections.abc import Sequence
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.machines import gpu_counts
+from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
+from gke_llm_inference.planning.memory.request import (
+    KV_CACHE_DTYPES,
+    WEIGHTS_FORMATS,
+    MemoryRequest,
+    format_name,
+    limits_of,
+)
+from gke_llm_inference.planning.memory.sharding import embedding_parameters, heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
-from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
+from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, suggestion
 
 _PREQUANTISED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "marlin")
 # Families whose activations overflow in float16 (vllm/config: _FLOAT16_NOT_SUPPORTED_MODELS).
 _NO_FLOAT16 = ("gemma2", "gemma3")
-
 # Families for which TGI does not use FlashInfer.
 _NO_FLASHINFER = ("falcon", "deepseek_v2")
 # From this context on, vLLM's older engine reads prompts in pieces without being told.
@@ -17,12 +33,14 @@ _LONG_CONTEXT_TOKENS = 32 * 1024
 # What TGI before 3.0 takes for prompt and answer together unless it is told; the launcher's source has it.
 _OLD_TGI_DEFAULT_TOKENS = 4096
 _FEWEST_TGI_TOKENS = 2
+_LARGEST = 10**14
+_REQUIRED_COUNTS = ("tensorParallel", "pipelineParallel")
 
 
-def limit_problems(
+def setting_problems(
     path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog
 ) -> list[Finding]:
-    """Problems of a server's settings with each other and with its model.
+    """Problems of a server's settings with each other, its model, its version and its GPUs.
 
     Args:
         path: where the server stands in the configuration.
@@ -32,11 +50,12 @@ def limit_problems(
         catalog: the facts to decide by.
 
     """
-    problems = [
-        *_token_problems(path, settings, model),
-        *_sharding_problems(path, settings, model, catalog),
-        *_checkpoint_problems(path, settings, model),
-    ]
+    request = memory_request(path, settings, version, model, catalog.memory)
+    counts = gpu_counts(settings.accelerator.type, catalog)
+    problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
+    problems += _architecture_problems(request)
+    problems += _answer_problems(path, settings, model)
+    problems += _checkpoint_problems(path, settings, model, catalog)
     match settings:
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
@@ -45,51 +64,232 @@ def limit_problems(
     return problems
 
 
-def _token_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
-    problems = []
-    longest = model.architecture.max_positions
-    context, output = settings.max_model_len, settings.max_output_tokens
-    if context is not None and context > longest:
+def request_problems(request: MemoryRequest, facts: MemoryFacts) -> list[Finding]:
+    """Problems of a memory request that no settings stand behind, such as one from a file of measurements."""
+    problems = [
+        *_memory_problems(request),
+        *_number_problems(request),
+        *_name_problems(request),
+        *_architecture_problems(request),
+    ]
+    return problems or _request_problems(request, facts)
+
+
+def _memory_problems(request: MemoryRequest) -> list[Finding]:
+    if _is_size(request.gpu_memory_mib):
+        return []
+    return [
+        Finding(
+            f"{request.path}.accelerator.memoryMib",
+            "not a size of memory in MiB",
+            "the plan divides this memory",
+            "give what the driver shows, such as 22561 for an L4",
+        )
+    ]
+
+
+def _number_problems(request: MemoryRequest) -> list[Finding]:
+    counts = {
+        "maxModelLen": request.max_model_len,
+        "maxNumSeqs": request.max_num_seqs,
+        "maxNumBatchedTokens": request.max_num_batched_tokens,
+        "tensorParallel": request.tensor_parallel,
+        "pipelineParallel": request.pipeline_parallel,
+        "mlaWidth": request.mla_width,
+    }
+    problems = [
+        Finding(
+            f"{request.path}.{name}", "not a positive whole number", "memory is counted in whole tokens", "correct it"
+        )
+        for name, value in counts.items()
+        if not _is_count(value) and (value is not None or name in _REQUIRED_COUNTS)
+    ]
+    share = request.gpu_memory_utilization
+    if share is not None and not (_is_number(share) and 0 < share <= 1):
         problems.append(
             Finding(
-                f"{path}.maxModelLen",
-                f"{context} tokens are more than the model's {longest}",
-                "the server refuses a context beyond what the model was made for",
-                f"use {longest} or less",
+                f"{request.path}.gpuMemoryUtilization",
+                "not a share of the GPU's memory",
+                "it is above 0 and at most 1",
+                "use 0.9",
             )
         )
-    if output is not None and output >= (context or longest):
+    factor = request.rope_factor
+    if factor is not None and not (_is_size(factor) and factor < _LARGEST):
+        problems.append(Finding(f"{request.path}.ropeFactor", "not a positive number", "it scales a table", "omit it"))
+    return problems
+
+
+def _name_problems(request: MemoryRequest) -> list[Finding]:
+    problems = []
+    if format_name(str(request.weights_format)) not in WEIGHTS_FORMATS:
         problems.append(
             Finding(
-                f"{path}.maxOutputTokens",
-                f"{output} tokens of answer leave no room for a prompt within {context or longest}",
-                "context counts prompt and answer together",
-                f"use {(context or longest) - 1} or less, or a longer maxModelLen",
+                f"{request.path}.quantization",
+                "this weights format is not known",
+                "its size cannot be planned",
+                suggestion(str(request.weights_format), WEIGHTS_FORMATS),
+            )
+        )
+    if str(request.kv_cache_dtype) not in KV_CACHE_DTYPES:
+        problems.append(
+            Finding(
+                f"{request.path}.kvCacheDtype",
+                "this type of KV cache is not known",
+                "its size cannot be planned",
+                suggestion(str(request.kv_cache_dtype), KV_CACHE_DTYPES),
+            )
+        )
+    if not version_parts(request.version):
+        problems.append(Finding(f"{request.path}.version", "not a version", "it decides the formulas", "as in 0.26.0"))
+    return problems
+
+
+def _architecture_problems(request: MemoryRequest) -> list[Finding]:
+    """Numbers of an architecture that no model can have."""
+    given = request.architecture
+    counts = {
+        "parameters": given.parameters,
+        "layers": given.layers,
+        "hiddenSize": given.hidden_size,
+        "intermediateSize": given.intermediate_size,
+        "attentionHeads": given.attention_heads,
+        "kvHeads": given.kv_heads,
+        "headDim": given.head_dim,
+        "vocabSize": given.vocab_size,
+        "maxPositions": given.max_positions,
+    }
+    where = f"{request.path}.architecture"
+    problems = [
+        Finding(f"{where}.{name}", "not a positive whole number", "no model has it so", "see its config.json")
+        for name, value in counts.items()
+        if not _is_count(value)
+    ]
+    if problems:
+        return problems
+    if given.attention_heads % given.kv_heads:
+        problems.append(
+            Finding(
+                f"{where}.kvHeads",
+                f"{given.attention_heads} query heads cannot share {given.kv_heads} KV heads",
+                "groups of query heads are equal",
+                "see num_key_value_heads in the model's config.json",
+            )
+        )
+    window = given.sliding_window
+    if window is not None and window.layers > given.layers:
+        problems.append(
+            Finding(
+                f"{where}.slidingWindow.layers",
+                f"{window.layers} of {given.layers} layers",
+                "layers with a window are a part of all layers",
+                "see layer_types in the model's config.json",
+            )
+        )
+    embeddings = embedding_parameters(given)
+    if given.parameters < embeddings:
+        problems.append(
+            Finding(
+                f"{where}.parameters",
+                f"{given.parameters} are fewer than the {embeddings} of the embeddings alone",
+                "every weight counts, embeddings included",
+                "see the model's page",
             )
         )
     return problems
 
 
-def _sharding_problems(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> list[Finding]:
-    gpus, heads = settings.accelerator.count, model.architecture.attention_heads
-    if heads % gpus == 0:
+def _request_problems(
+    request: MemoryRequest, facts: MemoryFacts, gpu_counts: Sequence[int] | None = None
+) -> list[Finding]:
+    """Problems of a request whose numbers make sense each by itself.
+
+    Args:
+        request: the request.
+        facts: facts about memory, which have the server's defaults.
+        gpu_counts: numbers of GPUs that machines have, to propose one; None if that is not asked.
+
+    """
+    limits, given = limits_of(request, facts), request.architecture
+    problems = []
+    if limits.max_model_len > given.max_positions:
+        problems.append(
+            Finding(
+                f"{request.path}.maxModelLen",
+                f"{limits.max_model_len} tokens are more than the model's {given.max_positions}",
+                "the server refuses a context beyond what the model was made for",
+                f"use {given.max_positions} or less",
+            )
+        )
+    if request.server == "vllm" and limits.max_num_batched_tokens < limits.max_num_seqs:
+        problems.append(
+            Finding(
+                f"{request.path}.maxNumBatchedTokens",
+                f"{limits.max_num_batched_tokens} is less than maxNumSeqs {limits.max_num_seqs}",
+                "every request of a batch needs at least one token of it",
+                f"use {limits.max_num_seqs} or more",
+            )
+        )
+    problems += _parallelism_problems(request, gpu_counts)
+    return problems
+
+
+def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | None) -> list[Finding]:
+    given, gpus = request.architecture, request.tensor_parallel
+    fitting = [str(one) for one in gpu_counts or () if heads_divide(given, one) and kv_heads_divide(given, one)]
+    proposal = None if gpu_counts is None else f"use one of: {', '.join(fitting) or '1'}"
+    where = f"{request.path}.accelerator.count"
+    problems = []
+    if not heads_divide(given, gpus):
+        problems.append(
+            Finding(
+                where,
+                f"{gpus} GPUs cannot share {given.attention_heads} attention heads",
+                "tensor parallelism gives every GPU the same number of heads",
+                proposal or "use a number of GPUs that divides the heads",
+            )
+        )
+    elif not kv_heads_divide(given, gpus) and (gpu_counts is None or gpus in gpu_counts):
+        problems.append(
+            Finding(
+                where,
+                f"{gpus} GPUs cannot share {given.kv_heads} KV heads",
+                "KV heads are split or copied evenly",
+                proposal or "use a number of GPUs that divides the KV heads or is a multiple of them",
+            )
+        )
+    if request.pipeline_parallel > given.layers:
+        problems.append(
+            Finding(
+                f"{request.path}.pipelineParallel",
+                f"{request.pipeline_parallel} stages cannot share {given.layers} layers",
+                "every stage has at least one layer",
+                f"use {given.layers} or less",
+            )
+        )
+    return problems
+
+
+def _answer_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
+    context = settings.max_model_len or model.architecture.max_positions
+    output = settings.max_output_tokens
+    if output is None or output < context:
         return []
-    divisors = [str(count) for count in gpu_counts(settings.accelerator.type, catalog) if heads % count == 0]
     return [
         Finding(
-            f"{path}.accelerator.count",
-            f"{gpus} GPUs cannot share {heads} attention heads",
-            "tensor parallelism gives every GPU the same number of heads",
-            f"use one of: {', '.join(divisors) or '1'}",
+            f"{path}.maxOutputTokens",
+            f"{output} tokens of answer leave no room for a prompt within {context}",
+            "context counts prompt and answer together",
+            f"use {context - 1} or less, or a longer maxModelLen",
         )
     ]
 
 
-def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
+def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> list[Finding]:
     quantization = settings.quantization
     if quantization is None:
         return []
-    method = _method(quantization)
+    method = quantization_method(quantization)
     where = f"{path}.quantization"
     if model.checkpoint == "none" and method in _PREQUANTISED:
         return [
@@ -98,7 +298,7 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
                 f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
                 "the server would not find the quantised weights",
                 f"use the {method} preset, which proposes a checkpoint where one is known"
-                if method in load_catalog().presets
+                if method in catalog.presets
                 else "set model to a checkpoint of that format, or leave quantization out",
             )
         ]
@@ -116,16 +316,7 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
 
 def _vllm_problems(path: str, settings: VllmSettings, version: str, model: ServedModel) -> list[Finding]:
     problems = []
-    batched, sequences = settings.max_num_batched_tokens, settings.max_num_seqs
-    if batched is not None and sequences is not None and batched < sequences:
-        problems.append(
-            Finding(
-                f"{path}.maxNumBatchedTokens",
-                f"{batched} is less than maxNumSeqs {sequences}",
-                "every request of a batch needs at least one token of it",
-                f"use {sequences} or more",
-            )
-        )
+    batched = settings.max_num_batched_tokens
     context = settings.max_model_len or model.architecture.max_positions
     if not _reads_in_pieces(settings, version, context) and batched is not None and batched < context:
         problems.append(
@@ -136,7 +327,9 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
                 f"use {context} or more, or chunkedPrefill: true",
             )
         )
-    weights_are_fp8 = model.checkpoint in ("fp8", "compressed-tensors") or _method(settings.quantization) == "fp8"
+    weights_are_fp8 = (
+        model.checkpoint in ("fp8", "compressed-tensors") or quantization_method(settings.quantization) == "fp8"
+    )
     # Since 0.26 compressed-tensors checkpoints without a KV-cache scheme are an exception; which they are is not
     # known before the download.
     if settings.kv_cache_dtype == "fp8_e5m2" and weights_are_fp8:
@@ -239,13 +432,6 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
     return problems
 
 
-def _method(quantization: str | None) -> str | None:
-    """The checkpoint format that a quantisation of a server belongs to: awq_marlin and auto_awq are both awq."""
-    if quantization is None:
-        return None
-    return quantization.removeprefix("auto_").removesuffix("_marlin")
-
-
 def _reads_in_pieces(settings: VllmSettings, version: str, context: int) -> bool:
     """Whether long prompts are read in pieces: as asked, or as the version does by itself.
 
@@ -257,3 +443,15 @@ def _reads_in_pieces(settings: VllmSettings, version: str, context: int) -> bool
     fp8_cache = settings.kv_cache_dtype not in (None, "auto")
     older_engine = version_parts(version) < (0, 10) or (version_parts(version) < (0, 11) and fp8_cache)
     return not older_engine or context > _LONG_CONTEXT_TOKENS
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int | float) and _is_number(value) and 0 < value < 10**15
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST

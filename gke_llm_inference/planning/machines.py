@@ -1,18 +1,10 @@
 """What a machine leaves for pods, and the cheapest machine that holds a pod."""
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
 from gke_llm_inference.catalog import Catalog, MachineType
-
-
-@dataclass(frozen=True)
-class Allocatable:
-    """What pods can request on a node: millicores and MiB."""
-
-    cpu_millicores: int
-    memory_mib: int
+from gke_llm_inference.planning.capacity import Capacity
 
 
 class Machine(Protocol):
@@ -27,7 +19,7 @@ class Machine(Protocol):
         """Memory in GiB, before GKE's reservations."""
 
 
-def node_allocatable(machine: Machine, catalog: Catalog) -> Allocatable:
+def node_allocatable(machine: Machine, catalog: Catalog) -> Capacity:
     """What the kubelet of a GKE node offers to pods, GKE's own DaemonSets included.
 
     Formula and constants: `catalog/gke.yaml`, from the GKE cluster autoscaler's model of its nodes.
@@ -38,7 +30,7 @@ def node_allocatable(machine: Machine, catalog: Catalog) -> Allocatable:
     memory_reserved = _reserved(total_mib, [(piece.up_to_mib, piece.share) for piece in gke.kube_reserved_memory])
     total_cpu = machine.vcpus * 1000
     cpu_reserved = _reserved(total_cpu, [(piece.up_to_millicores, piece.share) for piece in gke.kube_reserved_cpu])
-    return Allocatable(
+    return Capacity(
         cpu_millicores=int(total_cpu - cpu_reserved),
         memory_mib=int(total_mib - kernel - memory_reserved - gke.eviction_mib),
     )
@@ -68,19 +60,20 @@ def boot_disk_for_gib(need: float, catalog: Catalog) -> int:
     return math.ceil(min(sizes) / 10) * 10
 
 
-def room_for_pods(machine: MachineType, catalog: Catalog) -> Allocatable:
-    """What is left on a node for our pods after GKE's DaemonSets."""
+def room_for_pods(machine: MachineType, catalog: Catalog) -> Capacity:
+    """What is left on a node for our pods after GKE's DaemonSets; how large its disk is depends on the node pool."""
     allocatable = node_allocatable(machine, catalog)
-    return Allocatable(
-        allocatable.cpu_millicores - catalog.gke.system_pods.cpu_millicores,
-        allocatable.memory_mib - catalog.gke.system_pods.memory_mib,
+    return Capacity(
+        gpus=machine.gpus,
+        cpu_millicores=allocatable.cpu_millicores - catalog.gke.system_pods.cpu_millicores,
+        memory_mib=allocatable.memory_mib - catalog.gke.system_pods.memory_mib,
+        disk_gib=math.inf,
     )
 
 
-def holds(machine: MachineType, need: Allocatable, catalog: Catalog) -> bool:
+def holds(machine: MachineType, need: Capacity, catalog: Catalog) -> bool:
     """Whether a node of this machine type can hold `need` beside GKE's DaemonSets."""
-    room = room_for_pods(machine, catalog)
-    return room.cpu_millicores >= need.cpu_millicores and room.memory_mib >= need.memory_mib
+    return need.fits(room_for_pods(machine, catalog))
 
 
 def candidates(accelerator: str, gpus: int, catalog: Catalog) -> list[str]:
@@ -104,7 +97,7 @@ def gpu_counts(accelerator: str, catalog: Catalog) -> list[int]:
     return sorted({machine.gpus for machine in catalog.machine_types.values() if machine.accelerator == accelerator})
 
 
-def cheapest_machine(accelerator: str, gpus: int, need: Allocatable, catalog: Catalog) -> str | None:
+def cheapest_machine(accelerator: str, gpus: int, need: Capacity, catalog: Catalog) -> str | None:
     """The cheapest machine type with exactly `gpus` GPUs that holds `need`; None if there is none."""
     return next(
         (name for name in candidates(accelerator, gpus, catalog) if holds(catalog.machine_types[name], need, catalog)),

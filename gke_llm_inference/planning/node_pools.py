@@ -20,34 +20,32 @@ _RESERVED_DOMAINS = ("cloud.google.com", "kubernetes.io", "k8s.io", "gke.io", "n
 
 def check_pools(
     pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan, catalog: Catalog
-) -> tuple[Mapping[str, NodePoolSettings], list[Finding], list[Finding]]:
+) -> tuple[Mapping[str, NodePoolSettings], list[Finding]]:
     """The pools that a stack may have, and problems and warnings of their settings, whatever runs on them."""
     misplaced = _misplaced(pools, cluster)
     if misplaced:
-        return {}, misplaced, []
-    problems = clashes("nodePools", pools, _name_limit(catalog))
-    warnings: list[Finding] = []
+        return {}, misplaced
+    findings = clashes("nodePools", pools, _name_limit(catalog))
     for key, settings in sorted(pools.items()):
         path = f"nodePools.{key}"
         found = accelerator_problems(f"{path}.accelerator", settings.accelerator, catalog)
-        problems += found
+        findings += found
         if found:
             continue
-        problems += _machine_problems(path, settings, catalog)
-        zone_problems, zone_warnings = _zone_findings(path, settings, cluster, catalog)
-        problems += zone_problems
-        warnings += zone_warnings
-        problems += _taint_problems(path, settings)
+        findings += _machine_problems(path, settings, catalog)
+        findings += _zone_findings(path, settings, cluster, catalog)
+        findings += _taint_problems(path, settings)
         if settings.provisioning.model == "spot" and settings.min_nodes > 0:
-            warnings.append(
+            findings.append(
                 Finding(
                     f"{path}.minNodes",
                     "does not hold on Spot machines",
                     "Google takes them back at any time, all of them at once if need be",
                     "put servers that must stay up on an on-demand pool",
+                    severity="warning",
                 )
             )
-    return pools, problems, warnings
+    return pools, findings
 
 
 def _misplaced(pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan) -> list[Finding]:
@@ -195,13 +193,11 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
     return problems
 
 
-def _zone_findings(
-    path: str, settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog
-) -> tuple[list[Finding], list[Finding]]:
+def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog) -> list[Finding]:
     accelerator = settings.accelerator.type
     region = cluster.region
     if region is None:
-        return [], []
+        return []
     known = catalog.accelerators[accelerator].zones_in(region)
     if not settings.zones:
         if known and cluster.location != region and cluster.location not in known:
@@ -212,8 +208,8 @@ def _zone_findings(
                     f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
                     f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
                 )
-            ], []
-        return region_problems(f"{path}.accelerator.type", accelerator, region, catalog), []
+            ]
+        return region_problems(f"{path}.accelerator.type", accelerator, region, catalog)
     problems: list[Finding] = []
     warnings: list[Finding] = []
     for index, zone in enumerate(settings.zones):
@@ -236,10 +232,11 @@ def _zone_findings(
                     f"{zone} is not known to have {accelerator}",
                     f"the catalogue knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
                     "use those zones, or go on if you know better",
+                    severity="warning",
                 )
             )
     if problems or not warnings or len(warnings) < len(settings.zones):
-        return problems, warnings
+        return [*problems, *warnings]
     first = warnings[0]
     return [
         Finding(
@@ -248,7 +245,7 @@ def _zone_findings(
             first.why,
             "use those zones",
         )
-    ], []
+    ]
 
 
 def _taint_problems(path: str, settings: NodePoolSettings) -> list[Finding]:

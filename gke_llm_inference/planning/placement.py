@@ -2,118 +2,78 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.bin_packing import nodes_for
+from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
     boot_disk_room_gib,
     candidates,
+    holds,
     room_for_pods,
 )
 from gke_llm_inference.planning.node_pools import plan_pool
-from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan
-from gke_llm_inference.planning.servers import SizedServer, newest_cuda
+from gke_llm_inference.planning.plan import NodePoolPlan
+from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.planning.sharing import has_memory_for_one_more, sharing_findings
+from gke_llm_inference.planning.stages import PlacedServer, Placement, SizedServer, StackFrame
+from gke_llm_inference.planning.versions import newest_cuda
 from gke_llm_inference.settings import ExistingCluster, Finding, NodePoolSettings, suggestion
 
 
-@dataclass(frozen=True)
-class PodNeed:
-    """What one pod requests: GPUs, millicores, MiB of memory, GiB of ephemeral storage."""
-
-    gpus: int
-    cpu_millicores: int
-    memory_mib: int
-    disk_gib: float
-
-    @staticmethod
-    def of(server: SizedServer) -> "PodNeed":
-        """The need of one of a server's pods."""
-        resources = server.resources
-        return PodNeed(
-            server.settings.accelerator.count,
-            resources.cpu_millicores,
-            resources.memory_gib * 1024,
-            resources.ephemeral_storage_gib,
-        )
-
-    def fits(self, room: "PodNeed") -> bool:
-        """Whether the pod finds its place in `room`."""
-        return (
-            self.gpus <= room.gpus
-            and self.cpu_millicores <= room.cpu_millicores
-            and self.memory_mib <= room.memory_mib
-            and self.disk_gib <= room.disk_gib
-        )
-
-    def taken_from(self, room: "PodNeed") -> "PodNeed":
-        """What is left of `room` beside the pod."""
-        return PodNeed(
-            room.gpus - self.gpus,
-            room.cpu_millicores - self.cpu_millicores,
-            room.memory_mib - self.memory_mib,
-            room.disk_gib - self.disk_gib,
-        )
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where everything goes, or why it does not.
-
-    Attributes:
-        servers: the servers, each with its node pool where the stack has any.
-        pools: the pools, each with its machine.
-        may_surge: names of the servers for which one more pod finds room while all others run.
-        problems: what stands in the way.
-        warnings: what may go wrong.
-
-    """
-
-    servers: tuple[SizedServer, ...]
-    pools: tuple[NodePoolPlan, ...] = ()
-    may_surge: frozenset[str] = frozenset()
-    problems: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
-
-
-def place(
-    servers: Sequence[SizedServer],
-    pools: Mapping[str, NodePoolSettings],
-    cluster: ClusterPlan,
-    catalog: Catalog,
-) -> Placement:
+def place(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
     """The placement of a stack's servers.
 
     A server goes to the pool that it names, else to the pool with the fewest GPUs per node, then the cheapest, that
     has room for all of its pods beside the others.
     """
+    catalog, pools = stack.catalog, stack.pools
     if not pools:
-        return _without_pools(servers, cluster, catalog)
-    placed, problems = _choose_pools(servers, pools, catalog)
-    warnings: list[Finding] = []
-    plans: list[NodePoolPlan] = []
+        return unplaced(servers, _problems_without_pools(servers, stack))
+    chosen, problems = _choose_pools(servers, pools, catalog)
+    plans, may_surge, findings = _plan_pools(servers, chosen, stack)
+    placed = (
+        PlacedServer(**vars(server), pool=plans[chosen[server.key]], may_surge=server.key in may_surge)
+        for server in servers
+        if chosen.get(server.key) in plans
+    )
+    return Placement(servers=tuple(placed), pools=tuple(plans.values()), findings=(*problems, *findings))
+
+
+def unplaced(servers: Sequence[SizedServer], findings: Sequence[Finding] = ()) -> Placement:
+    """The servers on nodes that are none of the stack's."""
+    placed = (PlacedServer(**vars(server), pool=None, may_surge=False) for server in servers)
+    return Placement(servers=tuple(placed), findings=tuple(findings))
+
+
+def _plan_pools(
+    servers: Sequence[SizedServer], chosen: Mapping[str, str], stack: StackFrame
+) -> tuple[dict[str, NodePoolPlan], set[str], list[Finding]]:
+    """The plans of the pools that find a machine, the servers that may surge there, and what is found of them."""
+    catalog = stack.catalog
+    plans: dict[str, NodePoolPlan] = {}
     may_surge: set[str] = set()
-    for key, pool in sorted(pools.items()):
-        tenants = [server for server in placed if server.node_pool == key]
+    findings: list[Finding] = []
+    for key, pool in sorted(stack.pools.items()):
+        tenants = [server for server in servers if chosen.get(server.key) == key]
         machine, found = _choose_machine(key, pool, tenants, catalog)
-        problems += found
-        unfit, may_be_unfit = sharing_findings(key, pool, tenants)
-        problems += unfit
-        warnings += may_be_unfit
+        findings += [*found, *sharing_findings(key, pool, tenants)]
         if machine is None:
             continue
-        plans.append(plan_pool(key, pool, machine, newest_cuda=newest_cuda(tenants), cluster=cluster, catalog=catalog))
+        cuda = newest_cuda(server.cuda for server in tenants)
+        plans[key] = plan_pool(key, pool, machine, newest_cuda=cuda, cluster=stack.cluster, catalog=catalog)
         room = _node_room(pool, machine, catalog)
         for server in tenants:
-            more = [*_pods(tenants), PodNeed.of(server)]
-            finds_a_node = (_nodes_for(more, room) or math.inf) <= pool.max_nodes
+            finds_a_node = (nodes_for([*_pods(tenants), _need(server)], room) or math.inf) <= pool.max_nodes
             if finds_a_node and has_memory_for_one_more(pool, server, tenants):
                 may_surge.add(server.key)
-    return Placement(tuple(placed), tuple(plans), frozenset(may_surge), tuple(problems), tuple(warnings))
+    return plans, may_surge, findings
 
 
-def _without_pools(servers: Sequence[SizedServer], cluster: ClusterPlan, catalog: Catalog) -> Placement:
+def _problems_without_pools(servers: Sequence[SizedServer], stack: StackFrame) -> list[Finding]:
+    cluster, catalog = stack.cluster, stack.catalog
     problems = []
     for server in servers:
         accelerator = server.settings.accelerator
@@ -128,21 +88,20 @@ def _without_pools(servers: Sequence[SizedServer], cluster: ClusterPlan, catalog
         machines = candidates(accelerator.type, accelerator.count, catalog)
         if not machines:
             continue  # a GPU that the catalogue lacks, on nodes that exist already
-        rooms = [room_for_pods(catalog.machine_types[name], catalog) for name in machines]
-        need = PodNeed.of(server)
-        if not any(need.cpu_millicores <= room.cpu_millicores and need.memory_mib <= room.memory_mib for room in rooms):
+        if not any(holds(catalog.machine_types[name], _need(server), catalog) for name in machines):
             problems.append(
                 _too_big(server, machines, f"any machine with {accelerator.count} × {accelerator.type}", catalog)
             )
-    return Placement(tuple(servers), problems=tuple(problems))
+    return problems
 
 
 def _choose_pools(
     servers: Sequence[SizedServer], pools: Mapping[str, NodePoolSettings], catalog: Catalog
-) -> tuple[list[SizedServer], list[Finding]]:
+) -> tuple[dict[str, str], list[Finding]]:
+    """The pool of each server that finds one, and what keeps the others from it."""
     problems: list[Finding] = []
     chosen: dict[str, str] = {}
-    taken: dict[str, list[PodNeed]] = {key: [] for key in pools}
+    taken: dict[str, list[Capacity]] = {key: [] for key in pools}
     # Servers that name their pool take their room first, then the largest.
     order = sorted(
         servers,
@@ -154,14 +113,14 @@ def _choose_pools(
             problems.append(problem)
         if key is not None:
             chosen[server.key] = key
-            taken[key] += [PodNeed.of(server)] * server.settings.replicas
-    return [replace(server, node_pool=chosen[server.key]) for server in servers if server.key in chosen], problems
+            taken[key] += [_need(server)] * server.settings.replicas
+    return chosen, problems
 
 
 def _choose_pool(
     server: SizedServer,
     pools: Mapping[str, NodePoolSettings],
-    taken: Mapping[str, list[PodNeed]],
+    taken: Mapping[str, list[Capacity]],
     catalog: Catalog,
 ) -> tuple[str | None, Finding | None]:
     accelerator, asked = server.settings.accelerator, server.settings.node_pool
@@ -193,8 +152,8 @@ def _choose_pool(
     for key in ranked:
         pool = pools[key]
         roomiest = _machines(pool, catalog)[-1]
-        pods = [*taken[key], *[PodNeed.of(server)] * server.settings.replicas]
-        if (_nodes_for(pods, _node_room(pool, roomiest, catalog)) or 0) <= pool.max_nodes and _fits_some_node(
+        pods = [*taken[key], *[_need(server)] * server.settings.replicas]
+        if (nodes_for(pods, _node_room(pool, roomiest, catalog)) or 0) <= pool.max_nodes and _fits_some_node(
             server, pool, catalog
         ):
             return key, None
@@ -217,9 +176,9 @@ def _choose_machine(
     disk = _disk_problem(key, pool, tenants, catalog)
     rooms = {machine: _node_room(pool, machine, catalog, any_disk=disk is not None) for machine in machines}
     for machine in machines:
-        nodes = _nodes_for(pods, rooms[machine])
+        nodes = nodes_for(pods, rooms[machine])
         # A server that is scaled to nothing for now must find the machine when it is scaled up.
-        all_fit = all(PodNeed.of(server).fits(rooms[machine]) for server in tenants)
+        all_fit = all(_need(server).fits(rooms[machine]) for server in tenants)
         if nodes is not None and nodes <= pool.max_nodes and all_fit:
             return machine, [disk] if disk else []
     problems = [disk] if disk else []
@@ -229,9 +188,9 @@ def _choose_machine(
         else f"any machine with {pool.accelerator.count} × {pool.accelerator.type}"
     )
     for server in tenants:
-        if not any(PodNeed.of(server).fits(room) for room in rooms.values()):
+        if not any(_need(server).fits(room) for room in rooms.values()):
             problems.append(_too_big(server, machines, subject, catalog))
-    counts = [nodes for room in rooms.values() if (nodes := _nodes_for(pods, room)) is not None]
+    counts = [nodes for room in rooms.values() if (nodes := nodes_for(pods, room)) is not None]
     if counts:
         gpus = sum(server.gpus for server in tenants)
         problems.append(
@@ -253,45 +212,29 @@ def _machines(pool: NodePoolSettings, catalog: Catalog) -> list[str]:
     )
 
 
-def _node_room(pool: NodePoolSettings, machine: str, catalog: Catalog, *, any_disk: bool = False) -> PodNeed:
+def _node_room(pool: NodePoolSettings, machine: str, catalog: Catalog, *, any_disk: bool = False) -> Capacity:
     """What one node of the pool has for our pods; a shared GPU counts once for each pod that may share it."""
     room = room_for_pods(catalog.machine_types[machine], catalog)
     clients = pool.sharing.max_clients if pool.sharing else 1
     unbounded = any_disk or pool.local_ssds > 0
-    return PodNeed(
-        pool.accelerator.count * clients,
-        room.cpu_millicores,
-        room.memory_mib,
-        math.inf if unbounded else boot_disk_room_gib(pool.disk_size_gb, catalog),
+    return replace(
+        room,
+        gpus=pool.accelerator.count * clients,
+        disk_gib=math.inf if unbounded else boot_disk_room_gib(pool.disk_size_gb, catalog),
     )
 
 
-def _pods(tenants: Iterable[SizedServer]) -> list[PodNeed]:
-    return [need for server in tenants for need in [PodNeed.of(server)] * server.settings.replicas]
+def _need(server: SizedServer) -> Capacity:
+    """What one of the server's pods requests."""
+    return pod_request(server.resources, server.settings.accelerator.count)
 
 
-def _nodes_for(pods: Iterable[PodNeed], room: PodNeed) -> int | None:
-    """How many nodes the pods take, the largest placed first; None if one does not fit an empty node."""
-    full = 0
-    open_nodes: list[PodNeed] = []
-    for pod in sorted(pods, key=lambda one: (one.gpus, one.cpu_millicores, one.memory_mib, one.disk_gib), reverse=True):
-        place_at = next((index for index, node in enumerate(open_nodes) if pod.fits(node)), None)
-        if place_at is None:
-            if not pod.fits(room):
-                return None
-            open_nodes.append(room)
-            place_at = len(open_nodes) - 1
-        left = pod.taken_from(open_nodes[place_at])
-        if left.gpus:
-            open_nodes[place_at] = left
-        else:
-            del open_nodes[place_at]
-            full += 1
-    return full + len(open_nodes)
+def _pods(tenants: Iterable[SizedServer]) -> list[Capacity]:
+    return [need for server in tenants for need in [_need(server)] * server.settings.replicas]
 
 
 def _fits_some_node(server: SizedServer, pool: NodePoolSettings, catalog: Catalog) -> bool:
-    need = PodNeed.of(server)
+    need = _need(server)
     return any(need.fits(_node_room(pool, machine, catalog)) for machine in _machines(pool, catalog))
 
 

@@ -7,7 +7,7 @@ import math
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import StartupFacts
-from gke_llm_inference.planning.machines import Allocatable
+from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.plan import (
     ClusterProfile,
     PodResources,
@@ -59,9 +59,14 @@ def pod_resources(
     )
 
 
-def pod_need(resources: PodResources, pods: int = 1) -> Allocatable:
-    """What `pods` such pods request of one node."""
-    return Allocatable(pods * resources.cpu_millicores, pods * resources.memory_gib * 1024)
+def pod_request(resources: PodResources, gpus: int = 0) -> Capacity:
+    """What a pod with these resources and so many GPUs requests of its node."""
+    return Capacity(
+        gpus=gpus,
+        cpu_millicores=resources.cpu_millicores,
+        memory_mib=resources.memory_gib * 1024,
+        disk_gib=resources.ephemeral_storage_gib,
+    )
 
 
 def probe_plan(expected_seconds: float, health_path: str) -> ProbePlan:

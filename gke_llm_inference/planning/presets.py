@@ -12,15 +12,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pydantic.alias_generators import to_snake
 
-from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique
-from gke_llm_inference.planning.compatibility import limit_problems
-from gke_llm_inference.planning.fit import server_memory
+from gke_llm_inference.planning.compatibility import request_problems, setting_problems
 from gke_llm_inference.planning.machines import gpu_counts
-from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, load_peak_mib, memory_request, plan_memory
+from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.settings import Finding, Refusal, ServerSettings, suggestion
+from gke_llm_inference.settings import Finding, ServerSettings, problems_of, suggestion
 
 # Share of a GPU's nominal memory that weights may take where no number of GPUs holds the context as well.
 _WEIGHTS_SHARE = 0.75
@@ -35,8 +35,7 @@ class Applied:
 
     settings: ServerSettings
     decisions: tuple[Decision, ...] = ()
-    problems: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass
@@ -50,8 +49,7 @@ class _Work:
     slots: dict[str, str] = field(default_factory=dict)
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
-    problems: list[Finding] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def apply_presets(
@@ -74,13 +72,13 @@ def apply_presets(
 
     """
     work = _Work(path, settings, version, model, catalog, gpus)
-    presets = load_catalog().presets
+    presets = catalog.presets
     goals: list[tuple[str, Goal]] = []
     for index, name in enumerate(settings.presets):
         where = f"{path}.presets[{index}]"
         preset = presets.get(name)
         if preset is None:
-            work.problems.append(
+            work.findings.append(
                 Finding(
                     where,
                     f"{name} is not a preset",
@@ -89,30 +87,29 @@ def apply_presets(
                 )
             )
         elif name in settings.presets[:index]:
-            work.problems.append(
+            work.findings.append(
                 Finding(where, f"{name} stands there twice", "it is applied once", "remove one of them")
             )
         elif isinstance(preset, Goal):
             goals.append((name, preset))
         else:
             _apply_technique(work, where, name, preset)
-    work.problems += _explicit_refusals(work)
-    if not work.problems:
+    work.findings += _explicit_refusals(work)
+    if not problems_of(work.findings):
         for name, goal in goals:
             for choice in goal.choices:
                 _apply_choice(work, name, choice)
     return Applied(
         _merged(settings, {key: value for key, (value, _) in work.values.items()}),
         tuple(work.decisions),
-        tuple(work.problems),
-        tuple(work.warnings),
+        tuple(work.findings),
     )
 
 
 def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> None:
     taken = work.slots.get(preset.slot)
     if taken is not None:
-        work.problems.append(
+        work.findings.append(
             Finding(
                 where,
                 f"{name} conflicts with {taken}",
@@ -139,20 +136,23 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
             rule.refused.instead,
         )
     if problem is not None or rule is None:
-        work.problems += [problem] if problem else []
+        work.findings += [problem] if problem else []
         return
     work.slots[preset.slot] = name
     if rule.risk is not None:
-        work.warnings.append(Finding(where, f"{name} {rule.risk.what}", rule.risk.why, rule.risk.fix))
+        work.findings.append(
+            Finding(where, f"{name} {rule.risk.what}", rule.risk.why, rule.risk.fix, severity="warning")
+        )
     _give(work, name, rule.settings, preset.summary, rule.note)
     count = work.values.get("accelerator.count", (work.settings.accelerator.count, ""))[0]
     if preset.slot == "parallelism" and count == 1:
-        work.warnings.append(
+        work.findings.append(
             Finding(
                 where,
                 f"{name} has no effect with one GPU",
                 "accelerator.count says one, and what the stack says wins",
                 "raise accelerator.count, or remove it to get two",
+                severity="warning",
             )
         )
 
@@ -169,7 +169,7 @@ def _apply_choice(work: _Work, goal: str, choice: GoalChoice) -> None:
 
 
 def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
-    presets = load_catalog().presets
+    presets = work.catalog.presets
     for name in choice.presets:
         preset = presets[name]
         assert isinstance(preset, Technique)
@@ -214,7 +214,7 @@ def _explicit_refusals(work: _Work) -> list[Finding]:
         value = _current(work.settings, key) if _is_explicit(work.settings, key) else None
         rules = [
             _rule(work, preset)
-            for preset in load_catalog().presets.values()
+            for preset in work.catalog.presets.values()
             if isinstance(preset, Technique)
             and any(rule.settings.get(key) == value for rule in preset.rules(work.settings.server))
         ]
@@ -237,7 +237,7 @@ def _breaks(work: _Work, values: Mapping[str, Any]) -> bool:
     after = {**_open(work, values), **before}
 
     def problems(given: Mapping[str, Any]) -> set[Finding]:
-        return set(limit_problems(work.path, _merged(work.settings, given), work.version, work.model, work.catalog))
+        return set(setting_problems(work.path, _merged(work.settings, given), work.version, work.model, work.catalog))
 
     return not problems(after) <= problems(before)
 
@@ -258,7 +258,9 @@ def _choose_gpus(work: _Work, goal: str, why: str) -> None:
     counts = [
         count
         for count in (gpu_counts(accelerator.type, work.catalog) if work.gpus is None else work.gpus)
-        if work.model.architecture.attention_heads % count == 0 and not _breaks(work, {"accelerator": {"count": count}})
+        if heads_divide(work.model.architecture, count)
+        and kv_heads_divide(work.model.architecture, count)
+        and not _breaks(work, {"accelerator": {"count": count}})
     ]
     plans = {count: plan for count in counts if (plan := _memory(work, count)) is not None}
     chosen = next(
@@ -272,26 +274,26 @@ def _choose_gpus(work: _Work, goal: str, why: str) -> None:
             tight = plans[fewer].starts
             reason += f"; {fewer} would {'be tight' if tight else f'hold {plans[fewer].largest_context:,}'}"
     else:
-        weights = _load_peak_gib(work)
-        memory = work.catalog.accelerators[accelerator.type].memory_gib if counts else 0
-        chosen = next((count for count in counts if weights / count <= _WEIGHTS_SHARE * memory), None)
-        reason = f"{weights:.1f} GiB of weights; {why}"
+        memory = 1024 * work.catalog.accelerators[accelerator.type].memory_gib if counts else 0
+        loads = {count: load_peak_mib(_request(work, count), work.catalog.memory) for count in counts}
+        chosen = next((count for count, load in loads.items() if load <= _WEIGHTS_SHARE * memory), None)
+        reason = f"{chosen * loads[chosen] / 1024 if chosen else 0:.1f} GiB while weights are loaded; {why}"
     if chosen is not None:
         work.values["accelerator.count"] = (chosen, goal)
         work.decisions.append(Decision(goal, f"accelerator.count: {chosen}", reason))
 
 
 def _memory(work: _Work, count: int) -> MemoryPlan | None:
+    """The memory plan with so many GPUs; None where there is another problem than memory."""
+    request, facts = _request(work, count), work.catalog.memory
+    return None if request_problems(request, facts) else plan_memory(request, facts)
+
+
+def _request(work: _Work, count: int) -> MemoryRequest:
+    """The memory request with so many GPUs."""
     values = {key: value for key, (value, _) in work.values.items()} | {"accelerator.count": count}
-    try:
-        return server_memory(work.path, _merged(work.settings, values), work.version, work.model)
-    except Refusal:
-        return None
-
-
-def _load_peak_gib(work: _Work) -> float:
-    quantization = work.values.get("quantization", (work.settings.quantization, ""))[0]
-    return work.model.load_peak_gib(quantization, work.settings.server, work.version)
+    settings = _merged(work.settings, values)
+    return memory_request(work.path, settings, work.version, work.model, work.catalog.memory)
 
 
 def _give(work: _Work, origin: str, values: Mapping[str, Any], why: str, note: str) -> None:

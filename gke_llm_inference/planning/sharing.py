@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.memory import MemoryPlan, plan_memory
-from gke_llm_inference.planning.servers import SizedServer
-from gke_llm_inference.settings import Finding, NodePoolSettings, Refusal
+from gke_llm_inference.planning.stages import SizedServer
+from gke_llm_inference.settings import Finding, NodePoolSettings
 
 # A share that is proposed is rounded down to this step.
 _STEP = 100
@@ -20,9 +21,7 @@ class _Room:
     why: str
 
 
-def sharing_findings(
-    key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer]
-) -> tuple[list[Finding], list[Finding]]:
+def sharing_findings(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer]) -> list[Finding]:
     """Problems and warnings of the servers on a pool whose GPUs are shared; none for any other pool.
 
     A server plans with a share of the whole GPU, whoever else is on it. Time sharing limits nobody's memory: a pod
@@ -37,16 +36,15 @@ def sharing_findings(
 
     """
     if pool.sharing is None:
-        return [], []
-    problems = [_several_gpus(key, server) for server in tenants if server.settings.accelerator.count > 1]
-    warnings: list[Finding] = []
+        return []
+    findings = [_several_gpus(key, server) for server in tenants if server.settings.accelerator.count > 1]
     for server in tenants:
         if server.memory is None or not server.memory.starts or server.settings.accelerator.count > 1:
             continue
         finding = _finding(key, pool, server, server.memory, _room(pool, server, server.memory, tenants))
         if finding is not None:
-            (warnings if server.settings.allow_unfit else problems).append(finding)
-    return problems, warnings
+            findings.append(finding)
+    return findings
 
 
 def has_memory_for_one_more(pool: NodePoolSettings, server: SizedServer, tenants: Sequence[SizedServer]) -> bool:
@@ -85,7 +83,8 @@ def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: Memo
     if needed <= room.mib:
         return None
     setting = _SETTINGS[server.settings.server]
-    share = _fitting_share(memory, memory.total_mib / pool.sharing.max_clients)
+    facts = server.stack.catalog.memory
+    share = _fitting_share(memory, memory.total_mib / pool.sharing.max_clients, facts)
     fix = (
         f"set {setting} to {share:g} for every server of the pool, or remove nodePools.{key}.sharing"
         if share
@@ -96,19 +95,17 @@ def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: Memo
         f"takes {needed / 1024:.2f} GiB of a shared GPU of which {max(0.0, room.mib) / 1024:.2f} GiB may be free",
         room.why,
         fix,
+        severity="warning" if server.settings.allow_unfit else "problem",
     )
 
 
-def _fitting_share(memory: MemoryPlan, part_mib: float) -> float | None:
+def _fitting_share(memory: MemoryPlan, part_mib: float, facts: MemoryFacts) -> float | None:
     """The largest share of the GPU with which the server starts and keeps to a part of it; None if there is none."""
     beyond = max(0.0, memory.state.peak_mib - memory.budget_mib)
     share = int((part_mib - beyond) / memory.total_mib * _STEP) / _STEP
     if share <= 0:
         return None
-    try:
-        plan = plan_memory(replace(memory.request, gpu_memory_utilization=share))
-    except Refusal:
-        return None
+    plan = plan_memory(replace(memory.request, gpu_memory_utilization=share), facts)
     keeps = max(plan.budget_mib, plan.state.peak_mib) <= part_mib
     return share if plan.starts and keeps else None
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.cluster import plan_cluster
+from gke_llm_inference.planning.flow import start
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.node_pools import check_pools
-from gke_llm_inference.planning.placement import Placement, place
-from gke_llm_inference.planning.plan import StackPlan
-from gke_llm_inference.planning.servers import SizedServer, plan_server, size_server
-from gke_llm_inference.planning.startup import streaming_warnings
+from gke_llm_inference.planning.plan import StackPlan, TokenPlan
+from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
-from gke_llm_inference.settings import Finding, Refusal, StackSettings
+from gke_llm_inference.settings import Finding, Refusal, StackSettings, problems_of
 
 # The servers keep to the baseline Pod Security Standard; those that run as root do not keep to the restricted one.
 _NAMESPACE_LABELS = {
@@ -34,72 +34,65 @@ class StackIdentity:
 def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalog | None = None) -> StackPlan:
     """The plan of a stack. Pure: the same input gives the same plan.
 
+    Args:
+        settings: the stack's settings.
+        identity: which stack it is.
+        catalog: the facts to decide by; those that ship with the package if absent.
+
     Raises:
         Refusal: with every problem of the settings.
 
     """
-    facts = catalog or load_catalog()
-    cluster, problems = plan_cluster(
+    stack, token, findings = _frame(settings, identity, catalog or load_catalog())
+    planned = (
+        start(stack, settings.servers, findings)
+        .each(steps.model)
+        .each(steps.presets)
+        .each(steps.limits)
+        .each(steps.arguments)
+        .each(steps.memory)
+        .each(steps.pod)
+        .together(steps.machine)
+        .each(steps.rollout)
+    )
+    problems = problems_of(planned.findings)
+    if problems:
+        raise Refusal(problems)
+    return StackPlan(
+        cluster=stack.cluster,
+        node_pools=planned.pools,
+        token=token,
+        servers=tuple(server for server, _ in planned.servers),
+        namespace=settings.namespace,
+        create_namespace=settings.create_namespace,
+        namespace_labels=_NAMESPACE_LABELS,
+        warnings=tuple(sorted(planned.findings)),
+    )
+
+
+def _frame(
+    settings: StackSettings, identity: StackIdentity, catalog: Catalog
+) -> tuple[StackFrame, TokenPlan, list[Finding]]:
+    """What all servers have around them, with the problems and warnings of it."""
+    cluster, of_cluster = plan_cluster(
         settings.cluster,
         default_name=f"{identity.project}-{identity.stack}",
         project=identity.gcp_project,
-        catalog=facts,
+        catalog=catalog,
     )
-    warnings: list[Finding] = []
-    problems += clashes("servers", settings.servers)
-    token, token_problems = plan_token(
+    token, of_token = plan_token(
         settings.hugging_face,
         project=identity.gcp_project,
         namespace=settings.namespace,
         servers=settings.servers,
     )
-    problems += token_problems
-    pools, pool_problems, pool_warnings = check_pools(settings.node_pools, cluster, facts)
-    problems += pool_problems
-    warnings += pool_warnings
-    sized: list[SizedServer] = []
-    for key, server in sorted(settings.servers.items()):
-        nodes = [pool.accelerator.count for pool in pools.values() if pool.accelerator.type == server.accelerator.type]
-        one, found, warned = size_server(
-            key,
-            server,
-            cluster=cluster,
-            token=settings.hugging_face,
-            catalog=facts,
-            most_gpus=max(nodes, default=None),
-        )
-        problems += found
-        warnings += warned
-        if one is not None:
-            sized.append(one)
-    # Where a pool is wrong itself, that no server finds its place says nothing new.
-    placement = Placement(tuple(sized)) if pool_problems else place(sized, pools, cluster, facts)
-    problems += placement.problems
-    warnings += placement.warnings
-    if problems:
-        raise Refusal(problems)
-    by_key = {pool.key: pool for pool in placement.pools}
-    for placed in placement.servers:
-        pool = by_key.get(placed.node_pool or "")
-        warnings += streaming_warnings(placed.path, placed.settings, pool, cluster, facts.startup)
-    return StackPlan(
+    pools, of_pools = check_pools(settings.node_pools, cluster, catalog)
+    frame = StackFrame(
         cluster=cluster,
-        node_pools=placement.pools,
-        token=token,
-        servers=tuple(
-            plan_server(
-                server,
-                pool=by_key.get(server.node_pool or ""),
-                may_surge=server.key in placement.may_surge,
-                cluster=cluster,
-                token=settings.hugging_face,
-                namespace=settings.namespace,
-                catalog=facts,
-            )
-            for server in placement.servers
-        ),
+        token=settings.hugging_face,
         namespace=settings.namespace,
-        create_namespace=settings.create_namespace,
-        namespace_labels=_NAMESPACE_LABELS,
-        warnings=tuple(sorted(warnings)),
+        pools=pools,
+        pools_are_sound=not problems_of(of_pools),
+        catalog=catalog,
     )
+    return frame, token, [*of_cluster, *of_token, *of_pools, *clashes("servers", settings.servers)]

@@ -81,6 +81,7 @@ def streaming_warnings(
             f"about {facts.image['whole'].seconds} s instead of {facts.image['streamed'].seconds}",
             f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
             f"{cluster.region or 'REGION'}-docker.pkg.dev{preload}",
+            severity="warning",
         )
     ]
 

@@ -1,6 +1,7 @@
 """Versions of inference servers, and the CUDA that their images hold."""
 
 import re
+from collections.abc import Iterable
 
 from gke_llm_inference.catalog import InferenceServerFacts
 from gke_llm_inference.settings import Finding
@@ -16,7 +17,22 @@ def full_version(version: str) -> str:
     return f"{version}.0" if version.count(".") == 1 else version
 
 
-def version_findings(path: str, version: str, facts: InferenceServerFacts) -> tuple[list[Finding], list[Finding]]:
+def maintenance_warnings(path: str, facts: InferenceServerFacts) -> list[Finding]:
+    """A warning of a server that takes no new features."""
+    if not facts.maintenance:
+        return []
+    return [
+        Finding(
+            f"{path}.server",
+            f"{facts.title} is in maintenance mode",
+            facts.maintenance,
+            f"{facts.alternative}",
+            severity="warning",
+        )
+    ]
+
+
+def version_findings(path: str, version: str, facts: InferenceServerFacts) -> list[Finding]:
     """Problems and warnings of asking for a version that is not known."""
     oldest, newest = facts.known_versions[0], facts.known_versions[-1]
     if version_parts(version) < version_parts(oldest):
@@ -27,17 +43,18 @@ def version_findings(path: str, version: str, facts: InferenceServerFacts) -> tu
                 f"its flags and defaults may differ from those of {oldest}",
                 f"use {oldest} or later",
             )
-        ], []
+        ]
     if version_parts(version) > version_parts(newest):
-        return [], [
+        return [
             Finding(
                 f"{path}.version",
                 f"{facts.title} {version} is newer than any version that is known here",
                 f"the rules of {newest} are used; flags may have gone or changed since",
                 f"use {newest}, or check the release notes",
+                severity="warning",
             )
         ]
-    return [], []
+    return []
 
 
 def image_cuda(facts: InferenceServerFacts, version: str, image: str) -> str:
@@ -48,6 +65,11 @@ def image_cuda(facts: InferenceServerFacts, version: str, image: str) -> str:
         return f"{tagged[1]}.{tagged[2]}"
     known = [entry.version for entry in facts.cuda if version_parts(entry.since) <= version_parts(version)]
     return known[-1] if known else facts.cuda[0].version
+
+
+def newest_cuda(versions: Iterable[str]) -> str:
+    """Newest of some CUDA versions; empty if there are none."""
+    return max(versions, key=version_parts, default="")
 
 
 def neighbouring_versions(version: str, facts: InferenceServerFacts) -> tuple[str, ...]:

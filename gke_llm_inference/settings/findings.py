@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Literal
+
+Severity = Literal["problem", "warning"]
 
 TOKEN_PATTERN = re.compile(r"hf_[A-Za-z0-9]{16,}")
 """What looks like a Hugging Face token."""
@@ -25,6 +28,7 @@ class Finding:
         why: why it cannot work, or what is at risk.
         fix: the cheapest change that works.
         file: the file or files that the value came from, where there is more than the stack's own.
+        severity: a problem refuses the configuration, a warning does not.
 
     """
 
@@ -33,6 +37,7 @@ class Finding:
     why: str
     fix: str
     file: str = ""
+    severity: Severity = "problem"
 
     def __post_init__(self) -> None:
         # A token that was pasted into the wrong place must not come back in the message about it.
@@ -46,6 +51,11 @@ class Finding:
         if self.fix:
             lines.append(f"  fix: {self.fix}")
         return "\n".join(lines)
+
+
+def problems_of(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings that refuse a configuration."""
+    return [finding for finding in findings if finding.severity == "problem"]
 
 
 class Refusal(Exception):  # noqa: N818 the domain's word: a configuration is refused

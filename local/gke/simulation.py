@@ -14,7 +14,7 @@ from gke_llm_inference.planning.machines import (
     node_allocatable,
 )
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
-from gke_llm_inference.planning.pods import pod_need
+from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.settings import StandardCluster
 
 DEFAULT_REGION = "us-central1"
@@ -189,7 +189,7 @@ def _planned_pool(plan: NodePoolPlan, region: str, catalog: Catalog) -> Pool:
 def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
     """A pool of the machine that a server is planned for; None where the catalogue has no such machine."""
     machine = server.machine_type or cheapest_machine(
-        server.gpu_type, server.gpu_count, pod_need(server.resources), catalog
+        server.gpu_type, server.gpu_count, pod_request(server.resources), catalog
     )
     if machine is None:
         return None

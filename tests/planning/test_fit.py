@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gke_llm_inference.planning.memory.plan import floored
+from gke_llm_inference.planning.memory.result import floored
 from tests.planning.support import CATALOG, existing_stack, on_autopilot, only_problem, planned
 from tests.settings.support import Raw, autopilot_stack
 
@@ -59,7 +60,7 @@ def test_gemma_7b_at_its_own_context_is_refused_on_one_l4() -> None:
 
 
 def test_allowed_it_is_planned_with_the_same_finding_as_a_warning() -> None:
-    assert fit_warnings(allowUnfit=True) == [only_problem(strict())]
+    assert fit_warnings(allowUnfit=True) == [replace(only_problem(strict()), severity="warning")]
     assert verdict_of(allowUnfit=True) == UNFIT
 
 

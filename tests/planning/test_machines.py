@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.machines import (
-    Allocatable,
     boot_disk_for_gib,
     boot_disk_room_gib,
     candidates,
@@ -65,8 +65,8 @@ def test_a_machine_holds_exactly_its_room_and_nothing_more() -> None:
     machine = CATALOG.machine_types["g2-standard-8"]
     room = room_for_pods(machine, CATALOG)
     assert holds(machine, room, CATALOG)
-    assert not holds(machine, Allocatable(room.cpu_millicores + 1, room.memory_mib), CATALOG)
-    assert not holds(machine, Allocatable(room.cpu_millicores, room.memory_mib + 1), CATALOG)
+    assert not holds(machine, Capacity(cpu_millicores=room.cpu_millicores + 1, memory_mib=room.memory_mib), CATALOG)
+    assert not holds(machine, Capacity(cpu_millicores=room.cpu_millicores, memory_mib=room.memory_mib + 1), CATALOG)
 
 
 def test_candidates_stand_in_the_order_of_their_price() -> None:
@@ -99,7 +99,10 @@ def test_every_gpu_is_sold_in_powers_of_two(accelerator: str) -> None:
     ],
 )
 def test_the_cheapest_machine_that_holds_a_pod_is_found(cpu: float, gib: int, machine: str | None) -> None:
-    assert cheapest_machine("nvidia-l4", 1, Allocatable(round(cpu * 1000), gib * 1024), CATALOG) == machine
+    assert (
+        cheapest_machine("nvidia-l4", 1, Capacity(cpu_millicores=round(cpu * 1000), memory_mib=gib * 1024), CATALOG)
+        == machine
+    )
 
 
 @given(
@@ -112,7 +115,7 @@ def test_the_cheapest_machine_that_holds_a_pod_is_found(cpu: float, gib: int, ma
 def test_a_pod_fits_the_machine_that_is_found_and_no_cheaper_one(
     accelerator: str, gpus: int, cpu: int, memory: int
 ) -> None:
-    need = Allocatable(cpu, memory)
+    need = Capacity(cpu_millicores=cpu, memory_mib=memory)
     found = cheapest_machine(accelerator, gpus, need, CATALOG)
     names = candidates(accelerator, gpus, CATALOG)
     fitting = [name for name in names if holds(CATALOG.machine_types[name], need, CATALOG)]
@@ -129,7 +132,9 @@ def test_a_pod_fits_the_machine_that_is_found_and_no_cheaper_one(
 )
 def test_a_machine_holds_whatever_autopilot_admits(accelerator: str, gpus: int) -> None:
     maximum = CATALOG.accelerators[accelerator].autopilot_maxima[gpus]
-    assert cheapest_machine(accelerator, gpus, Allocatable(maximum.cpu * 1000, maximum.memory_gib * 1024), CATALOG)
+    assert cheapest_machine(
+        accelerator, gpus, Capacity(cpu_millicores=maximum.cpu * 1000, memory_mib=maximum.memory_gib * 1024), CATALOG
+    )
 
 
 @pytest.mark.parametrize(("disk", "room"), [(50, 16.3), (100, 43.8), (200, 98.8), (500, 344.8)])

@@ -21,6 +21,7 @@ from tools.memory_reference import page
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FACTS = load_catalog().memory
 L4 = 22561.0
 GEMMA = "google/gemma-7b-it"
 LLAMA_13B = "meta-llama/Llama-2-13b-hf"
@@ -54,7 +55,7 @@ def request(model: str, **given: Any) -> MemoryRequest:
 
 
 def plan(model: str, **given: Any) -> MemoryPlan:
-    return plan_memory(request(model, **given))
+    return plan_memory(request(model, **given), FACTS)
 
 
 def token_errors(entries: Iterable[Comparison], *, windowed: bool) -> list[float]:
@@ -208,15 +209,15 @@ def test_a_pipeline_splits_layers() -> None:
 
 def test_latent_attention_caches_one_entry_per_layer() -> None:
     dense = request("meta-llama/Llama-3.1-8B-Instruct", max_model_len=4096)
-    assert plan_memory(replace(dense, mla_width=576)).kv_bytes_per_token == 576 * 2 * 32
+    assert plan_memory(replace(dense, mla_width=576), FACTS).kv_bytes_per_token == 576 * 2 * 32
 
 
 def test_a_plan_is_quick() -> None:
     asked = request(GEMMA)
-    plan_memory(asked)
+    plan_memory(asked, FACTS)
     started = time.perf_counter()
     for _ in range(100):
-        plan_memory(asked)
+        plan_memory(asked, FACTS)
     assert (time.perf_counter() - started) / 100 < 0.005
 
 

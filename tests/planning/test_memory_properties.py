@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
 from gke_llm_inference.planning.alternatives import alternatives
-from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, plan_memory
+from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryPlan, MemoryRequest
 from gke_llm_inference.settings import Finding, Refusal
-from tools.memory_accuracy import case_request, predict_case, read_cases, report
+from tools.memory_accuracy import case_request, plan_request, predict_case, read_cases, report
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ORDER = {"does not fit": 0, "tight": 1, "fits": 2}
 VERSIONS = [("vllm", "0.26.0"), ("vllm", "0.6.0"), ("vllm", "0.10.0"), ("vllm", "0.25.1"), ("tgi", "3.3.7")]
+
+
+def answered(request: MemoryRequest) -> MemoryPlan:
+    return plan_request(request, load_catalog().memory)
 
 
 @st.composite
@@ -75,8 +79,8 @@ def requests(draw: st.DrawFn) -> MemoryRequest:
 @QUICK
 @given(requests(), st.floats(1.0, 2.0))
 def test_more_memory_never_fits_less(request: MemoryRequest, more: float) -> None:
-    plan = plan_memory(request)
-    larger = plan_memory(replace(request, gpu_memory_mib=request.gpu_memory_mib * more))
+    plan = answered(request)
+    larger = answered(replace(request, gpu_memory_mib=request.gpu_memory_mib * more))
     assert ORDER[larger.verdict] >= ORDER[plan.verdict]
     assert larger.state.kv_cache_tokens >= plan.state.kv_cache_tokens
     assert larger.largest_context >= plan.largest_context
@@ -85,8 +89,8 @@ def test_more_memory_never_fits_less(request: MemoryRequest, more: float) -> Non
 @QUICK
 @given(requests())
 def test_a_cache_of_lower_precision_never_holds_fewer_tokens(request: MemoryRequest) -> None:
-    own = plan_memory(replace(request, kv_cache_dtype="auto"))
-    eight = plan_memory(replace(request, kv_cache_dtype="fp8"))
+    own = answered(replace(request, kv_cache_dtype="auto"))
+    eight = answered(replace(request, kv_cache_dtype="fp8"))
     assert eight.state.kv_cache_tokens >= own.state.kv_cache_tokens
 
 
@@ -95,7 +99,7 @@ def test_a_cache_of_lower_precision_never_holds_fewer_tokens(request: MemoryRequ
 def test_a_longer_context_never_fits_better(request: MemoryRequest, context: int) -> None:
     asked = request.max_model_len or 1
     longer = max(asked, min(context, request.architecture.max_positions))
-    plan, other = plan_memory(request), plan_memory(replace(request, max_model_len=longer))
+    plan, other = answered(request), answered(replace(request, max_model_len=longer))
     assert ORDER[other.verdict] <= ORDER[plan.verdict]
     assert plan.starts == (asked <= plan.largest_context)
     assert plan.comfortable_context <= plan.largest_context <= request.architecture.max_positions
@@ -105,7 +109,7 @@ def test_a_longer_context_never_fits_better(request: MemoryRequest, context: int
 @QUICK
 @given(requests())
 def test_the_parts_of_a_plan_add_up(request: MemoryRequest) -> None:
-    plan = plan_memory(request)
+    plan = answered(request)
     for state in (plan.cold, plan.warm):
         parts = plan.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
         if state.kv_cache_mib > 0:
@@ -120,7 +124,7 @@ def test_the_parts_of_a_plan_add_up(request: MemoryRequest) -> None:
 @given(requests())
 def test_alternatives_hold_what_they_promise(request: MemoryRequest) -> None:
     for found in alternatives(request, load_catalog()):
-        assert plan_memory(found.plan.request).starts
+        assert answered(found.plan.request).starts
 
 
 JUNK = st.one_of(
@@ -226,7 +230,7 @@ def test_no_request_raises_anything_but_a_refusal(name: str, junk: Any) -> None:
     model = load_catalog().models["google/gemma-3-4b-it"]
     request = MemoryRequest(architecture=model, family="gemma3", gpu_memory_mib=22561)
     with contextlib.suppress(Refusal):
-        plan_memory(replace(request, **{name: junk}))
+        answered(replace(request, **{name: junk}))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def test_impossible_requests_are_refused_with_their_path(changes: dict[str, Any]
     model = load_catalog().models["google/gemma-7b-it"]
     request = MemoryRequest(architecture=model, family="gemma", gpu_memory_mib=22561)
     with pytest.raises(Refusal) as refused:
-        plan_memory(replace(request, **changes))
+        answered(replace(request, **changes))
     assert [problem.path for problem in refused.value.problems] == [path]
 
 
@@ -265,7 +269,7 @@ def test_impossible_requests_are_refused_with_their_path(changes: dict[str, Any]
 def test_impossible_architectures_are_refused(changes: dict[str, Any], path: str) -> None:
     model = load_catalog().models["google/gemma-7b-it"].model_copy(update=changes)
     with pytest.raises(Refusal) as refused:
-        plan_memory(MemoryRequest(architecture=model, family="gemma", gpu_memory_mib=22561))
+        answered(MemoryRequest(architecture=model, family="gemma", gpu_memory_mib=22561))
     assert [problem.path for problem in refused.value.problems] == [path]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from gke_llm_inference.planning.machines import Allocatable, holds
+from gke_llm_inference.planning.capacity import Capacity
+from gke_llm_inference.planning.machines import holds
 from tests.planning.support import (
     CATALOG,
     GEMMA,
@@ -246,7 +247,7 @@ def test_a_node_holds_all_the_pods_that_its_gpus_are_counted_for(pool: Raw, serv
     assert plan.node_pools[0].machine_type == machine
     cpu = sum(server.replicas * server.resources.cpu_millicores for server in plan.servers)
     memory = sum(server.replicas * server.resources.memory_gib for server in plan.servers)
-    assert holds(CATALOG.machine_types[machine], Allocatable(cpu, memory * 1024), CATALOG)
+    assert holds(CATALOG.machine_types[machine], Capacity(cpu_millicores=cpu, memory_mib=memory * 1024), CATALOG)
 
 
 def test_pods_that_need_more_than_the_nodes_room_beside_its_gpus_need_more_nodes() -> None:

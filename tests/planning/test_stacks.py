@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_llm_inference.planning.machines import Allocatable, holds
+from gke_llm_inference.planning.capacity import Capacity
+from gke_llm_inference.planning.machines import holds
 from gke_llm_inference.settings import Refusal, parse_settings
 from tests.planning.support import (
     CATALOG,
@@ -233,7 +234,7 @@ def fits(plan: StackPlan) -> None:
         if server.machine_type is None or server.replicas == 0:
             continue
         machine = CATALOG.machine_types[server.machine_type]
-        need = Allocatable(server.resources.cpu_millicores, server.resources.memory_gib * 1024)
+        need = Capacity(cpu_millicores=server.resources.cpu_millicores, memory_mib=server.resources.memory_gib * 1024)
         assert holds(machine, need, CATALOG), server.name
         assert machine.accelerator == server.gpu_type
         assert machine.gpus >= server.gpu_count

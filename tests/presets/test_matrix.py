@@ -8,10 +8,11 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.preset_facts import Technique
+from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
-from gke_llm_inference.planning.servers import planned_arguments
 from gke_llm_inference.settings import Refusal, TgiSettings, VllmSettings
+from gke_llm_inference.settings import problems_of as problems_among
 from tests.planning.support import CATALOG
 from tests.presets.expected import EXPECTED, Gives, Key, Refuses
 from tests.presets.support import TGI, VERSIONS, VLLM, flag_problems, outcome, plan_of, problems_of, warnings_of
@@ -225,10 +226,10 @@ def wrong_arguments(
             model, _ = served_model("server", settings, CATALOG)
             assert model is not None
             applied = apply_presets("server", settings, version, model, CATALOG)
-            if applied.problems:
+            if problems_among(applied.findings):
                 continue
-            arguments, problems = planned_arguments("server", applied.settings, version, CATALOG)
-            found = [*flag_problems(settings.server, version, arguments), *map(str, problems)]
+            line, _, problems = command_line("server", applied.settings, version, CATALOG)
+            found = [*flag_problems(settings.server, version, tuple(one.text for one in line)), *map(str, problems)]
             if found:
                 wrong.append((name, model_id, found))
     return wrong

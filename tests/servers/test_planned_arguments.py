@@ -8,10 +8,10 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
-from gke_llm_inference.planning.servers import planned_arguments
-from gke_llm_inference.settings import VllmSettings
+from gke_llm_inference.settings import VllmSettings, problems_of
 from tests.planning.support import CATALOG
 from tools.extract_vllm_flags import read
 from tools.preset_reference import cell
@@ -60,11 +60,11 @@ def test_the_package_takes_all_arguments_of_a_server_with_the_preset_and_any_mod
         model, _ = served_model("server", settings, CATALOG)
         assert model is not None
         applied = apply_presets("server", settings, vllm_version, model, CATALOG)
-        if applied.problems:
+        if problems_of(applied.findings):
             continue
-        arguments, problems = planned_arguments("server", applied.settings, vllm_version, CATALOG)
+        line, _, problems = command_line("server", applied.settings, vllm_version, CATALOG)
         allowed += 1
-        assert (problems, refused_by(fresh_flags, arguments)) == ([], [])
+        assert (problems, refused_by(fresh_flags, tuple(one.text for one in line))) == ([], [])
     refused = bool(cell(preset, "vllm", vllm_version, CATALOG).refusals)
     assert refused is (allowed == 0) or preset == "squeezellm"
 
@@ -84,8 +84,8 @@ def test_the_package_takes_the_arguments_of_settings(
     server = VllmSettings.model_validate(
         {"server": "vllm", "model": "google/gemma-7b-it", "version": vllm_version, **settings}
     )
-    arguments, problems = planned_arguments("server", server, vllm_version, CATALOG)
-    assert (problems, refused_by(fresh_flags, arguments)) == ([], [])
+    line, _, problems = command_line("server", server, vllm_version, CATALOG)
+    assert (problems, refused_by(fresh_flags, tuple(one.text for one in line))) == ([], [])
 
 
 @pytest.mark.parametrize(

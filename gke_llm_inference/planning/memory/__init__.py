@@ -1,8 +1,9 @@
 """Memory of a server on its GPUs: what each part takes, what is left for the KV cache, and whether it starts."""
 
 from gke_llm_inference.planning.memory.from_settings import memory_request, served_weights_format
-from gke_llm_inference.planning.memory.plan import MemoryPlan, MemoryState, Verdict, plan_memory
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, Limits, MemoryRequest, check, limits_of
+from gke_llm_inference.planning.memory.plan import load_peak_mib, plan_memory
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, Limits, MemoryRequest, limits_of
+from gke_llm_inference.planning.memory.result import MemoryPlan, MemoryState, Verdict
 
 __all__ = [
     "WEIGHTS_FORMATS",
@@ -11,8 +12,8 @@ __all__ = [
     "MemoryRequest",
     "MemoryState",
     "Verdict",
-    "check",
     "limits_of",
+    "load_peak_mib",
     "memory_request",
     "plan_memory",
     "served_weights_format",

@@ -37,11 +37,10 @@ class Step:
 
 def step_of(request: MemoryRequest, shard: ModelShard, limits: Limits) -> Step:
     """The largest step that the request's limits allow."""
-    chosen = weights_format(request.weights_format)
     return Step(
         shard=shard,
         family=request.family,
-        kernels=chosen.kernels if chosen else "dense",
+        kernels=weights_format(request.weights_format).kernels,
         tokens=limits.max_num_batched_tokens,
         rows=min(limits.max_num_seqs, limits.max_num_batched_tokens),
     )

@@ -1,11 +1,25 @@
 """The memory request that a server's settings ask."""
 
-from gke_llm_inference.catalog import ServerKind, load_catalog
-from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, CompileCache, MemoryRequest
-from gke_llm_inference.planning.models import ServedModel
-from gke_llm_inference.settings import Finding, Refusal, ServerSettings, TgiSettings, VllmSettings
+import re
+from dataclasses import replace
 
+from gke_llm_inference.catalog import ServerKind
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest
+from gke_llm_inference.planning.models import ServedModel
+from gke_llm_inference.settings import ServerSettings, TgiSettings, VllmSettings
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+# Settings that decide on memory, by the flags with which extra arguments may override them.
+_OVERRIDES = {
+    "--max-model-len": "max_model_len",
+    "--max-total-tokens": "max_model_len",
+    "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--cuda-memory-fraction": "cuda_memory_fraction",
+    "--max-num-seqs": "max_num_seqs",
+    "--max-num-batched-tokens": "max_num_batched_tokens",
+    "--max-batch-prefill-tokens": "max_batch_prefill_tokens",
+}
 _CHECKPOINTS = {
     "awq": "awq",
     "gptq": "gptq",
@@ -45,87 +59,72 @@ def served_weights_format(
         return "bf16"
     if (quantization, server) == ("bitsandbytes", "tgi"):
         return "bitsandbytes8"
-    method = quantization.removeprefix("auto_").removesuffix("_marlin")
+    method = quantization_method(quantization) or ""
     return _ON_LOAD.get(method, method if method in WEIGHTS_FORMATS else "bf16")
 
 
-def visible_memory_mib(accelerator: str) -> float:
-    """Memory of one GPU of the catalogue in MiB, as CUDA reports it.
-
-    Raises:
-        KeyError: the GPU's memory is not known.
-
-    """
-    return float(load_catalog().memory.versions.visible_memory[accelerator].mib)
+def quantization_method(quantization: str | None) -> str | None:
+    """The checkpoint format that a quantisation of a server belongs to: awq_marlin and auto_awq are both awq."""
+    if quantization is None:
+        return None
+    return quantization.removeprefix("auto_").removesuffix("_marlin")
 
 
 def memory_request(
-    path: str,
-    settings: ServerSettings,
-    version: str,
-    model: ServedModel,
-    *,
-    gpu_memory_mib: float | None = None,
-    compile_cache: CompileCache | None = None,
-    facts: MemoryFacts | None = None,
+    path: str, settings: ServerSettings, version: str, model: ServedModel, facts: MemoryFacts
 ) -> MemoryRequest:
-    """The memory request that a server's settings ask.
+    """The memory request of the server that will run: its settings, and what extra arguments override of them.
 
     Args:
         path: where the server stands in the configuration.
         settings: the settings with presets applied.
         version: version of the server.
         model: the model that it loads.
-        gpu_memory_mib: memory of one GPU, where it is given rather than known.
-        compile_cache: state of the compile cache at start.
-        facts: facts about memory; those of the catalogue if absent.
-
-    Raises:
-        Refusal: the memory of the GPU is not known.
+        facts: facts about memory; a GPU that they do not know needs its memory from the settings, else it is 0.
 
     """
-    facts = facts or load_catalog().memory
-    accelerator = settings.accelerator.type
-    visible = facts.versions.visible_memory.get(accelerator)
-    if gpu_memory_mib is None and visible is None:
-        raise Refusal(
-            [
-                Finding(
-                    f"{path}.accelerator.type",
-                    f"the memory of {accelerator} is not known",
-                    "a plan divides what CUDA reports, which is less than the marketing size",
-                    f"give {path}.accelerator.memoryMib as torch.cuda.mem_get_info reports it",
-                )
-            ]
-        )
-    share: float | None = None
-    sequences = tokens = None
-    eager = False
-    match settings:
-        case VllmSettings():
-            share = settings.gpu_memory_utilization
-            sequences, tokens = settings.max_num_seqs, settings.max_num_batched_tokens
-            eager = bool(settings.enforce_eager)
-        case TgiSettings():
-            share, tokens = settings.cuda_memory_fraction, settings.max_batch_prefill_tokens
-    return MemoryRequest(
+    given = _overridden(settings)
+    visible = facts.versions.visible_memory.get(given.accelerator.type)
+    request = MemoryRequest(
         architecture=model.architecture,
         family=model.family,
-        gpu_memory_mib=gpu_memory_mib if gpu_memory_mib is not None else float(visible.mib if visible else 0),
+        gpu_memory_mib=float(given.accelerator.memory_mib or (visible.mib if visible else 0)),
         weights_format=served_weights_format(
-            model.checkpoint, model.checkpoint_bits, settings.quantization, settings.server, model.checkpoint_type
+            model.checkpoint, model.checkpoint_bits, given.quantization, given.server, model.checkpoint_type
         ),
-        kv_cache_dtype=settings.kv_cache_dtype or "auto",
-        max_model_len=settings.max_model_len,
-        gpu_memory_utilization=share,
-        max_num_seqs=sequences,
-        max_num_batched_tokens=tokens,
-        enforce_eager=eager,
-        model_runner=settings.model_runner if isinstance(settings, VllmSettings) else None,
-        compile_cache=compile_cache,
-        tensor_parallel=settings.accelerator.count,
-        server=settings.server,
+        kv_cache_dtype=given.kv_cache_dtype or "auto",
+        max_model_len=given.max_model_len,
+        tensor_parallel=given.accelerator.count,
+        server=given.server,
         version=version,
-        accelerator=accelerator,
+        accelerator=given.accelerator.type,
         path=path,
     )
+    match given:
+        case VllmSettings():
+            return replace(
+                request,
+                gpu_memory_utilization=given.gpu_memory_utilization,
+                max_num_seqs=given.max_num_seqs,
+                max_num_batched_tokens=given.max_num_batched_tokens,
+                enforce_eager=bool(given.enforce_eager),
+                model_runner=given.model_runner,
+                compile_cache=given.compile_cache,
+            )
+        case TgiSettings():
+            return replace(
+                request,
+                gpu_memory_utilization=given.cuda_memory_fraction,
+                max_num_batched_tokens=given.max_batch_prefill_tokens,
+            )
+
+
+def _overridden(settings: ServerSettings) -> ServerSettings:
+    """The settings as extra arguments override them."""
+    update: dict[str, float] = {}
+    for argument in settings.extra_args:
+        flag, _, value = argument.replace("_", "-").partition("=")
+        field = _OVERRIDES.get(flag)
+        if field is not None and _NUMBER.fullmatch(value):
+            update[field] = float(value) if "." in value else int(value)
+    return settings.model_copy(update=update) if update else settings

@@ -34,9 +34,24 @@ class ModelShard:
     gpus: int
 
 
+def heads_divide(given: ModelArchitecture, gpus: int) -> bool:
+    """Whether every one of the GPUs gets the same number of attention heads."""
+    return given.attention_heads % gpus == 0
+
+
+def kv_heads_divide(given: ModelArchitecture, gpus: int) -> bool:
+    """Whether KV heads can be split over the GPUs evenly, or copied to all of them."""
+    return given.kv_heads % gpus == 0 or gpus % given.kv_heads == 0
+
+
+def embedding_parameters(given: ModelArchitecture) -> int:
+    """Parameters of the embedding table, and of the output layer where that has weights of its own."""
+    return given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
+
+
 def text_parameters(given: ModelArchitecture) -> int:
     """Parameters of the language model alone, counted from the shapes of gated feed-forward blocks."""
-    tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
+    tables = embedding_parameters(given)
     attention = 2 * given.hidden_size * given.head_dim * (given.attention_heads + given.kv_heads)
     experts = given.experts.count if given.experts else 1
     norms = 4 * given.hidden_size + 2 * given.head_dim
@@ -115,7 +130,7 @@ def vllm_layout(
     a token has one compressed entry per layer. Before the hybrid manager every layer costs the full length.
     """
     given = request.architecture
-    element = kv_bytes(request.kv_cache_dtype) or 2
+    element = kv_bytes(request.kv_cache_dtype)
     per_layer = (request.mla_width or 2 * shard.kv_heads * given.head_dim) * element
     window = given.sliding_window
     windowed = shard.windowed_layers if window and version.hybrid else 0
@@ -136,7 +151,7 @@ def vllm_layout(
 
 def tgi_layout(request: MemoryRequest, shard: ModelShard) -> CacheLayout:
     """Layout of TGI's KV cache: blocks of one token (FlashInfer), every layer at full length."""
-    element = kv_bytes(request.kv_cache_dtype) or 2
+    element = kv_bytes(request.kv_cache_dtype)
     token = (request.mla_width or 2 * shard.kv_heads * request.architecture.head_dim) * element * shard.layers
     return CacheLayout(
         block_tokens=1, block_bytes=token, full_groups=1, windowed_groups=0, window_tokens=0, token_bytes=token

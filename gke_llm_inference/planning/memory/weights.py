@@ -20,10 +20,8 @@ def weights_mib(request: MemoryRequest, shard: ModelShard, constants: WeightCons
     one; the stage with the most is planned.
     """
     given = request.architecture
-    name = format_name(request.weights_format)
-    chosen = weights_format(name)
-    bits = constants.linear_bits.get(name, chosen.linear_bits if chosen else 16.0)
-    precision = chosen.precision if chosen else 16
+    chosen = weights_format(request.weights_format)
+    bits = constants.linear_bits[format_name(request.weights_format)]
     tables = 1 if given.tied_embeddings else 2
     table = given.vocab_size * given.hidden_size
     linear = max(0, given.parameters - table * tables) * shard.layers / given.layers
@@ -31,7 +29,7 @@ def weights_mib(request: MemoryRequest, shard: ModelShard, constants: WeightCons
     padded_table = shard.vocabulary * given.hidden_size * own_bytes(given)
     total = linear * bits / 8 / shard.gpus + tables_here * padded_table / shard.gpus
     total += rotary_bytes(request) + _allocator_waste(
-        request, shard, bits, constants.allocator_waste_mib.get(precision, 0.0)
+        request, shard, bits, constants.allocator_waste_mib[chosen.precision]
     )
     longest = constants.long_positions
     extra = longest.mib if given.max_positions >= longest.from_tokens else 0.0
@@ -78,7 +76,7 @@ def load_peak_mib(
     """
     peak = weights + constants.weights.row_state_bytes * state_rows * shard.vocabulary / MIB
     chosen = weights_format(request.weights_format)
-    if chosen and chosen.on_load and not streams:
+    if chosen.on_load and not streams:
         own = request.architecture.parameters * own_bytes(request.architecture) / MIB
         peak = max(peak, own / shard.gpus / request.pipeline_parallel)
     return peak

@@ -1,0 +1,111 @@
+"""What Autopilot makes of a server's requests, and what it does not take."""
+
+from dataclasses import replace
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.accelerators import region_problems
+from gke_llm_inference.planning.plan import ClusterPlan, PodResources
+from gke_llm_inference.settings import Finding, ServerAccelerator, ServerSettings
+
+
+def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan, catalog: Catalog) -> list[Finding]:
+    """Problems of settings that Autopilot does not take, whatever the pod requests."""
+    accelerator = settings.accelerator
+    problems: list[Finding] = []
+    if cluster.region is not None:
+        problems += region_problems(f"{path}.accelerator.type", accelerator.type, cluster.region, catalog)
+    if settings.node_pool is not None:
+        problems.append(
+            Finding(
+                f"{path}.nodePool",
+                "is not possible on Autopilot",
+                "there are no node pools of yours",
+                "remove it",
+            )
+        )
+    if settings.provisioning.model not in ("onDemand", "spot"):
+        problems.append(
+            Finding(
+                f"{path}.provisioning.model",
+                f"{settings.provisioning.model} needs a node pool",
+                "Autopilot takes it from a compute class, which this project does not make",
+                "use onDemand or spot, or a Standard cluster",
+            )
+        )
+    maxima = catalog.accelerators[accelerator.type].autopilot_maxima
+    if accelerator.count not in maxima:
+        problems.append(
+            Finding(
+                f"{path}.accelerator.count",
+                f"Autopilot has no machine with {accelerator.count} × {accelerator.type}",
+                "the pod would stay pending",
+                f"use {', '.join(map(str, sorted(maxima)))}, or a Standard cluster",
+            )
+        )
+    return problems
+
+
+def raised_requests(
+    path: str, settings: ServerSettings, resources: PodResources, catalog: Catalog
+) -> tuple[PodResources, list[Finding]]:
+    """The requests that Autopilot gives a pod, and problems and warnings of them; for GPUs that it has."""
+    accelerator = settings.accelerator
+    if accelerator.count not in catalog.accelerators[accelerator.type].autopilot_maxima:
+        return resources, []
+    floor = catalog.gke.autopilot_floors.get(accelerator.type, {}).get(accelerator.count)
+    raised = replace(
+        resources,
+        cpu_millicores=max(resources.cpu_millicores, floor.cpu * 1000 if floor else 0),
+        memory_gib=max(resources.memory_gib, floor.memory_gib if floor else 0),
+    )
+    return raised, [
+        *_beyond_maximum(path, accelerator, raised, catalog),
+        *_raise_warnings(path, settings, raised),
+    ]
+
+
+def has_room_on_autopilot(accelerator: ServerAccelerator, resources: PodResources, catalog: Catalog) -> bool:
+    """Whether Autopilot has a machine with these GPUs and room for these requests beside them."""
+    offered = accelerator.count in catalog.accelerators[accelerator.type].autopilot_maxima
+    return offered and not _beyond_maximum("", accelerator, resources, catalog)
+
+
+def _beyond_maximum(
+    path: str, accelerator: ServerAccelerator, resources: PodResources, catalog: Catalog
+) -> list[Finding]:
+    """Requests that are more than Autopilot gives a pod with these GPUs."""
+    maximum = catalog.accelerators[accelerator.type].autopilot_maxima[accelerator.count]
+    return [
+        Finding(
+            f"{path}.resources.{key}",
+            f"{asked:g} {unit} are more than Autopilot's {limit} for {accelerator.count} × {accelerator.type}",
+            "Autopilot rejects the pod",
+            f"use {limit} or less",
+        )
+        for key, asked, limit, unit in (
+            ("cpu", resources.cpu_millicores / 1000, maximum.cpu, "vCPU"),
+            ("memoryGib", resources.memory_gib, maximum.memory_gib, "GiB"),
+            ("ephemeralStorageGib", resources.ephemeral_storage_gib, maximum.ephemeral_storage_gib, "GiB"),
+        )
+        if limit is not None and asked > limit
+    ]
+
+
+def _raise_warnings(path: str, settings: ServerSettings, raised: PodResources) -> list[Finding]:
+    """Warnings of explicit requests that Autopilot raises."""
+    asked, accelerator = settings.resources, settings.accelerator
+    pairs = (
+        ("cpu", asked.cpu, raised.cpu_millicores / 1000, "vCPU"),
+        ("memoryGib", asked.memory_gib, raised.memory_gib, "GiB"),
+    )
+    return [
+        Finding(
+            f"{path}.resources.{key}",
+            f"becomes {given:g} {unit}",
+            f"Autopilot raises a pod with {accelerator.count} × {accelerator.type} to that, and bills it",
+            "remove it, or use a Standard cluster",
+            severity="warning",
+        )
+        for key, own, given, unit in pairs
+        if own is not None and own < given
+    ]

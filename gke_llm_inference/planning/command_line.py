@@ -1,0 +1,42 @@
+"""The whole command line of a server: planned arguments and those of one's own, as its version takes them."""
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
+from gke_llm_inference.planning.extra_arguments import merge_arguments
+from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.planning.versions import neighbouring_versions
+from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
+
+
+def command_line(
+    path: str, settings: ServerSettings, version: str, catalog: Catalog
+) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
+    """Arguments of a server, what was overridden by extra ones, and which of them its version does not take.
+
+    Args:
+        path: where the server stands in the configuration.
+        settings: the settings with presets applied.
+        version: version of the server.
+        catalog: the facts to decide by.
+
+    """
+    facts = catalog.servers[settings.server]
+    match settings:
+        case VllmSettings():
+            planned = vllm_arguments(settings, facts.port)
+        case TgiSettings():
+            planned = tgi_arguments(settings, facts.port)
+    # A version between two known ones has the flags of one or the other.
+    flags = [catalog.flags[settings.server][known] for known in neighbouring_versions(version, facts)]
+    problems = [
+        Finding(
+            f"{path}.{argument.setting}",
+            f"{facts.title} {version} refuses {argument.flag}: {problems[0]}",
+            "the server would not start",
+            "leave the setting out, or use another version",
+        )
+        for argument in planned
+        if argument.text.startswith("--") and all(problems := [one.check(argument.text) for one in flags])
+    ]
+    merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags)
+    return merged, decisions, [*problems, *extra_problems]

@@ -1,0 +1,193 @@
+"""The result of a memory plan: what each part takes, the verdict, and how both are told."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gke_llm_inference.planning.memory.request import Limits, MemoryRequest
+
+Verdict = Literal["fits", "tight", "does not fit"]
+Cause = Literal["", "start", "load", "profile", "runtime"]
+
+_FAR = 2
+"""A context limit this many times below what fits is worth a word."""
+_GIB = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryState:
+    """Memory of one GPU at a start with one state of the compile cache; MiB.
+
+    Attributes:
+        activation_mib: peak of the profile.
+        cuda_graphs_mib: what is set aside for CUDA graphs within the budget.
+        non_torch_mib: what torch does not allocate, within the budget.
+        kv_cache_mib: the pool.
+        blocks: blocks in the pool.
+        kv_cache_tokens: tokens that the pool holds, as vLLM prints them for the asked context.
+        max_concurrency: requests of the asked context that the pool holds at once.
+        peak_mib: most memory that is used until the server is ready, CUDA context included.
+        graphs_outside_mib: CUDA graphs that come on top of the budget.
+        verdict: whether the server starts.
+        cause: at which point it fails: what is free at start, loading, the profile, or running after it.
+
+    """
+
+    activation_mib: float
+    cuda_graphs_mib: float
+    non_torch_mib: float
+    kv_cache_mib: float
+    blocks: int
+    kv_cache_tokens: int
+    max_concurrency: float
+    peak_mib: float
+    graphs_outside_mib: float
+    verdict: Verdict
+    cause: Cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """The memory plan of one server, per GPU.
+
+    Attributes:
+        request: what was asked.
+        limits: its settings with the server's defaults.
+        total_mib: memory of the GPU as torch sees it.
+        budget_mib: what the server may use of it.
+        weights_mib: loaded weights.
+        load_peak_mib: most memory while they are loaded.
+        kv_bytes_per_token: KV cache of one token over all layers of the GPU.
+        needed_mib: KV cache of one request of the asked context.
+        cold: start with an empty compile cache.
+        warm: start with a filled one.
+        error_margin_mib: how far the pool may be from its estimate.
+        largest_context: longest context with which the server starts, by the estimate; 0 if none.
+        comfortable_context: longest context that fits with the error margin to spare; 0 if none.
+        calibrated: whether the constants were measured for this server, version and number of GPUs.
+        notes: what limits the plan's certainty.
+        start_context_mib: memory that is taken before the server compares what is free with its budget.
+
+    """
+
+    request: MemoryRequest
+    limits: Limits
+    total_mib: float
+    budget_mib: float
+    weights_mib: float
+    load_peak_mib: float
+    kv_bytes_per_token: int
+    needed_mib: float
+    cold: MemoryState
+    warm: MemoryState
+    error_margin_mib: float
+    largest_context: int
+    comfortable_context: int
+    calibrated: bool
+    notes: tuple[str, ...]
+    start_context_mib: float
+
+    @property
+    def state(self) -> MemoryState:
+        """The start that the request asks for; the cold one unless it says otherwise."""
+        return self.warm if self.request.compile_cache == "warm" else self.cold
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the server starts."""
+        return self.state.verdict
+
+    @property
+    def reason(self) -> str:
+        """Why it does not fit or is tight; empty where it fits."""
+        return self.reason_of(self.state)
+
+    def reason_of(self, state: MemoryState) -> str:
+        """Why that start does not fit or is tight; empty where it fits."""
+        return _reason(self, state, self.start_context_mib)
+
+    @property
+    def starts(self) -> bool:
+        """Whether the estimate says that the server starts."""
+        return self.verdict != "does not fit"
+
+    @property
+    def summary(self) -> str:
+        """The plan in one line: verdict, KV cache, longest context and concurrency at the start that is planned for."""
+        state = self.state
+        estimated = "" if self.calibrated else "; estimated, not measured"
+        return (
+            f"{self.verdict}: a KV cache of {state.kv_cache_mib / _GIB:.2f} GiB per GPU holds "
+            f"{state.kv_cache_tokens:,} tokens; longest context {self.largest_context:,}, "
+            f"{floored(state.max_concurrency)} requests of {self.limits.max_model_len:,} tokens at once{estimated}"
+        )
+
+    @property
+    def context_note(self) -> str:
+        """Why a context far below what fits gains nothing; empty where the limit is not far below.
+
+        Older guides set limits as low as 640 tokens for a server whose version had less memory left.
+        """
+        if not self.starts or self.comfortable_context < _FAR * self.limits.max_model_len:
+            return ""
+        return (
+            f"{self.comfortable_context:,} tokens fit as well: {self.request.server} {self.request.version} gives "
+            f"the {self.state.kv_cache_mib / _GIB:.2f} GiB left to its KV cache, whatever the limit, and hands them "
+            "out in blocks"
+        )
+
+    def gib(self) -> dict[str, float]:
+        """The parts in GiB per GPU, by the names of the plan's JSON."""
+        state = self.state
+        parts = {
+            "gpuMemoryGib": self.total_mib,
+            "usableGib": self.budget_mib,
+            "weightsGib": self.weights_mib,
+            "activationGib": state.activation_mib,
+            "cudaGraphsGib": state.cuda_graphs_mib + state.graphs_outside_mib,
+            "nonTorchGib": state.non_torch_mib,
+            "kvCacheGib": state.kv_cache_mib,
+        }
+        return {name: round(mib / _GIB, 3) for name, mib in parts.items()}
+
+
+def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> str:
+    total = _gib(plan.total_mib)
+    match state.cause:
+        case "start":
+            free = _gib(plan.total_mib - start_context_mib)
+            return f"the budget of {_gib(plan.budget_mib)} is more than the {free} that are free of {total} at start"
+        case "load":
+            return f"loading {_gib(plan.weights_mib)} of weights takes {_gib(plan.load_peak_mib)} of {total}"
+        case "profile":
+            needed, left = _distinct(plan.needed_mib, state.kv_cache_mib)
+            return (
+                f"one request of {plan.limits.max_model_len} tokens needs {needed} of KV cache; "
+                f"{left} (± {_gib(plan.error_margin_mib)}) are left of the budget of "
+                f"{_gib(plan.budget_mib)} beside {_gib(plan.weights_mib)} of weights and "
+                f"{_gib(state.activation_mib)} of activation"
+            )
+        case "runtime":
+            return (
+                f"the profile passes, and then sampling {plan.limits.max_num_seqs} sequences and CUDA graphs raise "
+                f"the use to {_gib(state.peak_mib)} of {total}"
+            )
+        case _:
+            return ""
+
+
+def floored(value: float, digits: int = 1) -> float:
+    """A number cut, not rounded: 0.99 requests at once are not one."""
+    scale: int = 10**digits
+    return math.floor(value * scale) / scale
+
+
+def _distinct(one: float, other: float) -> tuple[str, str]:
+    """Two sizes in GiB, or in MiB where that would show different ones alike."""
+    if _gib(one) != _gib(other) or one == other:
+        return _gib(one), _gib(other)
+    return f"{one:.1f} MiB", f"{other:.1f} MiB"
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / _GIB:.2f} GiB"

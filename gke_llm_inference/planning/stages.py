@@ -1,0 +1,162 @@
+"""How far a server's plan is: one frozen result for each step, which the next step takes and adds to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog import Catalog, InferenceServerFacts
+from gke_llm_inference.planning.alternatives import Alternative
+from gke_llm_inference.planning.arguments import Argument
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
+from gke_llm_inference.planning.models import ServedModel
+from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
+from gke_llm_inference.planning.versions import image_cuda
+from gke_llm_inference.settings import Finding, HuggingFaceSettings, NodePoolSettings, NoToken, ServerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFrame:
+    """What all servers of a stack have around them.
+
+    Attributes:
+        cluster: the cluster's plan.
+        token: where the Hugging Face token comes from.
+        namespace: Kubernetes namespace of the servers.
+        pools: settings of the node pools; none where the stack may not have any.
+        pools_are_sound: whether the pools' own settings have no problem.
+        catalog: the facts to decide by.
+
+    """
+
+    cluster: ClusterPlan
+    token: HuggingFaceSettings
+    namespace: str
+    pools: Mapping[str, NodePoolSettings]
+    pools_are_sound: bool
+    catalog: Catalog
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the stack has a Hugging Face token."""
+        return not isinstance(self.token, NoToken)
+
+    def most_gpus(self, accelerator: str) -> int | None:
+        """The most GPUs of a kind that a node of the stack's pools has; None if it has no such pool."""
+        counts = [pool.accelerator.count for pool in self.pools.values() if pool.accelerator.type == accelerator]
+        return max(counts, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedServer:
+    """A server as the stack asks for it; from the step `presets` on, its settings have the presets applied."""
+
+    key: str
+    settings: ServerSettings
+    stack: StackFrame
+
+    @property
+    def path(self) -> str:
+        """Where the server stands in the configuration."""
+        return f"servers.{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelledServer(AskedServer):
+    """After the step `model`: which server of which version loads which model.
+
+    Attributes:
+        version_is_known: whether the catalogue knows how such a version behaves.
+        gpus_are_known: whether there are nodes with such GPUs.
+
+    """
+
+    facts: InferenceServerFacts
+    version: str
+    model: ServedModel
+    version_is_known: bool
+    gpus_are_known: bool
+
+    @property
+    def image(self) -> str:
+        """Image to run."""
+        return self.settings.image or self.facts.image(self.version)
+
+    @property
+    def cuda(self) -> str:
+        """CUDA version of the image."""
+        return image_cuda(self.facts, self.version, self.image)
+
+    @property
+    def stored_gib(self) -> float:
+        """Size of what the pod downloads, in GiB."""
+        return self.model.checkpoint_gib if self.settings.model_volume is None else 0.0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all replicas."""
+        return self.settings.replicas * self.settings.accelerator.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetServer(ModelledServer):
+    """After the step `presets`: what they decided."""
+
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitedServer(PresetServer):
+    """After the step `limits`: the memory request that its settings come to."""
+
+    request: MemoryRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandedServer(LimitedServer):
+    """After the step `arguments`: its command line."""
+
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighedServer(CommandedServer):
+    """After the step `memory`: its memory plan, and what would fit instead; none where something else is wrong."""
+
+    memory: MemoryPlan | None
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizedServer(WeighedServer):
+    """After the step `pod`: what each of its pods requests."""
+
+    resources: PodResources
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedServer(SizedServer):
+    """After the step `machine`: where its pods run.
+
+    Attributes:
+        pool: its node pool; None where the stack has none.
+        may_surge: whether one more pod finds room in the pool while all of the stack runs.
+
+    """
+
+    pool: NodePoolPlan | None
+    may_surge: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where servers go, or why they do not.
+
+    Attributes:
+        servers: the servers that have a place.
+        pools: the node pools, each with its machine.
+        findings: what stands in the way, and what may go wrong.
+
+    """
+
+    servers: tuple[PlacedServer, ...]
+    pools: tuple[NodePoolPlan, ...] = ()
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,176 @@
+"""The steps of planning a server, each a plain function from one stage to the next.
+
+model → presets → limits → arguments → memory → pod → machine → rollout: `planning.stack` takes all servers of a stack
+through them. A step adds what it finds to the list that travels along with the server.
+"""
+
+from collections.abc import Sequence
+
+from gke_llm_inference.planning.accelerators import server_accelerator_findings
+from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
+from gke_llm_inference.planning.command_line import command_line
+from gke_llm_inference.planning.compatibility import setting_problems
+from gke_llm_inference.planning.extra_arguments import environment_problems
+from gke_llm_inference.planning.fit import check_fit
+from gke_llm_inference.planning.flow import Findings
+from gke_llm_inference.planning.machines import gpu_counts
+from gke_llm_inference.planning.memory import memory_request, plan_memory
+from gke_llm_inference.planning.model_volume import model_volume_problems
+from gke_llm_inference.planning.models import served_model
+from gke_llm_inference.planning.placement import place, unplaced
+from gke_llm_inference.planning.plan import ServerPlan
+from gke_llm_inference.planning.pods import pod_resources, resource_problems
+from gke_llm_inference.planning.presets import apply_presets
+from gke_llm_inference.planning.servers import plan_server
+from gke_llm_inference.planning.stages import (
+    AskedServer,
+    CommandedServer,
+    LimitedServer,
+    ModelledServer,
+    PlacedServer,
+    Placement,
+    PresetServer,
+    SizedServer,
+    StackFrame,
+    WeighedServer,
+)
+from gke_llm_inference.planning.startup import streaming_warnings
+from gke_llm_inference.planning.versions import full_version, maintenance_warnings, version_findings
+from gke_llm_inference.settings import Finding, problems_of
+
+
+def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
+    """Which server, version and model; the end where the model is not known. Checks what is asked by itself."""
+    path, settings, catalog = server.path, server.settings, server.stack.catalog
+    facts = catalog.servers[settings.server]
+    version = full_version(settings.version or facts.default_version)
+    of_version = version_findings(path, version, facts)
+    of_gpus = server_accelerator_findings(f"{path}.accelerator", settings.accelerator, server.stack.cluster, catalog)
+    served, of_model = served_model(path, settings, catalog)
+    findings += [
+        *of_version,
+        *maintenance_warnings(path, facts),
+        *of_gpus,
+        *of_model,
+        *environment_problems(path, settings.extra_env),
+        *model_volume_problems(path, settings),
+    ]
+    if served is None:
+        return None
+    if served.gated and settings.model_volume is None and not server.stack.has_token:
+        findings.append(
+            Finding(
+                f"{path}.model",
+                f"{settings.model} is gated and the stack has no Hugging Face token",
+                "the download would be refused and the pod restart forever",
+                "set huggingFace.tokenSource, after accepting the model's licence with that account",
+            )
+        )
+    return ModelledServer(
+        **vars(server),
+        facts=facts,
+        version=version,
+        model=served,
+        version_is_known=not problems_of(of_version),
+        gpus_are_known=not problems_of(of_gpus),
+    )
+
+
+def presets(server: ModelledServer, findings: Findings) -> PresetServer:
+    """The settings with presets applied; for a version that is not known, what presets would give is not either."""
+    if not server.version_is_known:
+        return PresetServer(**vars(server), decisions=())
+    applied = apply_presets(
+        server.path,
+        server.settings,
+        server.version,
+        server.model,
+        server.stack.catalog,
+        _gpus_with_room(server),
+    )
+    findings += applied.findings
+    return PresetServer(**{**vars(server), "settings": applied.settings}, decisions=applied.decisions)
+
+
+def limits(server: PresetServer, findings: Findings) -> LimitedServer:
+    """The memory request that the settings come to, checked against the rules of what goes together."""
+    asked = (server.path, server.settings, server.version, server.model)
+    findings += setting_problems(*asked, server.stack.catalog)
+    return LimitedServer(**vars(server), request=memory_request(*asked, server.stack.catalog.memory))
+
+
+def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
+    """The command line, checked against the flags of the version."""
+    if not server.version_is_known:
+        return CommandedServer(**vars(server), arguments=())
+    line, overridden, problems = command_line(server.path, server.settings, server.version, server.stack.catalog)
+    # What a preset or a rule says of a setting says more than that its flag is refused.
+    told = {problem.path for problem in problems_of(findings)}
+    findings += [problem for problem in problems if problem.path not in told]
+    decisions = (*server.decisions, *overridden)
+    return CommandedServer(**{**vars(server), "decisions": decisions}, arguments=line)
+
+
+def memory(server: CommandedServer, findings: Findings) -> WeighedServer:
+    """The memory plan, and what would fit instead; none where the request makes no sense for another reason."""
+    if problems_of(findings):
+        return WeighedServer(**vars(server), memory=None, alternatives=())
+    stack = server.stack
+    plan = plan_memory(server.request, stack.catalog.memory)
+    alternatives, found = check_fit(server.path, server.settings, plan, stack.cluster, stack.catalog)
+    findings += found
+    return WeighedServer(**vars(server), memory=plan, alternatives=alternatives)
+
+
+def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
+    """What a pod requests; the end where no node has such GPUs."""
+    if not server.gpus_are_known:
+        return None
+    path, settings, stack = server.path, server.settings, server.stack
+    resources = pod_resources(settings.accelerator.count, server.stored_gib, settings.resources, stack.catalog)
+    findings += resource_problems(path, resources, settings.resources, server.stored_gib)
+    if stack.cluster.profile == "autopilot":
+        findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
+        resources, found = raised_requests(path, settings, resources, stack.catalog)
+        findings += found
+    elif settings.provisioning.model != "onDemand":
+        findings.append(
+            Finding(
+                f"{path}.provisioning",
+                "belongs to the node pool on a Standard cluster",
+                "there the pool's machines are provisioned, not the pod's",
+                "move it to nodePools",
+            )
+        )
+    return SizedServer(**vars(server), resources=resources)
+
+
+def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
+    """Where every server runs, and the machine of every node pool.
+
+    Where a pool is wrong itself, that no server finds its place says nothing new.
+    """
+    return place(servers, stack) if stack.pools_are_sound else unplaced(servers)
+
+
+def rollout(server: PlacedServer, findings: Findings) -> ServerPlan:
+    """The plan of the server: how it starts, is probed, updated and stopped."""
+    stack = server.stack
+    findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
+    return plan_server(server)
+
+
+def _gpus_with_room(server: ModelledServer) -> list[int]:
+    """Numbers of GPUs that the stack's nodes have, with room for what the server requests beside them."""
+    accelerator, stack = server.settings.accelerator, server.stack
+    most = stack.most_gpus(accelerator.type)
+
+    def has_room(count: int) -> bool:
+        if stack.cluster.profile != "autopilot":
+            return True
+        asked = accelerator.model_copy(update={"count": count})
+        resources = pod_resources(count, server.stored_gib, server.settings.resources, stack.catalog)
+        return has_room_on_autopilot(asked, resources, stack.catalog)
+
+    counts = gpu_counts(accelerator.type, stack.catalog)
+    return [count for count in counts if (most is None or count <= most) and has_room(count)]
