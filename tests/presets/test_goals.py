@@ -214,7 +214,7 @@ def test_a_goal_leaves_out_what_would_contradict_the_stack(goal: str, server: di
 
 
 def test_a_goal_chooses_less_than_all_of_the_gpus_for_weights_that_the_stack_quantises() -> None:
-    # 4.25 bits for each weight: 47 billion weights need two L4s, as FP8 they need four.
+    # 4.5 bits for each weight: 47 billion weights need two L4s, as FP8 they need four.
     assert plan_of(model=MIXTRAL, quantization="bitsandbytes", presets=["cost"]).gpu_count == 2
 
 

@@ -17,6 +17,7 @@ from gke_llm_inference.planning.memory.request import (
     CompileCache,
     Limits,
     MemoryRequest,
+    format_name,
     kv_bytes,
     tgi_version_facts,
     vllm_version_facts,
@@ -105,7 +106,9 @@ def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> 
         layout = vllm_layout(request, shard, version, constants.block_tokens, limits.max_num_batched_tokens)
         budget = request.gpu_memory_mib * limits.utilization
         rows = limits.max_num_seqs if limits.runner == "V2" else 0
-        load_peak = load_peak_mib(request, shard, weights, constants, state_rows=rows, streams=version.streams_fp8)
+        # Only FP8 was ever made of the whole model at once: bitsandbytes is made weight by weight in every version.
+        streams = version.streams_fp8 or format_name(request.weights_format) != "fp8"
+        load_peak = load_peak_mib(request, shard, weights, constants, state_rows=rows, streams=streams)
         margin, calibrated = version.error_margin or constants.error_margin, version.calibrated
         if not version.calibrated:
             notes.append(f"vLLM {request.version}: {version.note}")
