@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.planning import ServerPlan
 
-_GPU_RESOURCE = "nvidia.com/gpu"
 _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
 _CACHE = "cache"
@@ -176,7 +176,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
     limits = {
         "ephemeral-storage": f"{resources.ephemeral_storage_gib}Gi",
         "memory": f"{resources.memory_gib}Gi",
-        _GPU_RESOURCE: str(plan.gpu_count),
+        GPU_RESOURCE: str(plan.gpu_count),
     }
     if plan.profile == "autopilot":
         limits["cpu"] = cpu

@@ -194,10 +194,19 @@ def compare(cases: Cases, facts: MemoryFacts | None = None) -> list[Comparison]:
     for line, case in cases.items() if isinstance(cases, Mapping) else enumerate(cases, 1):
         try:
             if not isinstance(case, Mapping):
-                raise Refusal([Finding("case", "not a JSON object", "a case is one object", "see the measurements")])
+                raise Refusal(
+                    [
+                        Finding(
+                            path="case",
+                            what="not a JSON object",
+                            why="a case is one object",
+                            fix="see the measurements",
+                        )
+                    ]
+                )
             compared.append(_compare(line, case, predict_case(case, facts), facts))
         except Refusal as refusal:
-            problems += [Finding(f"line {line}: {found.path}", found.what, found.why, found.fix)
+            problems += [Finding(path=f"line {line}: {found.path}", what=found.what, why=found.why, fix=found.fix)
                          for found in refusal.problems]  # fmt: skip
     if problems:
         raise Refusal(problems)
@@ -224,7 +233,12 @@ def read_cases(text: str) -> dict[int, dict[str, Any]]:
             cases[number] = case
         else:
             problems.append(
-                Finding(f"line {number}", "not a JSON object", "every line is one measured case", "correct the line")
+                Finding(
+                    path=f"line {number}",
+                    what="not a JSON object",
+                    why="every line is one measured case",
+                    fix="correct the line",
+                )
             )
     if problems:
         raise Refusal(problems)
@@ -358,10 +372,10 @@ def _model(case: Mapping[str, Any]) -> tuple[ModelArchitecture, str, float | Non
         raise Refusal(
             [
                 Finding(
-                    "case.model",
-                    f"{name[:100]} is not in the catalogue",
-                    "without the model's numbers nothing about it can be planned",
-                    f"{suggestion(name, names)} Or give architecture with the keys of its config.json",
+                    path="case.model",
+                    what=f"{name[:100]} is not in the catalogue",
+                    why="without the model's numbers nothing about it can be planned",
+                    fix=f"{suggestion(name, names)} Or give architecture with the keys of its config.json",
                 )
             ]
         )
@@ -465,7 +479,7 @@ def _count(case: Mapping[str, Any], key: str, problems: list[Finding]) -> int | 
 
 
 def _wrong(key: str, expected: str) -> Finding:
-    return Finding(f"case.{key}", f"not {expected}", "the prediction rests on it", f"give {expected}")
+    return Finding(path=f"case.{key}", what=f"not {expected}", why="the prediction rests on it", fix=f"give {expected}")
 
 
 def _name(case: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import Applied, apply_presets
-from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, problems_of
+from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
+from gke_llm_inference.settings.findings import problems_of
 
 _DEFAULT_MODEL = "google/gemma-7b-it"
 # A checkpoint of the format that a preset needs; a format that no known checkpoint has is described inline.

@@ -26,9 +26,15 @@ class Facts(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         populate_by_name=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        defer_build=True,
     )
+
+
+class DescribedFacts(Facts):
+    """Base of facts that a stack may state itself: what their fields mean is part of the settings' schema."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Quota(Facts):
@@ -202,7 +208,7 @@ class GkeFacts(Facts):
     shared_clients_per_gpu: Positive
 
 
-class SlidingWindow(Facts):
+class SlidingWindow(DescribedFacts):
     """Layers that attend to a window of tokens only."""
 
     size: Positive
@@ -211,7 +217,7 @@ class SlidingWindow(Facts):
     """Number of layers with the window; the others attend to all tokens."""
 
 
-class Experts(Facts):
+class Experts(DescribedFacts):
     """Mixture of experts: how many there are and how many a token visits."""
 
     count: Positive
@@ -220,7 +226,7 @@ class Experts(Facts):
     """Experts that one token visits."""
 
 
-class ModelArchitecture(Facts):
+class ModelArchitecture(DescribedFacts):
     """What decides the size of a model: the numbers of its config.json, and its parameter count."""
 
     parameters: Positive

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.diff.replacement import Verdict, replacements, verdict
 from gke_llm_inference.diff.values import ABSENT
 from gke_llm_inference.diff.wording import listed, minutes, quote
@@ -245,7 +246,7 @@ class _Context:
                 stays = "" if restarts else "; the pods that run stay" if _more(one.old, one.new) else ""
                 yield Effect(Severity.NOTE, f"scales from {_plain(one.old)} to {_plain(one.new)} pods{stays}")
         if restarts:
-            new_node = any("nodeSelector" in one.path or "nvidia.com/gpu" in one.path for one in change.properties)
+            new_node = any("nodeSelector" in one.path or GPU_RESOURCE in one.path for one in change.properties)
             image = any(one.path[-1:] == ("image",) for one in change.properties)
             ready = self._until_ready(head, new_node=new_node, image=image or new_node)
             yield _restart(head.type, spec, ready)

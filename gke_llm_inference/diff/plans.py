@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gke_llm_inference.planning.names import dns_label
 from gke_llm_inference.preview.process import run_captured
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class StackFacts:
         """The server of a component, whose name is the server's as a DNS label."""
         if component in self.servers:
             return self.servers[component]
-        found = [server for name, server in self.servers.items() if _label(name) == component]
+        found = [server for name, server in self.servers.items() if dns_label(name) == component]
         return found[0] if len(found) == 1 else None
 
 
@@ -164,10 +164,6 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
     )
-
-
-def _label(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

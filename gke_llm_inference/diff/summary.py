@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.diff.details import Bounds, value_text
 from gke_llm_inference.diff.effects import Severity
 from gke_llm_inference.diff.plan_changes import PlanChanges, plan_changes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN_PROPERTIES = 3
 _SHOWN_CHARACTERS = 60
 # What a reader of one line wants to see first of a workload with many changes.
-_TELLING = frozenset({"args", "command", "image", "env", "nvidia.com/gpu", "replicas"})
+_TELLING = frozenset({"args", "command", "image", "env", GPU_RESOURCE, "replicas"})
 _SHORT = Bounds(value=_SHOWN_CHARACTERS + 1)
 
 _VERBS = {

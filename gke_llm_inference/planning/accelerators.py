@@ -19,19 +19,19 @@ def server_accelerator_findings(
     if cluster.profile == "autopilot" or not isinstance(cluster.settings, ExistingCluster):
         return [
             Finding(
-                f"{path}.type",
-                f"no machine with {accelerator.type} is known here",
-                "memoryMib tells the GPU's memory, but not which machines have it",
-                "use an existing Standard cluster that has such nodes, or one of: "
+                path=f"{path}.type",
+                what=f"no machine with {accelerator.type} is known here",
+                why="memoryMib tells the GPU's memory, but not which machines have it",
+                fix="use an existing Standard cluster that has such nodes, or one of: "
                 + ", ".join(sorted(catalog.accelerators)),
             )
         ]
     return [
         Finding(
-            f"{path}.type",
-            f"{accelerator.type} is not in the catalogue",
-            "memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
-            "see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
+            path=f"{path}.type",
+            what=f"{accelerator.type} is not in the catalogue",
+            why="memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
+            fix="see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
             severity="warning",
         )
     ]
@@ -42,10 +42,10 @@ def _memory_problems(path: str, accelerator: ServerAccelerator, catalog: Catalog
         return []
     return [
         Finding(
-            f"{path}.type",
-            f"the memory of {accelerator.type} is not known",
-            "a plan divides what CUDA reports, which is less than the marketing size",
-            f"give {path}.memoryMib as torch.cuda.mem_get_info reports it",
+            path=f"{path}.type",
+            what=f"the memory of {accelerator.type} is not known",
+            why="a plan divides what CUDA reports, which is less than the marketing size",
+            fix=f"give {path}.memoryMib as torch.cuda.mem_get_info reports it",
         )
     ]
 
@@ -55,10 +55,10 @@ def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: C
     if accelerator.type not in catalog.accelerators:
         return [
             Finding(
-                f"{path}.type",
-                f"{accelerator.type} is not a GPU of the catalogue",
-                "a pod that asks for it would stay pending forever",
-                suggestion(accelerator.type, catalog.accelerators),
+                path=f"{path}.type",
+                what=f"{accelerator.type} is not a GPU of the catalogue",
+                why="a pod that asks for it would stay pending forever",
+                fix=suggestion(accelerator.type, catalog.accelerators),
             )
         ]
     counts = gpu_counts(accelerator.type, catalog)
@@ -66,10 +66,10 @@ def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: C
         larger = next((count for count in counts if count > accelerator.count), counts[-1])
         return [
             Finding(
-                f"{path}.count",
-                f"no machine has {accelerator.count} × {accelerator.type}",
-                f"Google builds machines with {', '.join(map(str, counts))} of them",
-                f"use {larger}",
+                path=f"{path}.count",
+                what=f"no machine has {accelerator.count} × {accelerator.type}",
+                why=f"Google builds machines with {', '.join(map(str, counts))} of them",
+                fix=f"use {larger}",
             )
         ]
     return []
@@ -82,9 +82,9 @@ def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) 
         return []
     return [
         Finding(
-            path,
-            f"{accelerator} is not offered in {region}",
-            "no node could be made there",
-            f"use one of: {', '.join(sorted(facts.zones))}",
+            path=path,
+            what=f"{accelerator} is not offered in {region}",
+            why="no node could be made there",
+            fix=f"use one of: {', '.join(sorted(facts.zones))}",
         )
     ]

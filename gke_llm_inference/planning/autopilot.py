@@ -17,29 +17,29 @@ def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan
     if settings.node_pool is not None:
         problems.append(
             Finding(
-                f"{path}.nodePool",
-                "is not possible on Autopilot",
-                "there are no node pools of yours",
-                "remove it",
+                path=f"{path}.nodePool",
+                what="is not possible on Autopilot",
+                why="there are no node pools of yours",
+                fix="remove it",
             )
         )
     if settings.provisioning.model not in ("onDemand", "spot"):
         problems.append(
             Finding(
-                f"{path}.provisioning.model",
-                f"{settings.provisioning.model} needs a node pool",
-                "Autopilot takes it from a compute class, which this project does not make",
-                "use onDemand or spot, or a Standard cluster",
+                path=f"{path}.provisioning.model",
+                what=f"{settings.provisioning.model} needs a node pool",
+                why="Autopilot takes it from a compute class, which this project does not make",
+                fix="use onDemand or spot, or a Standard cluster",
             )
         )
     maxima = catalog.accelerators[accelerator.type].autopilot_maxima
     if accelerator.count not in maxima:
         problems.append(
             Finding(
-                f"{path}.accelerator.count",
-                f"Autopilot has no machine with {accelerator.count} × {accelerator.type}",
-                "the pod would stay pending",
-                f"use {', '.join(map(str, sorted(maxima)))}, or a Standard cluster",
+                path=f"{path}.accelerator.count",
+                what=f"Autopilot has no machine with {accelerator.count} × {accelerator.type}",
+                why="the pod would stay pending",
+                fix=f"use {', '.join(map(str, sorted(maxima)))}, or a Standard cluster",
             )
         )
     return problems
@@ -77,10 +77,10 @@ def _beyond_maximum(
     maximum = catalog.accelerators[accelerator.type].autopilot_maxima[accelerator.count]
     return [
         Finding(
-            f"{path}.resources.{key}",
-            f"{asked:g} {unit} are more than Autopilot's {limit} for {accelerator.count} × {accelerator.type}",
-            "Autopilot rejects the pod",
-            f"use {limit} or less",
+            path=f"{path}.resources.{key}",
+            what=f"{asked:g} {unit} are more than Autopilot's {limit} for {accelerator.count} × {accelerator.type}",
+            why="Autopilot rejects the pod",
+            fix=f"use {limit} or less",
         )
         for key, asked, limit, unit in (
             ("cpu", resources.cpu_millicores / 1000, maximum.cpu, "vCPU"),
@@ -100,10 +100,10 @@ def _raise_warnings(path: str, settings: ServerSettings, raised: PodResources) -
     )
     return [
         Finding(
-            f"{path}.resources.{key}",
-            f"becomes {given:g} {unit}",
-            f"Autopilot raises a pod with {accelerator.count} × {accelerator.type} to that, and bills it",
-            "remove it, or use a Standard cluster",
+            path=f"{path}.resources.{key}",
+            what=f"becomes {given:g} {unit}",
+            why=f"Autopilot raises a pod with {accelerator.count} × {accelerator.type} to that, and bills it",
+            fix="remove it, or use a Standard cluster",
             severity="warning",
         )
         for key, own, given, unit in pairs

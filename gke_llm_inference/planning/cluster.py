@@ -29,19 +29,19 @@ def plan_cluster(
     if location is not None and project is None:
         problems.append(
             Finding(
-                "gcp:project",
-                "is missing",
-                "a cluster in Google Cloud belongs to a project, and node pools fail without one",
-                "pulumi config set gcp:project PROJECT",
+                path="gcp:project",
+                what="is missing",
+                why="a cluster in Google Cloud belongs to a project, and node pools fail without one",
+                fix="pulumi config set gcp:project PROJECT",
             )
         )
     if project is not None and not _PROJECT.fullmatch(project):
         problems.append(
             Finding(
-                "gcp:project",
-                "is not a project id",
-                "ids are 6 to 30 lower-case letters, digits and dashes, letter first; a name or number is not one",
-                "take the id that gcloud projects list shows",
+                path="gcp:project",
+                what="is not a project id",
+                why="ids are 6 to 30 lower-case letters, digits and dashes, letter first; a name or number is not one",
+                fix="take the id that gcloud projects list shows",
             )
         )
     region = region_of(location) if location else None
@@ -74,10 +74,10 @@ def region_of(location: str) -> str:
 def _zone_problems(settings: StandardCluster, region: str | None) -> list[Finding]:
     return [
         Finding(
-            f"cluster.zones[{index}]",
-            f"{zone} is not in {region}",
-            "a node pool can only use zones of the cluster's region, and Google says so after minutes",
-            f"use zones of {region}",
+            path=f"cluster.zones[{index}]",
+            what=f"{zone} is not in {region}",
+            why="a node pool can only use zones of the cluster's region, and Google says so after minutes",
+            fix=f"use zones of {region}",
         )
         for index, zone in enumerate(settings.zones)
         if region_of(zone) != region
@@ -91,10 +91,10 @@ def _system_pool_problems(settings: StandardCluster, region: str | None, catalog
     if machine not in known:
         problems.append(
             Finding(
-                "cluster.systemPool.machineType",
-                f"{machine} is not a general-purpose machine of the catalogue",
-                "Google would reject the pool after the cluster is made",
-                suggestion(machine, known) if nearest(machine, known) else "use one such as e2-standard-4",
+                path="cluster.systemPool.machineType",
+                what=f"{machine} is not a general-purpose machine of the catalogue",
+                why="Google would reject the pool after the cluster is made",
+                fix=suggestion(machine, known) if nearest(machine, known) else "use one such as e2-standard-4",
             )
         )
     zones = len(set(settings.zones)) or (_DEFAULT_ZONES if settings.location == region else 1)
@@ -103,9 +103,9 @@ def _system_pool_problems(settings: StandardCluster, region: str | None, catalog
     return [
         *problems,
         Finding(
-            "cluster.systemPool.maxNodes",
-            f"{settings.system_pool.max_nodes} is less than the {zones} zones of the pool",
-            "a pool starts with one node in each of its zones",
-            f"use {zones} or more, or name fewer zones under cluster.zones",
+            path="cluster.systemPool.maxNodes",
+            what=f"{settings.system_pool.max_nodes} is less than the {zones} zones of the pool",
+            why="a pool starts with one node in each of its zones",
+            fix=f"use {zones} or more, or name fewer zones under cluster.zones",
         ),
     ]

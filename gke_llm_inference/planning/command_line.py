@@ -30,10 +30,10 @@ def command_line(
     flags = [catalog.flags[settings.server][known] for known in neighbouring_versions(version, facts)]
     problems = [
         Finding(
-            f"{path}.{argument.setting}",
-            f"{facts.title} {version} refuses {argument.flag}: {problems[0]}",
-            "the server would not start",
-            "leave the setting out, or use another version",
+            path=f"{path}.{argument.setting}",
+            what=f"{facts.title} {version} refuses {argument.flag}: {problems[0]}",
+            why="the server would not start",
+            fix="leave the setting out, or use another version",
         )
         for argument in planned
         if argument.text.startswith("--") and all(problems := [one.check(argument.text) for one in flags])

@@ -80,10 +80,10 @@ def _memory_problems(request: MemoryRequest) -> list[Finding]:
         return []
     return [
         Finding(
-            f"{request.path}.accelerator.memoryMib",
-            "not a size of memory in MiB",
-            "the plan divides this memory",
-            "give what the driver shows, such as 22561 for an L4",
+            path=f"{request.path}.accelerator.memoryMib",
+            what="not a size of memory in MiB",
+            why="the plan divides this memory",
+            fix="give what the driver shows, such as 22561 for an L4",
         )
     ]
 
@@ -99,7 +99,10 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
     }
     problems = [
         Finding(
-            f"{request.path}.{name}", "not a positive whole number", "memory is counted in whole tokens", "correct it"
+            path=f"{request.path}.{name}",
+            what="not a positive whole number",
+            why="memory is counted in whole tokens",
+            fix="correct it",
         )
         for name, value in counts.items()
         if not _is_count(value) and (value is not None or name in _REQUIRED_COUNTS)
@@ -108,15 +111,19 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
     if share is not None and not (_is_number(share) and 0 < share <= 1):
         problems.append(
             Finding(
-                f"{request.path}.gpuMemoryUtilization",
-                "not a share of the GPU's memory",
-                "it is above 0 and at most 1",
-                "use 0.9",
+                path=f"{request.path}.gpuMemoryUtilization",
+                what="not a share of the GPU's memory",
+                why="it is above 0 and at most 1",
+                fix="use 0.9",
             )
         )
     factor = request.rope_factor
     if factor is not None and not (_is_size(factor) and factor < _LARGEST):
-        problems.append(Finding(f"{request.path}.ropeFactor", "not a positive number", "it scales a table", "omit it"))
+        problems.append(
+            Finding(
+                path=f"{request.path}.ropeFactor", what="not a positive number", why="it scales a table", fix="omit it"
+            )
+        )
     return problems
 
 
@@ -125,23 +132,27 @@ def _name_problems(request: MemoryRequest) -> list[Finding]:
     if format_name(str(request.weights_format)) not in WEIGHTS_FORMATS:
         problems.append(
             Finding(
-                f"{request.path}.quantization",
-                "this weights format is not known",
-                "its size cannot be planned",
-                suggestion(str(request.weights_format), WEIGHTS_FORMATS),
+                path=f"{request.path}.quantization",
+                what="this weights format is not known",
+                why="its size cannot be planned",
+                fix=suggestion(str(request.weights_format), WEIGHTS_FORMATS),
             )
         )
     if str(request.kv_cache_dtype) not in KV_CACHE_DTYPES:
         problems.append(
             Finding(
-                f"{request.path}.kvCacheDtype",
-                "this type of KV cache is not known",
-                "its size cannot be planned",
-                suggestion(str(request.kv_cache_dtype), KV_CACHE_DTYPES),
+                path=f"{request.path}.kvCacheDtype",
+                what="this type of KV cache is not known",
+                why="its size cannot be planned",
+                fix=suggestion(str(request.kv_cache_dtype), KV_CACHE_DTYPES),
             )
         )
     if not version_parts(request.version):
-        problems.append(Finding(f"{request.path}.version", "not a version", "it decides the formulas", "as in 0.26.0"))
+        problems.append(
+            Finding(
+                path=f"{request.path}.version", what="not a version", why="it decides the formulas", fix="as in 0.26.0"
+            )
+        )
     return problems
 
 
@@ -161,7 +172,12 @@ def _architecture_problems(request: MemoryRequest) -> list[Finding]:
     }
     where = f"{request.path}.architecture"
     problems = [
-        Finding(f"{where}.{name}", "not a positive whole number", "no model has it so", "see its config.json")
+        Finding(
+            path=f"{where}.{name}",
+            what="not a positive whole number",
+            why="no model has it so",
+            fix="see its config.json",
+        )
         for name, value in counts.items()
         if not _is_count(value)
     ]
@@ -170,30 +186,30 @@ def _architecture_problems(request: MemoryRequest) -> list[Finding]:
     if given.attention_heads % given.kv_heads:
         problems.append(
             Finding(
-                f"{where}.kvHeads",
-                f"{given.attention_heads} query heads cannot share {given.kv_heads} KV heads",
-                "groups of query heads are equal",
-                "see num_key_value_heads in the model's config.json",
+                path=f"{where}.kvHeads",
+                what=f"{given.attention_heads} query heads cannot share {given.kv_heads} KV heads",
+                why="groups of query heads are equal",
+                fix="see num_key_value_heads in the model's config.json",
             )
         )
     window = given.sliding_window
     if window is not None and window.layers > given.layers:
         problems.append(
             Finding(
-                f"{where}.slidingWindow.layers",
-                f"{window.layers} of {given.layers} layers",
-                "layers with a window are a part of all layers",
-                "see layer_types in the model's config.json",
+                path=f"{where}.slidingWindow.layers",
+                what=f"{window.layers} of {given.layers} layers",
+                why="layers with a window are a part of all layers",
+                fix="see layer_types in the model's config.json",
             )
         )
     embeddings = embedding_parameters(given)
     if given.parameters < embeddings:
         problems.append(
             Finding(
-                f"{where}.parameters",
-                f"{given.parameters} are fewer than the {embeddings} of the embeddings alone",
-                "every weight counts, embeddings included",
-                "see the model's page",
+                path=f"{where}.parameters",
+                what=f"{given.parameters} are fewer than the {embeddings} of the embeddings alone",
+                why="every weight counts, embeddings included",
+                fix="see the model's page",
             )
         )
     return problems
@@ -215,19 +231,19 @@ def _request_problems(
     if limits.max_model_len > given.max_positions:
         problems.append(
             Finding(
-                f"{request.path}.maxModelLen",
-                f"{limits.max_model_len} tokens are more than the model's {given.max_positions}",
-                "the server refuses a context beyond what the model was made for",
-                f"use {given.max_positions} or less",
+                path=f"{request.path}.maxModelLen",
+                what=f"{limits.max_model_len} tokens are more than the model's {given.max_positions}",
+                why="the server refuses a context beyond what the model was made for",
+                fix=f"use {given.max_positions} or less",
             )
         )
     if request.server == "vllm" and limits.max_num_batched_tokens < limits.max_num_seqs:
         problems.append(
             Finding(
-                f"{request.path}.maxNumBatchedTokens",
-                f"{limits.max_num_batched_tokens} is less than maxNumSeqs {limits.max_num_seqs}",
-                "every request of a batch needs at least one token of it",
-                f"use {limits.max_num_seqs} or more",
+                path=f"{request.path}.maxNumBatchedTokens",
+                what=f"{limits.max_num_batched_tokens} is less than maxNumSeqs {limits.max_num_seqs}",
+                why="every request of a batch needs at least one token of it",
+                fix=f"use {limits.max_num_seqs} or more",
             )
         )
     problems += _parallelism_problems(request, gpu_counts)
@@ -243,28 +259,28 @@ def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | No
     if not heads_divide(given, gpus):
         problems.append(
             Finding(
-                where,
-                f"{gpus} GPUs cannot share {given.attention_heads} attention heads",
-                "tensor parallelism gives every GPU the same number of heads",
-                proposal or "use a number of GPUs that divides the heads",
+                path=where,
+                what=f"{gpus} GPUs cannot share {given.attention_heads} attention heads",
+                why="tensor parallelism gives every GPU the same number of heads",
+                fix=proposal or "use a number of GPUs that divides the heads",
             )
         )
     elif not kv_heads_divide(given, gpus) and (gpu_counts is None or gpus in gpu_counts):
         problems.append(
             Finding(
-                where,
-                f"{gpus} GPUs cannot share {given.kv_heads} KV heads",
-                "KV heads are split or copied evenly",
-                proposal or "use a number of GPUs that divides the KV heads or is a multiple of them",
+                path=where,
+                what=f"{gpus} GPUs cannot share {given.kv_heads} KV heads",
+                why="KV heads are split or copied evenly",
+                fix=proposal or "use a number of GPUs that divides the KV heads or is a multiple of them",
             )
         )
     if request.pipeline_parallel > given.layers:
         problems.append(
             Finding(
-                f"{request.path}.pipelineParallel",
-                f"{request.pipeline_parallel} stages cannot share {given.layers} layers",
-                "every stage has at least one layer",
-                f"use {given.layers} or less",
+                path=f"{request.path}.pipelineParallel",
+                what=f"{request.pipeline_parallel} stages cannot share {given.layers} layers",
+                why="every stage has at least one layer",
+                fix=f"use {given.layers} or less",
             )
         )
     return problems
@@ -277,10 +293,10 @@ def _answer_problems(path: str, settings: ServerSettings, model: ServedModel) ->
         return []
     return [
         Finding(
-            f"{path}.maxOutputTokens",
-            f"{output} tokens of answer leave no room for a prompt within {context}",
-            "context counts prompt and answer together",
-            f"use {context - 1} or less, or a longer maxModelLen",
+            path=f"{path}.maxOutputTokens",
+            what=f"{output} tokens of answer leave no room for a prompt within {context}",
+            why="context counts prompt and answer together",
+            fix=f"use {context - 1} or less, or a longer maxModelLen",
         )
     ]
 
@@ -294,10 +310,10 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
     if model.checkpoint == "none" and method in _PREQUANTISED:
         return [
             Finding(
-                where,
-                f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
-                "the server would not find the quantised weights",
-                f"use the {method} preset, which proposes a checkpoint where one is known"
+                path=where,
+                what=f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
+                why="the server would not find the quantised weights",
+                fix=f"use the {method} preset, which proposes a checkpoint where one is known"
                 if method in catalog.presets
                 else "set model to a checkpoint of that format, or leave quantization out",
             )
@@ -305,10 +321,10 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
     if model.checkpoint != "none" and method != model.checkpoint:
         return [
             Finding(
-                where,
-                f"{quantization} does not match the checkpoint, which is {model.checkpoint}",
-                "the server refuses a method that the checkpoint does not state",
-                "remove quantization; the server reads the method from the checkpoint",
+                path=where,
+                what=f"{quantization} does not match the checkpoint, which is {model.checkpoint}",
+                why="the server refuses a method that the checkpoint does not state",
+                fix="remove quantization; the server reads the method from the checkpoint",
             )
         ]
     return []
@@ -321,10 +337,10 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
     if not _reads_in_pieces(settings, version, context) and batched is not None and batched < context:
         problems.append(
             Finding(
-                f"{path}.maxNumBatchedTokens",
-                f"{batched} is less than the context of {context} tokens",
-                "a whole prompt is read in one step: this version does not read it in pieces unless it is told",
-                f"use {context} or more, or chunkedPrefill: true",
+                path=f"{path}.maxNumBatchedTokens",
+                what=f"{batched} is less than the context of {context} tokens",
+                why="a whole prompt is read in one step: this version does not read it in pieces unless it is told",
+                fix=f"use {context} or more, or chunkedPrefill: true",
             )
         )
     weights_are_fp8 = (
@@ -335,29 +351,29 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
     if settings.kv_cache_dtype == "fp8_e5m2" and weights_are_fp8:
         problems.append(
             Finding(
-                f"{path}.kvCacheDtype",
-                "fp8_e5m2 is not possible with FP8 or compressed-tensors weights",
-                "vLLM refuses the pair",
-                "use fp8_e4m3, or the preset fp8-kv-cache-e4m3",
+                path=f"{path}.kvCacheDtype",
+                what="fp8_e5m2 is not possible with FP8 or compressed-tensors weights",
+                why="vLLM refuses the pair",
+                fix="use fp8_e4m3, or the preset fp8-kv-cache-e4m3",
             )
         )
     if settings.quantization in ("awq", "gptq") and model.family in _NO_FLOAT16:
         problems.append(
             Finding(
-                f"{path}.quantization",
-                f"{settings.quantization} runs in float16, in which {model.family} overflows",
-                "vLLM refuses this pair",
-                f"remove quantization: the {settings.quantization} preset takes the Marlin kernel",
+                path=f"{path}.quantization",
+                what=f"{settings.quantization} runs in float16, in which {model.family} overflows",
+                why="vLLM refuses this pair",
+                fix=f"remove quantization: the {settings.quantization} preset takes the Marlin kernel",
             )
         )
     prequantised_shards = model.checkpoint == "bitsandbytes" and settings.accelerator.count > 1
     if prequantised_shards and version_parts(version) < (0, 19):
         problems.append(
             Finding(
-                f"{path}.accelerator.count",
-                "a bitsandbytes checkpoint cannot be split over GPUs",
-                "vLLM of this version refuses it",
-                "use one GPU, or the model at its own precision",
+                path=f"{path}.accelerator.count",
+                what="a bitsandbytes checkpoint cannot be split over GPUs",
+                why="vLLM of this version refuses it",
+                fix="use one GPU, or the model at its own precision",
             )
         )
     return problems
@@ -373,38 +389,38 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
     if context < _FEWEST_TGI_TOKENS:
         problems.append(
             Finding(
-                f"{path}.maxModelLen",
-                f"{context} token holds no prompt and answer",
-                "the launcher wants at least one token of each",
-                f"use {_FEWEST_TGI_TOKENS} or more",
+                path=f"{path}.maxModelLen",
+                what=f"{context} token holds no prompt and answer",
+                why="the launcher wants at least one token of each",
+                fix=f"use {_FEWEST_TGI_TOKENS} or more",
             )
         )
     elif prompt is not None and prompt >= context:
         problems.append(
             Finding(
-                f"{path}.maxInputTokens",
-                f"{prompt} tokens of prompt leave no room for an answer within {context}",
-                "the launcher wants the prompt to be shorter than the context",
-                f"use {context - 1} or less",
+                path=f"{path}.maxInputTokens",
+                what=f"{prompt} tokens of prompt leave no room for an answer within {context}",
+                why="the launcher wants the prompt to be shorter than the context",
+                fix=f"use {context - 1} or less",
             )
         )
     elif prompt is not None and output is not None and prompt + output > context:
         problems.append(
             Finding(
-                f"{path}.maxInputTokens",
-                f"{prompt} tokens of prompt and {output} of answer are more than the context of {context}",
-                "context counts both",
-                f"use {context - output} or less, or a longer maxModelLen",
+                path=f"{path}.maxInputTokens",
+                what=f"{prompt} tokens of prompt and {output} of answer are more than the context of {context}",
+                why="context counts both",
+                fix=f"use {context - output} or less, or a longer maxModelLen",
             )
         )
     # An answer beyond the model's own context is told already.
     if output is not None and settings.max_model_len is None and output < model.architecture.max_positions:
         problems.append(
             Finding(
-                f"{path}.maxOutputTokens",
-                "has no effect without maxModelLen",
-                "TGI limits prompt and context; what remains is the answer",
-                f"add maxModelLen, more than that and {model.architecture.max_positions} or less",
+                path=f"{path}.maxOutputTokens",
+                what="has no effect without maxModelLen",
+                why="TGI limits prompt and context; what remains is the answer",
+                fix=f"add maxModelLen, more than that and {model.architecture.max_positions} or less",
             )
         )
     prefill = settings.max_batch_prefill_tokens
@@ -412,10 +428,10 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
     if prefill is not None and prefill < longest_prompt and version_parts(version) < (3,):
         problems.append(
             Finding(
-                f"{path}.maxBatchPrefillTokens",
-                f"{prefill} is less than the longest prompt of {longest_prompt} tokens",
-                "TGI before 3.0 reads a whole prompt in one step",
-                f"use {longest_prompt} or more, or a smaller maxInputTokens",
+                path=f"{path}.maxBatchPrefillTokens",
+                what=f"{prefill} is less than the longest prompt of {longest_prompt} tokens",
+                why="TGI before 3.0 reads a whole prompt in one step",
+                fix=f"use {longest_prompt} or more, or a smaller maxInputTokens",
             )
         )
     if settings.kv_cache_dtype not in (None, "auto") and (
@@ -423,10 +439,10 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
     ):
         problems.append(
             Finding(
-                f"{path}.kvCacheDtype",
-                "an FP8 KV cache is not possible with this model",
-                "TGI has it with FlashInfer only, for heads of 64, 128 or 256 and not for this family",
-                "leave it out, or use vLLM",
+                path=f"{path}.kvCacheDtype",
+                what="an FP8 KV cache is not possible with this model",
+                why="TGI has it with FlashInfer only, for heads of 64, 128 or 256 and not for this family",
+                fix="leave it out, or use vLLM",
             )
         )
     return problems

@@ -63,12 +63,22 @@ def merge_arguments(
         other = _excluded(name, argument.text, merged, versions)
         if name in _PLANNED:
             problems.append(
-                Finding(where, f"{name} is planned", "the rest of the plan depends on it", f"set {_PLANNED[name]}")
+                Finding(
+                    path=where,
+                    what=f"{name} is planned",
+                    why="the rest of the plan depends on it",
+                    fix=f"set {_PLANNED[name]}",
+                )
             )
             continue
         if other is not None:
             problems.append(
-                Finding(where, f"{name} does not go with {other}", "the launcher refuses both", "keep one of them")
+                Finding(
+                    path=where,
+                    what=f"{name} does not go with {other}",
+                    why="the launcher refuses both",
+                    fix="keep one of them",
+                )
             )
             continue
         same = [
@@ -80,7 +90,12 @@ def merge_arguments(
             old = merged[same[0]]
             if old.setting.startswith("extraArgs"):
                 problems.append(
-                    Finding(where, f"{argument.flag} stands there twice", "only the last would count", "remove one")
+                    Finding(
+                        path=where,
+                        what=f"{argument.flag} stands there twice",
+                        why="only the last would count",
+                        fix="remove one",
+                    )
                 )
                 continue
             merged[same[0]] = argument
@@ -100,24 +115,39 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
         where = f"{path}.extraEnv" + (f".{name}" if _is_plain_name(name) else "")
         if not _VARIABLE.fullmatch(name):
             problems.append(
-                Finding(where, "has a name that is no variable", "names are letters, digits and _", "correct it")
+                Finding(
+                    path=where,
+                    what="has a name that is no variable",
+                    why="names are letters, digits and _",
+                    fix="correct it",
+                )
             )
         elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
             problems.append(
                 Finding(
-                    where,
-                    "holds a secret",
-                    "variables stand in clear text in manifests, previews and the state",
-                    "keep the token under huggingFace; other secrets are not supported here",
+                    path=where,
+                    what="holds a secret",
+                    why="variables stand in clear text in manifests, previews and the state",
+                    fix="keep the token under huggingFace; other secrets are not supported here",
                 )
             )
         elif name in _PLANNED_VARIABLES:
             problems.append(
-                Finding(where, "is planned", "the rest of the plan depends on it", f"set {_PLANNED_VARIABLES[name]}")
+                Finding(
+                    path=where,
+                    what="is planned",
+                    why="the rest of the plan depends on it",
+                    fix=f"set {_PLANNED_VARIABLES[name]}",
+                )
             )
         elif "$(" in value:
             problems.append(
-                Finding(where, "refers to another variable", "Kubernetes would put that one's value here", "remove $(")
+                Finding(
+                    path=where,
+                    what="refers to another variable",
+                    why="Kubernetes would put that one's value here",
+                    fix="remove $(",
+                )
             )
     return problems
 
@@ -130,28 +160,30 @@ def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) ->
     flag = text.partition("=")[0]
     if SECRET_PATTERN.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
         return Finding(
-            where,
-            "would put a secret on the command line",
-            "everybody who may list processes or pods reads it",
-            "keep the token under huggingFace; put an API key in front of the server, in a gateway",
+            path=where,
+            what="would put a secret on the command line",
+            why="everybody who may list processes or pods reads it",
+            fix="keep the token under huggingFace; put an API key in front of the server, in a gateway",
         )
     if not text.startswith("--"):
         return Finding(
-            where,
-            "does not begin with a flag",
-            "each entry is one argument; nothing is split at spaces",
-            "write --flag=value, or --flag alone",
+            path=where,
+            what="does not begin with a flag",
+            why="each entry is one argument; nothing is split at spaces",
+            fix="write --flag=value, or --flag alone",
         )
     if _SHELL.search(text) or " " in flag:
         return Finding(
-            where,
-            "looks like shell",
-            "arguments reach the server as they are: no shell expands, pipes or splits them",
-            "write --flag=value with the literal value",
+            path=where,
+            what="looks like shell",
+            why="arguments reach the server as they are: no shell expands, pipes or splits them",
+            fix="write --flag=value with the literal value",
         )
     found = [flags.check(text) for flags in versions]
     if all(found):
-        return Finding(where, found[0] or "", "the server would refuse to start", "correct or remove it")
+        return Finding(
+            path=where, what=found[0] or "", why="the server would refuse to start", fix="correct or remove it"
+        )
     return None
 
 

@@ -33,10 +33,12 @@ def check_fit(
     proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
     may_start = plan.verdict == "tight" or settings.allow_unfit or _may_be_wrong(plan)
     finding = Finding(
-        path,
-        f"{plan.verdict} {_gpus(settings)}" if plan.verdict == "does not fit" else f"is tight on {_gpus(settings)}",
-        plan.reason,
-        proposals or "no change that is known here makes it fit; use a smaller model",
+        path=path,
+        what=f"{plan.verdict} {_gpus(settings)}"
+        if plan.verdict == "does not fit"
+        else f"is tight on {_gpus(settings)}",
+        why=plan.reason,
+        fix=proposals or "no change that is known here makes it fit; use a smaller model",
         severity="warning" if may_start else "problem",
     )
     return found, [finding]

@@ -32,19 +32,19 @@ def model_volume_problems(path: str, settings: ServerSettings) -> list[Finding]:
     if settings.replicas > 1 and volume.access_mode == "ReadWriteOnce":
         problems.append(
             Finding(
-                f"{path}.modelVolume.accessMode",
-                f"{settings.replicas} replicas cannot share a ReadWriteOnce volume",
-                "only one node can mount it; pods on others would wait for it forever",
-                "use a ReadOnlyMany volume, or one replica",
+                path=f"{path}.modelVolume.accessMode",
+                what=f"{settings.replicas} replicas cannot share a ReadWriteOnce volume",
+                why="only one node can mount it; pods on others would wait for it forever",
+                fix="use a ReadOnlyMany volume, or one replica",
             )
         )
     if settings.revision is not None:
         problems.append(
             Finding(
-                f"{path}.revision",
-                "has no effect with modelVolume",
-                "nothing is downloaded: the server reads whatever lies on the volume",
-                "remove it, and keep each revision in a directory of its own",
+                path=f"{path}.revision",
+                what="has no effect with modelVolume",
+                why="nothing is downloaded: the server reads whatever lies on the volume",
+                fix="remove it, and keep each revision in a directory of its own",
             )
         )
     return problems

@@ -68,10 +68,10 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
     meant = nearest(settings.model, [*catalog.models, *catalog.checkpoints])
     return None, [
         Finding(
-            f"{path}.model",
-            f"{settings.model} is not in the catalogue",
-            "without the model's numbers nothing about it can be planned",
-            (f"did you mean {meant}? Otherwise " if meant else "")
+            path=f"{path}.model",
+            what=f"{settings.model} is not in the catalogue",
+            why="without the model's numbers nothing about it can be planned",
+            fix=(f"did you mean {meant}? Otherwise " if meant else "")
             + f"describe it under {path}.architecture, or name its config.json under {path}.configFile",
         )
     ]

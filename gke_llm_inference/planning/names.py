@@ -39,10 +39,10 @@ def clashes(section: str, keys: Iterable[str], limit: int = 63) -> list[Finding]
         if name in taken:
             problems.append(
                 Finding(
-                    f"{section}.{key}",
-                    f"gets the same name as {section}.{taken[name]}: {name}",
-                    "Kubernetes objects are found by name",
-                    "rename one of them",
+                    path=f"{section}.{key}",
+                    what=f"gets the same name as {section}.{taken[name]}: {name}",
+                    why="Kubernetes objects are found by name",
+                    fix="rename one of them",
                 )
             )
         taken[name] = key

@@ -38,10 +38,10 @@ def check_pools(
         if settings.provisioning.model == "spot" and settings.min_nodes > 0:
             findings.append(
                 Finding(
-                    f"{path}.minNodes",
-                    "does not hold on Spot machines",
-                    "Google takes them back at any time, all of them at once if need be",
-                    "put servers that must stay up on an on-demand pool",
+                    path=f"{path}.minNodes",
+                    what="does not hold on Spot machines",
+                    why="Google takes them back at any time, all of them at once if need be",
+                    fix="put servers that must stay up on an on-demand pool",
                     severity="warning",
                 )
             )
@@ -54,28 +54,28 @@ def _misplaced(pools: Mapping[str, NodePoolSettings], cluster: ClusterPlan) -> l
     if cluster.profile == "autopilot":
         return [
             Finding(
-                "nodePools",
-                "are not possible on Autopilot",
-                "Google makes the nodes for each pod there",
-                "remove nodePools, or use cluster.mode: standard",
+                path="nodePools",
+                what="are not possible on Autopilot",
+                why="Google makes the nodes for each pod there",
+                fix="remove nodePools, or use cluster.mode: standard",
             )
         ]
     if isinstance(cluster.settings, ExistingCluster) and cluster.location is None:
         if cluster.settings.stack_reference is not None:
             return [
                 Finding(
-                    "nodePools",
-                    "need the cluster's location",
-                    "zones and machines are planned before the other stack's outputs are read",
-                    "add cluster.location, or leave node pools to the stack that owns the cluster",
+                    path="nodePools",
+                    what="need the cluster's location",
+                    why="zones and machines are planned before the other stack's outputs are read",
+                    fix="add cluster.location, or leave node pools to the stack that owns the cluster",
                 )
             ]
         return [
             Finding(
-                "nodePools",
-                "need a cluster in Google Cloud",
-                "cluster.kubeconfigContext names one that only Kubernetes knows",
-                "give cluster.name and cluster.location instead, or remove nodePools",
+                path="nodePools",
+                what="need a cluster in Google Cloud",
+                why="cluster.kubeconfigContext names one that only Kubernetes knows",
+                fix="give cluster.name and cluster.location instead, or remove nodePools",
             )
         ]
     return []
@@ -144,10 +144,10 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
     if name is not None and name not in catalog.machine_types:
         return [
             Finding(
-                f"{path}.machineType",
-                f"{name} is not a GPU machine of the catalogue",
-                "Google would reject the pool after the cluster is made",
-                suggestion(name, catalog.machine_types),
+                path=f"{path}.machineType",
+                what=f"{name} is not a GPU machine of the catalogue",
+                why="Google would reject the pool after the cluster is made",
+                fix=suggestion(name, catalog.machine_types),
             )
         ]
     fitting = candidates(accelerator.type, accelerator.count, catalog)
@@ -155,10 +155,10 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
         machine = catalog.machine_types[name]
         problems.append(
             Finding(
-                f"{path}.machineType",
-                f"{name} has {machine.gpus} × {machine.accelerator}, not {accelerator.count} × {accelerator.type}",
-                "a machine type comes with its GPUs; Google rejects any other number",
-                f"use one of: {', '.join(fitting)}",
+                path=f"{path}.machineType",
+                what=f"{name} has {machine.gpus} × {machine.accelerator}, not {accelerator.count} × {accelerator.type}",
+                why="a machine type comes with its GPUs; Google rejects any other number",
+                fix=f"use one of: {', '.join(fitting)}",
             )
         )
         return problems
@@ -166,28 +166,28 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
     if settings.local_ssds > chosen.local_ssds:
         problems.append(
             Finding(
-                f"{path}.localSsds",
-                f"{name or fitting[0]} takes at most {chosen.local_ssds} local SSDs",
-                "Google would reject the pool",
-                f"use {chosen.local_ssds} or fewer",
+                path=f"{path}.localSsds",
+                what=f"{name or fitting[0]} takes at most {chosen.local_ssds} local SSDs",
+                why="Google would reject the pool",
+                fix=f"use {chosen.local_ssds} or fewer",
             )
         )
     if settings.provisioning.model not in chosen.provisioning:
         problems.append(
             Finding(
-                f"{path}.provisioning.model",
-                f"{name or fitting[0]} is not sold {settings.provisioning.model}",
-                "Google has it only as " + " and ".join(chosen.provisioning),
-                f"use {chosen.provisioning[0]}, or a machine with 8 GPUs",
+                path=f"{path}.provisioning.model",
+                what=f"{name or fitting[0]} is not sold {settings.provisioning.model}",
+                why="Google has it only as " + " and ".join(chosen.provisioning),
+                fix=f"use {chosen.provisioning[0]}, or a machine with 8 GPUs",
             )
         )
     if settings.provisioning.model == "flexStart" and settings.min_nodes > 0:
         problems.append(
             Finding(
-                f"{path}.minNodes",
-                "must be 0 with flexStart",
-                "flex-start machines exist only while pods wait for them or use them",
-                "remove minNodes",
+                path=f"{path}.minNodes",
+                what="must be 0 with flexStart",
+                why="flex-start machines exist only while pods wait for them or use them",
+                fix="remove minNodes",
             )
         )
     return problems
@@ -203,10 +203,10 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
         if known and cluster.location != region and cluster.location not in known:
             return [
                 Finding(
-                    "cluster.location",
-                    f"{cluster.location} is not known to have {accelerator}",
-                    f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
-                    f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
+                    path="cluster.location",
+                    what=f"{cluster.location} is not known to have {accelerator}",
+                    why=f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
+                    fix=f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
                 )
             ]
         return region_problems(f"{path}.accelerator.type", accelerator, region, catalog)
@@ -217,10 +217,10 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
         if region_of(zone) != region:
             problems.append(
                 Finding(
-                    where,
-                    f"{zone} is not in {region}",
-                    "a node pool can only use zones of the cluster's region",
-                    f"use zones of {region}" + (f", such as {known[0]}" if known else ""),
+                    path=where,
+                    what=f"{zone} is not in {region}",
+                    why="a node pool can only use zones of the cluster's region",
+                    fix=f"use zones of {region}" + (f", such as {known[0]}" if known else ""),
                 )
             )
         elif not known:
@@ -228,10 +228,10 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
         elif zone not in known:
             warnings.append(
                 Finding(
-                    where,
-                    f"{zone} is not known to have {accelerator}",
-                    f"the catalogue knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
-                    "use those zones, or go on if you know better",
+                    path=where,
+                    what=f"{zone} is not known to have {accelerator}",
+                    why=f"the catalogue knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
+                    fix="use those zones, or go on if you know better",
                     severity="warning",
                 )
             )
@@ -240,10 +240,10 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
     first = warnings[0]
     return [
         Finding(
-            f"{path}.zones",
-            f"no zone of the pool is known to have {accelerator}",
-            first.why,
-            "use those zones",
+            path=f"{path}.zones",
+            what=f"no zone of the pool is known to have {accelerator}",
+            why=first.why,
+            fix="use those zones",
         )
     ]
 
@@ -251,10 +251,10 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
 def _taint_problems(path: str, settings: NodePoolSettings) -> list[Finding]:
     return [
         Finding(
-            f"{path}.taints[{index}].key",
-            "belongs to GKE",
-            "GKE sets its own taints, and rejects ours in its domains",
-            "use a key of your own",
+            path=f"{path}.taints[{index}].key",
+            what="belongs to GKE",
+            why="GKE sets its own taints, and rejects ours in its domains",
+            fix="use a key of your own",
         )
         for index, taint in enumerate(settings.taints)
         if _is_reserved(taint.key)

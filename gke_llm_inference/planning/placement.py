@@ -131,18 +131,18 @@ def _choose_pool(
     ]
     if asked is not None and asked not in pools:
         return None, Finding(
-            f"{server.path}.nodePool",
-            f"{asked} is not one of nodePools",
-            "the pod would find no node",
-            suggestion(asked, pools),
+            path=f"{server.path}.nodePool",
+            what=f"{asked} is not one of nodePools",
+            why="the pod would find no node",
+            fix=suggestion(asked, pools),
         )
     if asked is not None and asked not in matching:
         nodes = pools[asked].accelerator
         return None, Finding(
-            f"{server.path}.nodePool",
-            f"nodes of {asked} have {nodes.count} × {nodes.type}",
-            f"a pod of this server needs {accelerator.count} × {accelerator.type} on one node",
-            "choose another pool, or change the GPUs of one of them",
+            path=f"{server.path}.nodePool",
+            what=f"nodes of {asked} have {nodes.count} × {nodes.type}",
+            why=f"a pod of this server needs {accelerator.count} × {accelerator.type} on one node",
+            fix="choose another pool, or change the GPUs of one of them",
         )
     if asked is not None:
         return asked, None
@@ -195,11 +195,11 @@ def _choose_machine(
         gpus = sum(server.gpus for server in tenants)
         problems.append(
             Finding(
-                f"nodePools.{key}.maxNodes",
-                f"{pool.max_nodes} is less than the {min(counts)} nodes that its servers need",
-                f"they ask for {gpus} GPUs and what goes with them, a node has {pool.accelerator.count}; "
+                path=f"nodePools.{key}.maxNodes",
+                what=f"{pool.max_nodes} is less than the {min(counts)} nodes that its servers need",
+                why=f"they ask for {gpus} GPUs and what goes with them, a node has {pool.accelerator.count}; "
                 "the rest of the pods would stay pending",
-                f"use {min(counts)} or more",
+                fix=f"use {min(counts)} or more",
             )
         )
     return None, problems
@@ -253,20 +253,20 @@ def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServe
     if need <= room:
         return None
     return Finding(
-        f"nodePools.{key}.diskSizeGb",
-        f"a disk of {pool.disk_size_gb} GB does not hold the {need} GiB of ephemeral storage of its pods",
-        f"GKE leaves {room:.0f} GiB of it to pods",
-        f"use {boot_disk_for_gib(need, catalog)} or more",
+        path=f"nodePools.{key}.diskSizeGb",
+        what=f"a disk of {pool.disk_size_gb} GB does not hold the {need} GiB of ephemeral storage of its pods",
+        why=f"GKE leaves {room:.0f} GiB of it to pods",
+        fix=f"use {boot_disk_for_gib(need, catalog)} or more",
     )
 
 
 def _no_pool(server: SizedServer) -> Finding:
     accelerator = server.settings.accelerator
     return Finding(
-        f"{server.path}.accelerator",
-        f"no node pool has {accelerator.count} × {accelerator.type}",
-        "the pod would stay pending forever",
-        f"add to nodePools: {{{accelerator.type.removeprefix('nvidia-')}: "
+        path=f"{server.path}.accelerator",
+        what=f"no node pool has {accelerator.count} × {accelerator.type}",
+        why="the pod would stay pending forever",
+        fix=f"add to nodePools: {{{accelerator.type.removeprefix('nvidia-')}: "
         f"{{accelerator: {{type: {accelerator.type}, count: {accelerator.count}}}}}}}",
     )
 
@@ -276,9 +276,9 @@ def _too_big(server: SizedServer, machines: Sequence[str], subject: str, catalog
     largest = machines[-1]
     room = room_for_pods(catalog.machine_types[largest], catalog)
     return Finding(
-        f"{server.path}.resources",
-        f"{resources.cpu_millicores / 1000:g} vCPU and {resources.memory_gib} GiB are more than {subject} has",
-        f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after GKE's "
-        "own reservations and system pods",
-        "request less, or use a larger machine type or more GPUs",
+        path=f"{server.path}.resources",
+        what=f"{resources.cpu_millicores / 1000:g} vCPU and {resources.memory_gib} GiB are more than {subject} has",
+        why=f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after "
+        "GKE's own reservations and system pods",
+        fix="request less, or use a larger machine type or more GPUs",
     )

@@ -180,21 +180,21 @@ def resource_problems(
     if asked.memory_gib is not None and asked.memory_gib < least_memory:
         problems.append(
             Finding(
-                f"{path}.resources.memoryGib",
-                f"{asked.memory_gib} GiB do not hold the server",
-                f"shared memory alone may take {resources.shared_memory_gib} GiB of it, and the server needs "
+                path=f"{path}.resources.memoryGib",
+                what=f"{asked.memory_gib} GiB do not hold the server",
+                why=f"shared memory alone may take {resources.shared_memory_gib} GiB of it, and the server needs "
                 f"{_BASE_MEMORY_GIB} GiB before it loads anything",
-                f"use {least_memory} or more",
+                fix=f"use {least_memory} or more",
             )
         )
     least_storage = math.ceil(checkpoint_gib) + _LOGS_GIB
     if asked.ephemeral_storage_gib is not None and asked.ephemeral_storage_gib < least_storage:
         problems.append(
             Finding(
-                f"{path}.resources.ephemeralStorageGib",
-                f"{asked.ephemeral_storage_gib} GiB do not hold the model",
-                f"its files take {checkpoint_gib:.1f} GiB, and the pod is evicted when the storage is full",
-                f"use {least_storage} or more",
+                path=f"{path}.resources.ephemeralStorageGib",
+                what=f"{asked.ephemeral_storage_gib} GiB do not hold the model",
+                why=f"its files take {checkpoint_gib:.1f} GiB, and the pod is evicted when the storage is full",
+                fix=f"use {least_storage} or more",
             )
         )
     return problems

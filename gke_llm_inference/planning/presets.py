@@ -20,7 +20,8 @@ from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, load_pe
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.settings import Finding, ServerSettings, problems_of, suggestion
+from gke_llm_inference.settings import Finding, ServerSettings, suggestion
+from gke_llm_inference.settings.findings import problems_of
 
 # Share of a GPU's nominal memory that weights may take where no number of GPUs holds the context as well.
 _WEIGHTS_SHARE = 0.75
@@ -80,15 +81,17 @@ def apply_presets(
         if preset is None:
             work.findings.append(
                 Finding(
-                    where,
-                    f"{name} is not a preset",
-                    "a misspelt preset would be ignored silently",
-                    suggestion(name, presets),
+                    path=where,
+                    what=f"{name} is not a preset",
+                    why="a misspelt preset would be ignored silently",
+                    fix=suggestion(name, presets),
                 )
             )
         elif name in settings.presets[:index]:
             work.findings.append(
-                Finding(where, f"{name} stands there twice", "it is applied once", "remove one of them")
+                Finding(
+                    path=where, what=f"{name} stands there twice", why="it is applied once", fix="remove one of them"
+                )
             )
         elif isinstance(preset, Goal):
             goals.append((name, preset))
@@ -111,10 +114,10 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
     if taken is not None:
         work.findings.append(
             Finding(
-                where,
-                f"{name} conflicts with {taken}",
-                f"both decide on the same thing: {_slot_in_words(preset.slot)}",
-                f"keep one of {taken} and {name}",
+                path=where,
+                what=f"{name} conflicts with {taken}",
+                why=f"both decide on the same thing: {_slot_in_words(preset.slot)}",
+                fix=f"keep one of {taken} and {name}",
             )
         )
         return
@@ -122,18 +125,18 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
     rule = _rule(work, preset)
     if rule is None:
         problem = problem or Finding(
-            where,
-            f"{name} is not known for {work.settings.server} {work.version}",
-            "no rule of the catalogue covers this version",
-            "use a newer version",
+            path=where,
+            what=f"{name} is not known for {work.settings.server} {work.version}",
+            why="no rule of the catalogue covers this version",
+            fix="use a newer version",
         )
     elif rule.refused is not None:
         # That the server lacks a technique says more than what the technique would need there.
         problem = Finding(
-            where,
-            f"{name} is not possible with {work.settings.server} {work.version}",
-            rule.refused.why,
-            rule.refused.instead,
+            path=where,
+            what=f"{name} is not possible with {work.settings.server} {work.version}",
+            why=rule.refused.why,
+            fix=rule.refused.instead,
         )
     if problem is not None or rule is None:
         work.findings += [problem] if problem else []
@@ -141,17 +144,19 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
     work.slots[preset.slot] = name
     if rule.risk is not None:
         work.findings.append(
-            Finding(where, f"{name} {rule.risk.what}", rule.risk.why, rule.risk.fix, severity="warning")
+            Finding(
+                path=where, what=f"{name} {rule.risk.what}", why=rule.risk.why, fix=rule.risk.fix, severity="warning"
+            )
         )
     _give(work, name, rule.settings, preset.summary, rule.note)
     count = work.values.get("accelerator.count", (work.settings.accelerator.count, ""))[0]
     if preset.slot == "parallelism" and count == 1:
         work.findings.append(
             Finding(
-                where,
-                f"{name} has no effect with one GPU",
-                "accelerator.count says one, and what the stack says wins",
-                "raise accelerator.count, or remove it to get two",
+                path=where,
+                what=f"{name} has no effect with one GPU",
+                why="accelerator.count says one, and what the stack says wins",
+                fix="raise accelerator.count, or remove it to get two",
                 severity="warning",
             )
         )
@@ -222,10 +227,10 @@ def _explicit_refusals(work: _Work) -> list[Finding]:
         if value is not None and refusals and len(refusals) == len(rules):
             problems.append(
                 Finding(
-                    f"{work.path}.{key}",
-                    f"{value} is not possible with {work.settings.server} {work.version}",
-                    refusals[0].why,
-                    refusals[0].instead,
+                    path=f"{work.path}.{key}",
+                    what=f"{value} is not possible with {work.settings.server} {work.version}",
+                    why=refusals[0].why,
+                    fix=refusals[0].instead,
                 )
             )
     return problems
@@ -360,17 +365,17 @@ def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Findi
     if needs.checkpoint and model.checkpoint not in needs.checkpoint:
         if model.checkpoint != "none":
             return Finding(
-                where,
-                f"{name} does not go with {model.id}, whose weights are {model.checkpoint} already",
-                "weights are quantised once",
-                f"leave {name} out, or use the model at its own precision",
+                path=where,
+                what=f"{name} does not go with {model.id}, whose weights are {model.checkpoint} already",
+                why="weights are quantised once",
+                fix=f"leave {name} out, or use the model at its own precision",
             )
         proposals = known_checkpoints(model.id, needs.checkpoint, work.catalog)
         return Finding(
-            where,
-            f"{name} needs a checkpoint that was quantised before, and {model.id} is not",
-            "this method cannot quantise while loading",
-            f"set model to {' or '.join(proposals)}"
+            path=where,
+            what=f"{name} needs a checkpoint that was quantised before, and {model.id} is not",
+            why="this method cannot quantise while loading",
+            fix=f"set model to {' or '.join(proposals)}"
             if proposals
             else "no such checkpoint of it is known here; quantise one, or use a preset such as fp8 that needs none",
         )
@@ -379,10 +384,10 @@ def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Findi
         capability = accelerator.compute_capability
         if Version(capability) < Version(needs.compute_capability):
             return Finding(
-                where,
-                f"{name} needs a GPU of compute capability {needs.compute_capability}",
-                f"{work.settings.accelerator.type} has {capability}",
-                "use a newer GPU, such as nvidia-l4, or leave the preset out",
+                path=where,
+                what=f"{name} needs a GPU of compute capability {needs.compute_capability}",
+                why=f"{work.settings.accelerator.type} has {capability}",
+                fix="use a newer GPU, such as nvidia-l4, or leave the preset out",
             )
     return None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan
 
 ALL_REGIONS = "GPUS_ALL_REGIONS"
@@ -63,7 +64,7 @@ def quota_needs(
             now = server.replicas * server.gpu_count
             count(
                 server.gpu_type,
-                spot=server.node_selector.get("cloud.google.com/gke-spot") == "true",
+                spot=server.node_selector.get(SPOT_LABEL) == "true",
                 now=now,
                 most=now + server.rollout.max_surge * server.gpu_count,
             )

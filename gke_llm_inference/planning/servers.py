@@ -1,5 +1,12 @@
 """The plan of a server that has its place: names, environment, node, probes, rollout."""
 
+from gke_llm_inference.catalog.kubernetes_names import (
+    ACCELERATOR_COUNT_LABEL,
+    ACCELERATOR_LABEL,
+    DRIVER_VERSION_LABEL,
+    GPU_RESOURCE,
+    SPOT_LABEL,
+)
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
@@ -18,8 +25,6 @@ from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
 
 SERVICE_PORT = 8000
 """Port of every server's Service."""
-
-_GPU_TAINT = "nvidia.com/gpu"
 
 
 def plan_server(server: PlacedServer) -> ServerPlan:
@@ -120,14 +125,14 @@ def _cheapest_machine(server: PlacedServer) -> str | None:
 
 def _node_selector(server: PlacedServer, pool: NodePoolPlan | None, cluster: ClusterPlan) -> dict[str, str]:
     settings = server.settings
-    selector = {"cloud.google.com/gke-accelerator": settings.accelerator.type}
+    selector = {ACCELERATOR_LABEL: settings.accelerator.type}
     if pool is not None:
         selector[POOL_LABEL] = pool.name
     elif cluster.profile == "autopilot":
-        selector["cloud.google.com/gke-accelerator-count"] = str(settings.accelerator.count)
-        selector["cloud.google.com/gke-gpu-driver-version"] = driver_for(server.cuda)
+        selector[ACCELERATOR_COUNT_LABEL] = str(settings.accelerator.count)
+        selector[DRIVER_VERSION_LABEL] = driver_for(server.cuda)
         if settings.provisioning.model == "spot":
-            selector["cloud.google.com/gke-spot"] = "true"
+            selector[SPOT_LABEL] = "true"
     return dict(sorted(selector.items()))
 
 
@@ -139,9 +144,9 @@ def _runner(settings: ServerSettings) -> dict[str, str]:
 
 
 def _tolerations(pool: NodePoolPlan | None, *, spot: bool) -> tuple[Toleration, ...]:
-    tolerations = [Toleration(key=_GPU_TAINT)]
+    tolerations = [Toleration(key=GPU_RESOURCE)]
     if spot:
-        tolerations.append(Toleration(key="cloud.google.com/gke-spot", value="true"))
+        tolerations.append(Toleration(key=SPOT_LABEL, value="true"))
     if pool is not None:
         effects = {
             "NO_SCHEDULE": "NoSchedule",

@@ -91,10 +91,10 @@ def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: Memo
         else f"remove nodePools.{key}.sharing, or let fewer pods share: no {setting} makes it fit an equal part"
     )
     return Finding(
-        f"{server.path}.{setting}",
-        f"takes {needed / 1024:.2f} GiB of a shared GPU of which {max(0.0, room.mib) / 1024:.2f} GiB may be free",
-        room.why,
-        fix,
+        path=f"{server.path}.{setting}",
+        what=f"takes {needed / 1024:.2f} GiB of a shared GPU of which {max(0.0, room.mib) / 1024:.2f} GiB may be free",
+        why=room.why,
+        fix=fix,
         severity="warning" if server.settings.allow_unfit else "problem",
     )
 
@@ -112,8 +112,8 @@ def _fitting_share(memory: MemoryPlan, part_mib: float, facts: MemoryFacts) -> f
 
 def _several_gpus(key: str, server: SizedServer) -> Finding:
     return Finding(
-        f"{server.path}.accelerator.count",
-        f"{server.settings.accelerator.count} GPUs are more than a pod may have where GPUs are shared",
-        "GKE rejects a request for more than one shared GPU",
-        f"use one GPU, or remove nodePools.{key}.sharing",
+        path=f"{server.path}.accelerator.count",
+        what=f"{server.settings.accelerator.count} GPUs are more than a pod may have where GPUs are shared",
+        why="GKE rejects a request for more than one shared GPU",
+        fix=f"use one GPU, or remove nodePools.{key}.sharing",
     )

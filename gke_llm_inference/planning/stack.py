@@ -11,7 +11,8 @@ from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
-from gke_llm_inference.settings import Finding, Refusal, StackSettings, problems_of
+from gke_llm_inference.settings import Finding, Refusal, StackSettings
+from gke_llm_inference.settings.findings import problems_of
 
 # The servers keep to the baseline Pod Security Standard; those that run as root do not keep to the restricted one.
 _NAMESPACE_LABELS = {

@@ -75,11 +75,11 @@ def streaming_warnings(
     preload = f", or preload it with nodePools.{pool.key}.secondaryBootDisks" if pool else ""
     return [
         Finding(
-            f"{path}.image",
-            f"the image is not streamed from {host}",
-            f"image streaming is on, but GKE streams from Artifact Registry only: a new node pulls the whole image, "
-            f"about {facts.image['whole'].seconds} s instead of {facts.image['streamed'].seconds}",
-            f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
+            path=f"{path}.image",
+            what=f"the image is not streamed from {host}",
+            why="image streaming is on, but GKE streams from Artifact Registry only: a new node pulls the whole "
+            f"image, about {facts.image['whole'].seconds} s instead of {facts.image['streamed'].seconds}",
+            fix=f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
             f"{cluster.region or 'REGION'}-docker.pkg.dev{preload}",
             severity="warning",
         )

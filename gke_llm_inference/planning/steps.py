@@ -36,7 +36,8 @@ from gke_llm_inference.planning.stages import (
 )
 from gke_llm_inference.planning.startup import streaming_warnings
 from gke_llm_inference.planning.versions import full_version, maintenance_warnings, version_findings
-from gke_llm_inference.settings import Finding, problems_of
+from gke_llm_inference.settings import Finding
+from gke_llm_inference.settings.findings import problems_of
 
 
 def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
@@ -60,10 +61,10 @@ def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
     if served.gated and settings.model_volume is None and not server.stack.has_token:
         findings.append(
             Finding(
-                f"{path}.model",
-                f"{settings.model} is gated and the stack has no Hugging Face token",
-                "the download would be refused and the pod restart forever",
-                "set huggingFace.tokenSource, after accepting the model's licence with that account",
+                path=f"{path}.model",
+                what=f"{settings.model} is gated and the stack has no Hugging Face token",
+                why="the download would be refused and the pod restart forever",
+                fix="set huggingFace.tokenSource, after accepting the model's licence with that account",
             )
         )
     return ModelledServer(
@@ -136,10 +137,10 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
     elif settings.provisioning.model != "onDemand":
         findings.append(
             Finding(
-                f"{path}.provisioning",
-                "belongs to the node pool on a Standard cluster",
-                "there the pool's machines are provisioned, not the pod's",
-                "move it to nodePools",
+                path=f"{path}.provisioning",
+                what="belongs to the node pool on a Standard cluster",
+                why="there the pool's machines are provisioned, not the pod's",
+                fix="move it to nodePools",
             )
         )
     return SizedServer(**vars(server), resources=resources)

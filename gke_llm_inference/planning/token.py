@@ -26,18 +26,18 @@ def plan_token(
         if project is None:
             problems.append(
                 Finding(
-                    "gcp:project",
-                    "is missing",
-                    "Secret Manager lets the cluster in by the workload identity pool of its project",
-                    "pulumi config set gcp:project PROJECT",
+                    path="gcp:project",
+                    what="is missing",
+                    why="Secret Manager lets the cluster in by the workload identity pool of its project",
+                    fix="pulumi config set gcp:project PROJECT",
                 )
             )
         problems += [
             Finding(
-                f"servers.{key}",
-                f"gets the name of the service account that reads the token: {reader}",
-                "each of the two needs a service account of its own",
-                "rename the server or huggingFace.secretName",
+                path=f"servers.{key}",
+                what=f"gets the name of the service account that reads the token: {reader}",
+                why="each of the two needs a service account of its own",
+                fix="rename the server or huggingFace.secretName",
             )
             for key in sorted(servers)
             if dns_label(key) == reader

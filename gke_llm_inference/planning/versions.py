@@ -23,10 +23,10 @@ def maintenance_warnings(path: str, facts: InferenceServerFacts) -> list[Finding
         return []
     return [
         Finding(
-            f"{path}.server",
-            f"{facts.title} is in maintenance mode",
-            facts.maintenance,
-            f"{facts.alternative}",
+            path=f"{path}.server",
+            what=f"{facts.title} is in maintenance mode",
+            why=facts.maintenance,
+            fix=f"{facts.alternative}",
             severity="warning",
         )
     ]
@@ -38,19 +38,19 @@ def version_findings(path: str, version: str, facts: InferenceServerFacts) -> li
     if version_parts(version) < version_parts(oldest):
         return [
             Finding(
-                f"{path}.version",
-                f"{facts.title} {version} is older than any version that is known here",
-                f"its flags and defaults may differ from those of {oldest}",
-                f"use {oldest} or later",
+                path=f"{path}.version",
+                what=f"{facts.title} {version} is older than any version that is known here",
+                why=f"its flags and defaults may differ from those of {oldest}",
+                fix=f"use {oldest} or later",
             )
         ]
     if version_parts(version) > version_parts(newest):
         return [
             Finding(
-                f"{path}.version",
-                f"{facts.title} {version} is newer than any version that is known here",
-                f"the rules of {newest} are used; flags may have gone or changed since",
-                f"use {newest}, or check the release notes",
+                path=f"{path}.version",
+                what=f"{facts.title} {version} is newer than any version that is known here",
+                why=f"the rules of {newest} are used; flags may have gone or changed since",
+                fix=f"use {newest}, or check the release notes",
                 severity="warning",
             )
         ]

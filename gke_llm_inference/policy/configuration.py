@@ -62,10 +62,10 @@ def environment_of(stack: str, stated: str | None = None) -> str:
             raise Refusal(
                 [
                     Finding(
-                        ENVIRONMENT_KEY,
-                        "is not a known environment",
-                        "levels and settings of policies come from the environment's file in policy/config",
-                        suggestion(stated, known),
+                        path=ENVIRONMENT_KEY,
+                        what="is not a known environment",
+                        why="levels and settings of policies come from the environment's file in policy/config",
+                        fix=suggestion(stated, known),
                     )
                 ]
             )
@@ -96,11 +96,13 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise Refusal([Finding(str(path), f"cannot be read: {error.strerror}", form, "check the path")]) from None
+        raise Refusal(
+            [Finding(path=str(path), what=f"cannot be read: {error.strerror}", why=form, fix="check the path")]
+        ) from None
     except (ValueError, RecursionError):
-        raise Refusal([Finding(str(path), "is not JSON", form, "correct it")]) from None
+        raise Refusal([Finding(path=str(path), what="is not JSON", why=form, fix="correct it")]) from None
     if not isinstance(document, dict):
-        raise Refusal([Finding(str(path), "is not a JSON object", form, "correct it")])
+        raise Refusal([Finding(path=str(path), what="is not a JSON object", why=form, fix="correct it")])
     return document
 
 
@@ -121,10 +123,10 @@ def configure(*documents: Mapping[str, Any]) -> tuple[Configured, ...]:
             if name != _ALL and name not in settings:
                 problems.append(
                     Finding(
-                        name,
-                        "is not a policy",
-                        "a misspelt name would be ignored silently",
-                        suggestion(name, [*settings, _ALL]),
+                        path=name,
+                        what="is not a policy",
+                        why="a misspelt name would be ignored silently",
+                        fix=suggestion(name, [*settings, _ALL]),
                     )
                 )
                 continue
@@ -138,7 +140,9 @@ def configure(*documents: Mapping[str, Any]) -> tuple[Configured, ...]:
                 settings[name].update(given)
             elif given:
                 fix = f"move {', '.join(sorted(map(str, given)))} to the policy that it is for"
-                problems.append(Finding(name, "has settings", "only levels can be set for all policies", fix))
+                problems.append(
+                    Finding(path=name, what="has settings", why="only levels can be set for all policies", fix=fix)
+                )
     configured = []
     for policy in POLICIES:
         if policy.name not in levels:
@@ -156,8 +160,8 @@ def configure(*documents: Mapping[str, Any]) -> tuple[Configured, ...]:
 
 def _no_level(name: str, level: Any) -> Finding:
     return Finding(
-        name,
-        "has no level" if level is None else "does not have a known level",
-        "the level says whether a violation stops a deployment",
-        suggestion(str(level or ""), get_args(Level)),
+        path=name,
+        what="has no level" if level is None else "does not have a known level",
+        why="the level says whether a violation stops a deployment",
+        fix=suggestion(str(level or ""), get_args(Level)),
     )

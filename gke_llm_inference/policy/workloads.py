@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
-
-GPU = "nvidia.com/gpu"
-ACCELERATOR_LABEL = "cloud.google.com/gke-accelerator"
 
 _TEMPLATE = ("spec", "template")
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -39,7 +37,7 @@ class Container:
     @property
     def wants_gpu(self) -> bool:
         """Whether it asks for a GPU, as far as is known."""
-        asked = [self.at("resources", part, GPU) for part in ("limits", "requests")]
+        asked = [self.at("resources", part, GPU_RESOURCE) for part in ("limits", "requests")]
         return any(count not in (None, 0, "0", Opaque.UNKNOWN) for count in asked)
 
 

@@ -11,7 +11,7 @@ from gke_llm_inference.settings.cluster import (
     StandardCluster,
     SystemPool,
 )
-from gke_llm_inference.settings.findings import Finding, Refusal, problems_of
+from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.hugging_face import (
     ConfigToken,
     ExistingSecretToken,
@@ -78,6 +78,5 @@ __all__ = [
     "VllmSettings",
     "nearest",
     "parse_settings",
-    "problems_of",
     "suggestion",
 ]

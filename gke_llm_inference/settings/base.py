@@ -20,6 +20,7 @@ class Settings(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 

@@ -31,15 +31,15 @@ def read_base(name: Any, directory: Path) -> dict[str, Any]:
         raise Refusal(
             [
                 Finding(
-                    BASE_KEY,
-                    str(error).replace(str(path), str(name)),
-                    "the stack's settings are merged over those of that file",
-                    "correct the file, or remove the key",
+                    path=BASE_KEY,
+                    what=str(error).replace(str(path), str(name)),
+                    why="the stack's settings are merged over those of that file",
+                    fix="correct the file, or remove the key",
                 )
             ]
         ) from None
     problems = [
-        Finding(found.path, found.what, found.why, found.fix, str(name))
+        Finding(path=found.path, what=found.what, why=found.why, fix=found.fix, file=str(name))
         for found in (*_misplaced_keys(content), *_secrets(content), *tokens_in(content))
     ]
     if problems:
@@ -68,7 +68,7 @@ def _path(name: Any, directory: Path) -> Path:
 
 
 def _refused(what: str, why: str, fix: str) -> Refusal:
-    return Refusal([Finding(BASE_KEY, what, why, fix)])
+    return Refusal([Finding(path=BASE_KEY, what=what, why=why, fix=fix)])
 
 
 def _misplaced_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -77,33 +77,40 @@ def _misplaced_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
         namespace, colon, short = key.rpartition(":")
         if key == "config":
             fix = f"write the settings at the top level, without config: and without {PROJECT}:"
-            yield Finding(key, "is not a key of a base file", "only a stack's own file has it", fix)
+            yield Finding(path=key, what="is not a key of a base file", why="only a stack's own file has it", fix=fix)
         elif colon and short in known:
             fix = f"write {short}"
-            yield Finding(key, "has a namespace", "all keys of a base file are settings of this project", fix)
+            yield Finding(
+                path=key, what="has a namespace", why="all keys of a base file are settings of this project", fix=fix
+            )
         elif colon:
             yield Finding(
-                key,
-                f"belongs to {namespace}, not to this project",
-                "Pulumi and its providers read it themselves, and they read stack files only",
-                "move it to the stacks' files, or to config: of Pulumi.yaml",
+                path=key,
+                what=f"belongs to {namespace}, not to this project",
+                why="Pulumi and its providers read it themselves, and they read stack files only",
+                fix="move it to the stacks' files, or to config: of Pulumi.yaml",
             )
         elif key == TOKEN_KEY:
             yield Finding(
-                key,
-                "is in a base file",
-                "the token is encrypted with a stack's own key, and every stack should have a token of its own",
-                f"remove it, then for each stack: pulumi config set --secret {TOKEN_KEY}",
+                path=key,
+                what="is in a base file",
+                why="the token is encrypted with a stack's own key, and every stack should have a token of its own",
+                fix=f"remove it, then for each stack: pulumi config set --secret {TOKEN_KEY}",
             )
         elif key == BASE_KEY:
             yield Finding(
-                key,
-                "is in a base file",
-                "a base has no base of its own, so that a value is in one of two places",
-                "write the settings into this file",
+                path=key,
+                what="is in a base file",
+                why="a base has no base of its own, so that a value is in one of two places",
+                fix="write the settings into this file",
             )
         elif key not in known:
-            yield Finding(key, "is not a known key", "a misspelt key would be ignored silently", suggestion(key, known))
+            yield Finding(
+                path=key,
+                what="is not a known key",
+                why="a misspelt key would be ignored silently",
+                fix=suggestion(key, known),
+            )
 
 
 def _secrets(value: Any, path: str = "") -> Iterator[Finding]:
@@ -111,10 +118,11 @@ def _secrets(value: Any, path: str = "") -> Iterator[Finding]:
     if isinstance(value, Mapping):
         if "secure" in value and path != TOKEN_KEY:
             yield Finding(
-                path or "secure",
-                "holds an encrypted value",
-                f"a base file is plain data that several stacks read; only {TOKEN_KEY} is secret, in each stack's file",
-                "move the secret out of it",
+                path=path or "secure",
+                what="holds an encrypted value",
+                why=f"a base file is plain data that several stacks read; only {TOKEN_KEY} is secret, "
+                "in each stack's file",
+                fix="move the secret out of it",
             )
             return
         for key, item in value.items():

@@ -18,7 +18,7 @@ def masked(text: str) -> str:
     return SECRET_PATTERN.sub("[secret]", text)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
     """One problem or warning about an input.
 

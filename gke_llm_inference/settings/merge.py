@@ -45,7 +45,9 @@ class Origins:
         """The finding with its file; as it is for a stack without a base."""
         if not self.files or finding.file:
             return finding
-        return Finding(finding.path, finding.what, finding.why, finding.fix, self.of(finding.path))
+        return Finding(
+            path=finding.path, what=finding.what, why=finding.why, fix=finding.fix, file=self.of(finding.path)
+        )
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class _Merge:
         if value is None:
             self.problems.append(
                 Finding(
-                    path,
-                    "is null, but there is nothing to remove",
-                    "null removes a value of the base file, and the base has none here",
-                    "remove the line, or correct the key",
-                    file,
+                    path=path,
+                    what="is null, but there is nothing to remove",
+                    why="null removes a value of the base file, and the base has none here",
+                    fix="remove the line, or correct the key",
+                    file=file,
                 )
             )
         if isinstance(value, Mapping):

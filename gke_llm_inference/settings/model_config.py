@@ -73,13 +73,28 @@ def read_architecture(file: Path, path: str) -> ArchitectureSettings:
         document = json.loads(file.read_text("utf-8"))
     except OSError as error:
         reason = error.strerror or "it cannot be opened"
-        raise Refusal([Finding(path, f"{file.name} cannot be read", reason, "correct the path")]) from None
+        raise Refusal(
+            [Finding(path=path, what=f"{file.name} cannot be read", why=reason, fix="correct the path")]
+        ) from None
     except (ValueError, RecursionError):
         raise Refusal(
-            [Finding(path, f"{file.name} is not JSON", "a model's config.json is", "download it anew")]
+            [
+                Finding(
+                    path=path, what=f"{file.name} is not JSON", why="a model's config.json is", fix="download it anew"
+                )
+            ]
         ) from None
     if not isinstance(document, dict):
-        raise Refusal([Finding(path, f"{file.name} is not a config.json", "that is a JSON object", "check the path")])
+        raise Refusal(
+            [
+                Finding(
+                    path=path,
+                    what=f"{file.name} is not a config.json",
+                    why="that is a JSON object",
+                    fix="check the path",
+                )
+            ]
+        )
     return architecture_of(document, path)
 
 
@@ -96,17 +111,22 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
     text = _language_model(config)
     problems = [
         Finding(
-            path,
-            f"{key} is missing" if text.get(key) is None else f"{key} is not a positive whole number",
-            f"it is the {meaning}, which the plan needs",
-            "use the complete config.json, or give the numbers under architecture",
+            path=path,
+            what=f"{key} is missing" if text.get(key) is None else f"{key} is not a positive whole number",
+            why=f"it is the {meaning}, which the plan needs",
+            fix="use the complete config.json, or give the numbers under architecture",
         )
         for key, meaning in _REQUIRED.items()
         if not _is_count(text.get(key))
     ]
     optional = ("num_key_value_heads", "head_dim", "num_local_experts", "num_experts_per_tok", "sliding_window")
     problems += [
-        Finding(path, f"{key} is not a positive whole number", "the plan needs it as a count", "correct it")
+        Finding(
+            path=path,
+            what=f"{key} is not a positive whole number",
+            why="the plan needs it as a count",
+            fix="correct it",
+        )
         for key in optional
         if text.get(key) is not None and not _is_count(text[key])
     ]
@@ -119,11 +139,21 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
     kv_heads = text.get("num_key_value_heads") or heads
     if heads % kv_heads:
         problems.append(
-            Finding(path, f"{heads} query heads cannot share {kv_heads} KV heads", "groups are equal", "correct it")
+            Finding(
+                path=path,
+                what=f"{heads} query heads cannot share {kv_heads} KV heads",
+                why="groups are equal",
+                fix="correct it",
+            )
         )
     if text.get("head_dim") is None and hidden % heads:
         problems.append(
-            Finding(path, f"hidden_size {hidden} is no multiple of {heads} heads", "heads are equal", "give head_dim")
+            Finding(
+                path=path,
+                what=f"hidden_size {hidden} is no multiple of {heads} heads",
+                why="heads are equal",
+                fix="give head_dim",
+            )
         )
     if problems:
         raise Refusal(problems)
@@ -220,10 +250,10 @@ def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any, li
     method = str(quantization.get("quant_method", "")).lower()
     if method not in _FORMATS:
         problem = Finding(
-            path,
-            "its quant_method is not known here",
-            "the weights' size depends on it",
-            f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
+            path=path,
+            what="its quant_method is not known here",
+            why="the weights' size depends on it",
+            fix=f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
         )
         return None, None, "float", [problem]
     if method != "compressed-tensors":

@@ -77,10 +77,10 @@ def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
             yield from tokens_in(item, f"{path}[{index}]")
     elif isinstance(value, str) and TOKEN_PATTERN.search(value):
         yield Finding(
-            path,
-            "holds a Hugging Face token in clear text",
-            "it ends up in git, in plans and in manifests",
-            f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+            path=path,
+            what="holds a Hugging Face token in clear text",
+            why="it ends up in git, in plans and in manifests",
+            fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
         )
 
 
@@ -116,48 +116,52 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "refused":
-            return Finding(path, context["what"], context["why"], context["fix"])
+            return Finding(path=path, what=context["what"], why=context["why"], fix=context["fix"])
         case "extra_forbidden":
             valid = location.sibling_keys()
             return Finding(
-                path,
-                "is not a known key",
-                "a misspelt key would be ignored silently",
-                suggestion(location.keys[-1], valid),
+                path=path,
+                what="is not a known key",
+                why="a misspelt key would be ignored silently",
+                fix=suggestion(location.keys[-1], valid),
             )
         case "missing":
-            return Finding(path, "is missing", "it has no default", location.help("add it"))
+            return Finding(path=path, what="is missing", why="it has no default", fix=location.help("add it"))
         case "union_tag_not_found" | "union_tag_invalid":
             tag = location.discriminator()
             found = value.get(tag) if isinstance(value, Mapping) else None
             what = "is missing" if kind == "union_tag_not_found" else "is not a known choice"
             return Finding(
-                f"{path}.{tag}",
-                what,
-                "it decides which other keys there are",
-                suggestion(str(found or ""), location.tags()),
+                path=f"{path}.{tag}",
+                what=what,
+                why="it decides which other keys there are",
+                fix=suggestion(str(found or ""), location.tags()),
             )
         case "literal_error":
             why = "anything else would be ignored or refused later"
-            return Finding(path, "is not a known choice", why, suggestion(str(value), location.choices()))
+            return Finding(
+                path=path, what="is not a known choice", why=why, fix=suggestion(str(value), location.choices())
+            )
         case "string_pattern_mismatch":
             return Finding(
-                path,
-                "does not have the right form",
-                f"it must match {context['pattern']}",
-                location.help("correct it"),
+                path=path,
+                what="does not have the right form",
+                why=f"it must match {context['pattern']}",
+                fix=location.help("correct it"),
             )
         case "invalid_key":
-            return Finding(path, "is not a name", "names of entries are text", "quote it")
+            return Finding(path=path, what="is not a name", why="names of entries are text", fix="quote it")
         case _ if kind in _TYPES:
             if kind == "dict_type" and location.holds_model():
                 kind = "model_type"
             quote = " (put it in quotes)" if kind == "string_type" and isinstance(value, int | float) else ""
             why = "values are taken as they are, never converted"
-            return Finding(path, f"is not {_TYPES[kind]}", why, f"write {_TYPES[kind]}{quote}")
+            return Finding(path=path, what=f"is not {_TYPES[kind]}", why=why, fix=f"write {_TYPES[kind]}{quote}")
         case _:
             message = detail["msg"][0].lower() + detail["msg"][1:]
-            return Finding(path, message, "nothing beyond that bound can work", location.help("change it"))
+            return Finding(
+                path=path, what=message, why="nothing beyond that bound can work", fix=location.help("change it")
+            )
 
 
 def _value_at(raw: Any, keys: Sequence[Any]) -> object:

@@ -49,10 +49,10 @@ def read_token(settings: StackSettings) -> pulumi.Output[str] | None:
     if pulumi.Config().get(TOKEN_KEY):
         return pulumi.Config().get_secret(TOKEN_KEY)
     missing = Finding(
-        TOKEN_KEY,
-        "is not set",
-        "huggingFace.tokenSource is config, so servers that download gated models need it",
-        f"pulumi config set --secret {TOKEN_KEY}",
+        path=TOKEN_KEY,
+        what="is not set",
+        why="huggingFace.tokenSource is config, so servers that download gated models need it",
+        fix=f"pulumi config set --secret {TOKEN_KEY}",
     )
     if not pulumi.runtime.is_dry_run():
         raise Refusal([missing])

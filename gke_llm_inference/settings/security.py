@@ -39,10 +39,10 @@ def weaker_settings(settings: StackSettings, *, name: str, than: StackSettings, 
 def _cluster(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     if isinstance(settings.cluster, ExistingCluster) and not isinstance(than.cluster, ExistingCluster):
         yield Finding(
-            "cluster.mode",
-            f"is existing in {name}, while {other} makes its cluster",
-            "private nodes, Workload Identity and shielded nodes of a cluster made elsewhere are not known here",
-            f"let {name} make its cluster, or let {other} use one that is made the same way",
+            path="cluster.mode",
+            what=f"is existing in {name}, while {other} makes its cluster",
+            why="private nodes, Workload Identity and shielded nodes of a cluster made elsewhere are not known here",
+            fix=f"let {name} make its cluster, or let {other} use one that is made the same way",
         )
 
 
@@ -51,10 +51,10 @@ def _deletion_protection(settings: StackSettings, than: StackSettings, name: str
         return
     if than.cluster.deletion_protection and not settings.cluster.deletion_protection:
         yield Finding(
-            "cluster.deletionProtection",
-            f"is off in {name} and on in {other}",
-            "a mistaken destroy or replacement takes the cluster with everything on it",
-            f"remove deletionProtection: false from {name}",
+            path="cluster.deletionProtection",
+            what=f"is off in {name} and on in {other}",
+            why="a mistaken destroy or replacement takes the cluster with everything on it",
+            fix=f"remove deletionProtection: false from {name}",
         )
 
 
@@ -65,12 +65,12 @@ def _authorized_networks(settings: StackSettings, than: StackSettings, name: str
     for index, entry in enumerate(settings.cluster.authorized_networks):
         if not any(ipaddress.IPv4Network(entry.cidr).subnet_of(wider) for wider in allowed):
             yield Finding(
-                f"cluster.authorizedNetworks[{index}]",
-                f"{entry.cidr} may reach the control plane of {name}, but not that of {other}",
-                "every address that reaches the control plane can try stolen credentials and new exploits on it"
+                path=f"cluster.authorizedNetworks[{index}]",
+                what=f"{entry.cidr} may reach the control plane of {name}, but not that of {other}",
+                why="every address that reaches the control plane can try stolen credentials and new exploits on it"
                 if allowed
                 else f"the control plane of {other} has no address at all, only a DNS name guarded by IAM",
-                f"remove the range from {name}, or narrow it to ranges of {other}",
+                fix=f"remove the range from {name}, or narrow it to ranges of {other}",
             )
 
 
@@ -80,22 +80,22 @@ def _token_source(settings: StackSettings, than: StackSettings, name: str, other
     source, reference = settings.hugging_face.token_source, than.hugging_face.token_source
     if _TOKEN_SOURCES.index(source) < _TOKEN_SOURCES.index(reference):
         yield Finding(
-            "huggingFace.tokenSource",
-            f"is {source} in {name} and {reference} in {other}",
-            "from weak to strong: config keeps the token in Pulumi's state too, existingSecret in the cluster alone, "
-            "secretManager behind IAM with versions and an audit log",
-            f"use {reference} in {name}",
+            path="huggingFace.tokenSource",
+            what=f"is {source} in {name} and {reference} in {other}",
+            why="from weak to strong: config keeps the token in Pulumi's state too, existingSecret in the cluster "
+            "alone, secretManager behind IAM with versions and an audit log",
+            fix=f"use {reference} in {name}",
         )
 
 
 def _pod_security(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     if than.create_namespace and not settings.create_namespace:
         yield Finding(
-            "createNamespace",
-            f"is off in {name} and on in {other}",
-            "the namespace that a stack makes enforces the baseline Pod Security Standard; of another one, nothing "
+            path="createNamespace",
+            what=f"is off in {name} and on in {other}",
+            why="the namespace that a stack makes enforces the baseline Pod Security Standard; of another one, nothing "
             "is known here",
-            f"remove createNamespace: false from {name}",
+            fix=f"remove createNamespace: false from {name}",
         )
 
 
@@ -105,10 +105,10 @@ def _remote_code(settings: StackSettings, than: StackSettings, name: str, other:
     for key, server in settings.servers.items():
         if _runs_remote_code(server):
             yield Finding(
-                f"servers.{key}.{'extraEnv' if _REMOTE_CODE_VARIABLE in server.extra_env else 'extraArgs'}",
-                f"has {_REMOTE_CODE} in {name}, while no server of {other} has",
-                "the server runs Python code from the model's repository, with the token at hand",
-                f"remove it from {name}, or try it in {other} first",
+                path=f"servers.{key}.{'extraEnv' if _REMOTE_CODE_VARIABLE in server.extra_env else 'extraArgs'}",
+                what=f"has {_REMOTE_CODE} in {name}, while no server of {other} has",
+                why="the server runs Python code from the model's repository, with the token at hand",
+                fix=f"remove it from {name}, or try it in {other} first",
             )
 
 
@@ -116,10 +116,10 @@ def _pinned_images(settings: StackSettings, than: StackSettings, name: str, othe
     for key, server, reference in _same_servers(settings, than):
         if _DIGEST.search(reference.image or "") and not _DIGEST.search(server.image or ""):
             yield Finding(
-                f"servers.{key}.image",
-                f"has a digest in {other}, but none in {name}",
-                "a tag can be moved to another image, a digest cannot",
-                f"use the image of {other} in {name}",
+                path=f"servers.{key}.image",
+                what=f"has a digest in {other}, but none in {name}",
+                why="a tag can be moved to another image, a digest cannot",
+                fix=f"use the image of {other} in {name}",
             )
 
 
@@ -127,10 +127,10 @@ def _pinned_models(settings: StackSettings, than: StackSettings, name: str, othe
     for key, server, reference in _same_servers(settings, than):
         if _COMMIT.fullmatch(reference.revision or "") and not _COMMIT.fullmatch(server.revision or ""):
             yield Finding(
-                f"servers.{key}.revision",
-                f"is a commit in {other}, but not in {name}",
-                "a branch or tag of a model's repository can come to hold other weights and code, a commit cannot",
-                f"use the revision of {other} in {name}",
+                path=f"servers.{key}.revision",
+                what=f"is a commit in {other}, but not in {name}",
+                why="a branch or tag of a model's repository can come to hold other weights and code, a commit cannot",
+                fix=f"use the revision of {other} in {name}",
             )
 
 

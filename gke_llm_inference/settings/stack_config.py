@@ -102,19 +102,19 @@ def _own_values(
             if not secret:
                 problems.append(
                     Finding(
-                        TOKEN_KEY,
-                        "is not encrypted",
-                        "a token in clear text ends up in git and in the state",
-                        f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+                        path=TOKEN_KEY,
+                        what="is not encrypted",
+                        why="a token in clear text ends up in git and in the state",
+                        fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
                     )
                 )
         elif secret:
             problems.append(
                 Finding(
-                    key,
-                    "holds an encrypted value",
-                    f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} is secret",
-                    "move the secret out of it",
+                    path=key,
+                    what="holds an encrypted value",
+                    why=f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} is secret",
+                    fix="move the secret out of it",
                 )
             )
         elif leaked := list(tokens_in({key: _decoded(text)})):
@@ -122,10 +122,10 @@ def _own_values(
         elif key not in known:
             problems.append(
                 Finding(
-                    key,
-                    "is not a known key",
-                    "a misspelt key would be ignored silently",
-                    suggestion(key, [*known, TOKEN_KEY]),
+                    path=key,
+                    what="is not a known key",
+                    why="a misspelt key would be ignored silently",
+                    fix=suggestion(key, [*known, TOKEN_KEY]),
                 )
             )
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.planning import ServerPlan, StackPlan
     from local.engine.kubernetes_provider.cluster import Cluster, Object
 
-_GPU = "nvidia.com/gpu"
 _MACHINE_LABEL = "node.kubernetes.io/instance-type"
-_SPOT_LABEL = "cloud.google.com/gke-spot"
 _WIDTH = 80
 _ENDED = ("Succeeded", "Failed")
 
@@ -83,10 +82,10 @@ def read_report(cluster: Cluster, plan: StackPlan) -> Report:
             used[node] = used.get(node, 0) + _gpus_of(pod)
     nodes = []
     for node in cluster.select("v1", "Node", "", {}):
-        gpus = int((node.get("status") or {}).get("allocatable", {}).get(_GPU, 0))
+        gpus = int((node.get("status") or {}).get("allocatable", {}).get(GPU_RESOURCE, 0))
         if gpus:
             name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
-            spot = labels.get(_SPOT_LABEL) == "true"
+            spot = labels.get(SPOT_LABEL) == "true"
             nodes.append(Node(name, labels.get(_MACHINE_LABEL, "?"), gpus, used.get(name, 0), spot))
     return Report(tuple(_server(server, cluster, pods) for server in plan.servers), tuple(nodes))
 
@@ -144,7 +143,9 @@ def _why(pod: Object) -> str:
 
 def _gpus_of(pod: Object) -> int:
     containers: list[dict[str, Any]] = (pod.get("spec") or {}).get("containers") or []
-    return sum(int((container.get("resources") or {}).get("limits", {}).get(_GPU, 0)) for container in containers)
+    return sum(
+        int((container.get("resources") or {}).get("limits", {}).get(GPU_RESOURCE, 0)) for container in containers
+    )
 
 
 def _cost(report: Report) -> str:

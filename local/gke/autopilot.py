@@ -7,12 +7,17 @@ own admission controller, Warden, as users quote them. Bounds and floors are the
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.kubernetes_names import (
+    ACCELERATOR_COUNT_LABEL,
+    ACCELERATOR_LABEL,
+    DRIVER_VERSION_LABEL,
+    GPU_RESOURCE,
+    SPOT_LABEL,
+)
 
 SYSTEM_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system", "local-gke-system")
 
 _API = "admissionregistration.k8s.io/v1"
-_GPU = "nvidia.com/gpu"
-_ACCELERATOR = "cloud.google.com/gke-accelerator"
 _CLASS = "cloud.google.com/compute-class"
 # Capabilities that Autopilot lets containers add.
 _CAPABILITIES = (
@@ -34,15 +39,15 @@ _CAPABILITIES = (
 )
 # Labels by which pods may choose nodes on Autopilot, beside those of compute classes' own.
 _SELECTORS = (
-    "cloud.google.com/gke-accelerator",
-    "cloud.google.com/gke-accelerator-count",
+    ACCELERATOR_LABEL,
+    ACCELERATOR_COUNT_LABEL,
     "cloud.google.com/gke-ephemeral-storage-local-ssd",
     "cloud.google.com/gke-flex-start",
-    "cloud.google.com/gke-gpu-driver-version",
+    DRIVER_VERSION_LABEL,
     "cloud.google.com/gke-gpu-sharing-strategy",
     "cloud.google.com/gke-max-shared-clients-per-gpu",
     "cloud.google.com/gke-placement-group",
-    "cloud.google.com/gke-spot",
+    SPOT_LABEL,
     "cloud.google.com/compute-class",
     "cloud.google.com/machine-family",
     "cloud.google.com/reservation-affinity",
@@ -127,10 +132,11 @@ def _variables(catalog: Catalog) -> list[dict[str, str]]:
             "expression": "object.spec.containers "
             "+ (has(object.spec.initContainers) ? object.spec.initContainers : [])",
         },
-        {"name": "gpus", "expression": f"int({_total(_GPU)})"},
+        {"name": "gpus", "expression": f"int({_total(GPU_RESOURCE)})"},
         {
             "name": "type",
-            "expression": f"'{_ACCELERATOR}' in variables.selector ? variables.selector['{_ACCELERATOR}'] : ''",
+            "expression": f"'{ACCELERATOR_LABEL}' in variables.selector "
+            f"? variables.selector['{ACCELERATOR_LABEL}'] : ''",
         },
     ]
 
@@ -188,14 +194,14 @@ def _pod_rules() -> list[dict[str, str]]:
         ),
         (
             f"variables.gpus == 0 || variables.type != '' || '{_CLASS}' in variables.selector",
-            f"autogke-gpu-limitation: When requesting '{_GPU}' resources, you must specify either node selector "
-            f"'{_ACCELERATOR}' with accelerator type or node selector '{_CLASS}' with existing custom compute class "
-            "which has at least one GPU priority rule.",
+            f"autogke-gpu-limitation: When requesting '{GPU_RESOURCE}' resources, you must specify either node "
+            f"selector '{ACCELERATOR_LABEL}' with accelerator type or node selector '{_CLASS}' with existing custom "
+            "compute class which has at least one GPU priority rule.",
         ),
         (
             f"variables.gpus > 0 || !has(object.spec.tolerations) "
-            f"|| object.spec.tolerations.all(t, !has(t.key) || t.key != '{_GPU}')",
-            f"autogke-gpu-limitation: a toleration of '{_GPU}' is only for pods that request GPUs",
+            f"|| object.spec.tolerations.all(t, !has(t.key) || t.key != '{GPU_RESOURCE}')",
+            f"autogke-gpu-limitation: a toleration of '{GPU_RESOURCE}' is only for pods that request GPUs",
         ),
         (
             "variables.gpus == 0 || variables.type == '' || (variables.type in variables.maxima "
@@ -259,7 +265,7 @@ def _mutating(name: str, variables: list[dict[str, str]]) -> list[dict[str, Any]
     floor = "variables.floors[variables.type][string(variables.gpus)]"
     floored = (
         f"variables.gpus > 0 && variables.type in variables.floors "
-        f"&& string(variables.gpus) in variables.floors[variables.type] && {_has(_GPU)}"
+        f"&& string(variables.gpus) in variables.floors[variables.type] && {_has(GPU_RESOURCE)}"
     )
 
     def given(resource: str, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from local.gke.simulation import Pool
 
 MANAGED = "kwok.x-k8s.io/node"
@@ -14,7 +15,7 @@ def node(pool: Pool, number: int) -> dict[str, Any]:
     """The `number`-th node of a pool; its nodes go round the zones."""
     name = node_name(pool.name, number)
     zone = pool.zones[number % len(pool.zones)]
-    gpus = {"nvidia.com/gpu": str(pool.gpus)} if pool.gpus else {}
+    gpus = {GPU_RESOURCE: str(pool.gpus)} if pool.gpus else {}
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from local.gke.nodes import POOL_LABEL, node_name
 from local.gke.simulation import Pool, Taint
 
 _SUFFIXES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_RESOURCES = ("cpu", "memory", "ephemeral-storage", "nvidia.com/gpu")
+_RESOURCES = ("cpu", "memory", "ephemeral-storage", GPU_RESOURCE)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog.kubernetes_names import (
+    ACCELERATOR_COUNT_LABEL,
+    ACCELERATOR_LABEL,
+    DRIVER_VERSION_LABEL,
+    GPU_RESOURCE,
+    PROVISIONING_LABEL,
+    SPOT_LABEL,
+)
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
@@ -193,8 +201,8 @@ def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
     )
     if machine is None:
         return None
-    spot = server.node_selector.get("cloud.google.com/gke-spot") == "true"
-    driver = server.node_selector.get("cloud.google.com/gke-gpu-driver-version", "default")
+    spot = server.node_selector.get(SPOT_LABEL) == "true"
+    driver = server.node_selector.get(DRIVER_VERSION_LABEL, "default")
     disk = max(_DEFAULT_DISK_GB, boot_disk_for_gib(server.resources.ephemeral_storage_gib, catalog))
     name = "-".join(["nap", machine, *(["spot"] if spot else []), driver, str(disk)])
     return _gpu_pool(
@@ -233,16 +241,16 @@ def _gpu_pool(
     room = node_allocatable(machine, catalog)
     every_label = {
         **labels,
-        "cloud.google.com/gke-accelerator": machine.accelerator,
-        "cloud.google.com/gke-accelerator-count": str(machine.gpus),
+        ACCELERATOR_LABEL: machine.accelerator,
+        ACCELERATOR_COUNT_LABEL: str(machine.gpus),
         "cloud.google.com/gke-gpu": "true",
-        "cloud.google.com/gke-gpu-driver-version": driver,
+        DRIVER_VERSION_LABEL: driver,
         **_provisioning(spot=spot),
         **_common_labels(name, machine_type),
     }
-    every_taint = [*taints, Taint("nvidia.com/gpu", "present", "NoSchedule")]
+    every_taint = [*taints, Taint(GPU_RESOURCE, "present", "NoSchedule")]
     if spot:
-        every_taint.append(Taint("cloud.google.com/gke-spot", "true", "NoSchedule"))
+        every_taint.append(Taint(SPOT_LABEL, "true", "NoSchedule"))
     return Pool(
         name=name,
         machine_type=machine_type,
@@ -311,8 +319,8 @@ def _common_labels(pool: str, machine_type: str) -> dict[str, str]:
 
 def _provisioning(*, spot: bool) -> dict[str, str]:
     if spot:
-        return {"cloud.google.com/gke-provisioning": "spot", "cloud.google.com/gke-spot": "true"}
-    return {"cloud.google.com/gke-provisioning": "standard"}
+        return {PROVISIONING_LABEL: "spot", SPOT_LABEL: "true"}
+    return {PROVISIONING_LABEL: "standard"}
 
 
 def _zones(region: str) -> tuple[str, ...]:

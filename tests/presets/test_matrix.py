@@ -12,7 +12,7 @@ from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.settings import Refusal, TgiSettings, VllmSettings
-from gke_llm_inference.settings import problems_of as problems_among
+from gke_llm_inference.settings.findings import problems_of as problems_among
 from tests.planning.support import CATALOG
 from tests.presets.expected import EXPECTED, Gives, Key, Refuses
 from tests.presets.support import TGI, VERSIONS, VLLM, flag_problems, outcome, plan_of, problems_of, warnings_of

@@ -11,7 +11,8 @@ from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
-from gke_llm_inference.settings import VllmSettings, problems_of
+from gke_llm_inference.settings import VllmSettings
+from gke_llm_inference.settings.findings import problems_of
 from tests.planning.support import CATALOG
 from tools.extract_vllm_flags import read
 from tools.preset_reference import cell

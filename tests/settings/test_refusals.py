@@ -49,14 +49,21 @@ def test_all_problems_of_a_configuration_are_reported_together() -> None:
 
 
 def test_a_refusal_prints_each_problem_with_its_reason_and_fix() -> None:
-    refusal = Refusal([Finding("b", "is wrong", "it breaks", "mend it"), Finding("a", "is missing", "", "add it")])
+    refusal = Refusal(
+        [
+            Finding(path="b", what="is wrong", why="it breaks", fix="mend it"),
+            Finding(path="a", what="is missing", why="", fix="add it"),
+        ]
+    )
     assert str(refusal) == (
         "the configuration has 2 problems:\na: is missing\n  fix: add it\nb: is wrong\n  why: it breaks\n  fix: mend it"
     )
 
 
 def test_the_same_problem_found_twice_is_told_once() -> None:
-    refusal = Refusal([Finding("a", "is wrong", "", ""), Finding("a", "is wrong", "", "")])
+    refusal = Refusal(
+        [Finding(path="a", what="is wrong", why="", fix=""), Finding(path="a", what="is wrong", why="", fix="")]
+    )
     assert str(refusal) == "the configuration has 1 problem:\na: is wrong"
 
 

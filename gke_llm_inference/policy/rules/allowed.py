@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.policy.model import ResourcePolicy
 from gke_llm_inference.policy.pools import CLUSTER, NODE_POOL
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
 from gke_llm_inference.policy.rules.clusters import gpu_types
-from gke_llm_inference.policy.workloads import ACCELERATOR_LABEL, is_workload, pod_spec, pod_template
+from gke_llm_inference.policy.workloads import is_workload, pod_spec, pod_template
 from gke_llm_inference.settings.base import NonEmpty, Settings
 
 _LOCATIONS = ("location", "region", "zone")

@@ -7,23 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.policy.model import StackPolicy
 from gke_llm_inference.policy.pools import hides_gpus, is_gpu_pool, largest_size
 from gke_llm_inference.policy.resources import Opaque, Resource, at, number
-from gke_llm_inference.policy.workloads import (
-    ACCELERATOR_LABEL,
-    GPU,
-    containers,
-    is_server,
-    object_name,
-    pod_spec,
-    same_namespace,
-)
+from gke_llm_inference.policy.workloads import containers, is_server, object_name, pod_spec, same_namespace
 from gke_llm_inference.settings.base import NonEmpty, Settings
-
-_SPOT_LABEL = "cloud.google.com/gke-spot"
 
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -86,13 +77,13 @@ def _pool_share(pool: Resource, catalog: Catalog) -> Share | None:
 
 
 def _server_share(server: Resource, resources: Sequence[Resource], catalog: Catalog) -> Share | None:
-    counts = [number(container.at("resources", "limits", GPU)) for container in containers(server)]
+    counts = [number(container.at("resources", "limits", GPU_RESOURCE)) for container in containers(server)]
     gpus = sum(count for count in counts if count)
     selector = at(pod_spec(server), "nodeSelector")
     accelerator, replicas = at(selector, ACCELERATOR_LABEL), _most_replicas(server, resources)
     if not gpus or not replicas or not isinstance(accelerator, str):
         return None
-    spot = at(selector, _SPOT_LABEL) == "true"
+    spot = at(selector, SPOT_LABEL) == "true"
     per_gpu = [
         (machine.usd_per_hour.spot if spot else machine.usd_per_hour.on_demand) / machine.gpus
         for machine in catalog.machine_types.values()

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy, StackPolicy
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items, number
 from gke_llm_inference.policy.workloads import (
-    ACCELERATOR_LABEL,
-    GPU,
     SERVER_KINDS,
     containers,
     is_server,
@@ -28,7 +27,7 @@ def _limits(resource: Resource, _: NoSettings) -> Iterator[str]:
         if not container.wants_gpu:
             continue
         limits = container.at("resources", "limits")
-        for name in (GPU, "memory"):
+        for name in (GPU_RESOURCE, "memory"):
             if at(limits, name) is None:
                 yield f"{container.title}: has no limit of {name}"
     if resource.kind not in SERVER_KINDS:
@@ -37,12 +36,12 @@ def _limits(resource: Resource, _: NoSettings) -> Iterator[str]:
     hidden = any(isinstance(one, Opaque) for one in (listed, *items(listed)))
     selects = at(pod_spec(resource), "nodeSelector", ACCELERATOR_LABEL)
     if isinstance(selects, str) and not hidden and not any(_gpus_asked(container) for container in found):
-        yield f"its pods select nodes with {selects}, but no container has a limit of {GPU}"
+        yield f"its pods select nodes with {selects}, but no container has a limit of {GPU_RESOURCE}"
 
 
 def _gpus_asked(container: Any) -> bool:
     """Whether a container asks for GPUs, or may."""
-    asked = [container.at("resources", part, GPU) for part in ("limits", "requests")]
+    asked = [container.at("resources", part, GPU_RESOURCE) for part in ("limits", "requests")]
     return any(count not in (None, 0, "0") for count in asked)
 
 
