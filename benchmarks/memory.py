@@ -1,6 +1,6 @@
 """How good memory plans are, and how fast: against measurements, beside two published formulas.
 
-`python -m benchmarks.memory` prints Markdown: errors with the constants of the catalogue, errors for models that were
+`python -m benchmarks.memory` prints Markdown: errors with the constants of the catalog, errors for models that were
 left out of the fit, two formulas of other projects on the same cases, figures that others published, and times.
 """
 
@@ -176,7 +176,7 @@ def _published() -> None:
     published_tokens = 83488
     error = 100 * (plan.state.kv_cache_tokens / published_tokens - 1)
     _write(
-        f"\nKV tokens of Qwen3-4B on one real L4, vLLM 0.25.1 (vLLM's documentation; utilisation taken as that "
+        f"\nKV tokens of Qwen3-4B on one real L4, vLLM 0.25.1 (vLLM's documentation; utilization taken as that "
         f"version's default): published {published_tokens}, planned {plan.state.kv_cache_tokens} ({error:+.1f} %)\n"
     )
 

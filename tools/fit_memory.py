@@ -214,7 +214,7 @@ def leave_one_out(cases: Sequence[Mapping[str, Any]], date: str = "") -> list[An
 
 
 def as_yaml(constants: VllmConstants) -> str:
-    """The constants as a file of the catalogue."""
+    """The constants as a file of the catalog."""
     document = constants.model_dump(by_alias=True, exclude_none=True)
     return yaml.safe_dump(document, sort_keys=False, width=110, allow_unicode=True)
 
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fitted_yaml(measurements: str, date: str) -> str:
-    """The catalogue's file for the measurements' text."""
+    """The catalog's file for the measurements' text."""
     cases = list(read_cases(measurements).values())
     return as_yaml(with_error_margin(cases, fit(cases, date)))
 

@@ -42,7 +42,7 @@ MODEL_NAMES = {
     "qwen2.5-7b": "Qwen/Qwen2.5-7B-Instruct",
     "falcon-40b": "tiiuae/falcon-40b-instruct",
 }
-"""The measurements' short names of catalogue models; those that end in -text lack the vision tower."""
+"""The measurements' short names of catalog models; those that end in -text lack the vision tower."""
 
 SPARE_SHARE = 1.1
 """A case that has this multiple of what it needs runs with room to spare."""
@@ -251,21 +251,21 @@ def report(cases: Cases, as_json: bool = False, facts: MemoryFacts | None = None
     Args:
         cases: the cases, as `read_cases` returns them.
         as_json: whether to write JSON rather than a table.
-        facts: the facts to plan with; those of the catalogue if absent.
+        facts: the facts to plan with; those of the catalog if absent.
 
     Raises:
         Refusal: with every case that cannot be planned, by its line.
 
     """
     compared = compare(cases, facts)
-    summary = summarise(compared)
+    summary = summarize(compared)
     if as_json:
         document = {"cases": [asdict(entry) for entry in compared], "summary": summary}
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
     return _table(compared) + "\n" + _summary_text(summary)
 
 
-def summarise(compared: Iterable[Comparison]) -> dict[str, Any]:
+def summarize(compared: Iterable[Comparison]) -> dict[str, Any]:
     """Median and worst errors in percent, and the wrong verdicts, of what is not set aside."""
     entries = list(compared)
     counted = [entry for entry in entries if not entry.set_aside]
@@ -345,7 +345,7 @@ def _set_aside(case: Mapping[str, Any]) -> str:
         return "torch was changed for this run"
     environment = case.get("env")
     if isinstance(environment, Mapping) and _GRAPHS_SWITCH in environment:
-        return f"{_GRAPHS_SWITCH} is no setting of a plan"
+        return f"{_GRAPHS_SWITCH} is not a setting of a plan"
     return ""
 
 
@@ -373,7 +373,7 @@ def _model(case: Mapping[str, Any]) -> tuple[ModelArchitecture, str, float | Non
             [
                 Finding(
                     path="case.model",
-                    what=f"{name[:100]} is not in the catalogue",
+                    what=f"{name[:100]} is not in the catalog",
                     why="without the model's numbers nothing about it can be planned",
                     fix=f"{suggestion(name, names)} Or give architecture with the keys of its config.json",
                 )
@@ -387,7 +387,7 @@ def _model(case: Mapping[str, Any]) -> tuple[ModelArchitecture, str, float | Non
 
 @cache
 def _without_vision(name: str) -> ModelArchitecture:
-    """A catalogue model's language model alone."""
+    """A catalog model's language model alone."""
     model = load_catalog().models[name]
     return model.model_copy(update={"parameters": text_parameters(model)})
 

@@ -1,4 +1,4 @@
-"""Writes docs/planning.md: how memory is planned, with the constants and their residuals as the catalogue has them.
+"""Writes docs/planning.md: how memory is planned, with the constants and their residuals as the catalog has them.
 
 `python -m tools.memory_reference > docs/planning.md`
 """
@@ -39,7 +39,7 @@ shown. `enforceEager` makes them equal, as does a kept `VLLM_CACHE_ROOT` once it
 _FORMULAS = """\
 ## Formulas
 
-The KV cache is what is left: **total × utilisation − weights − activation peak − non-torch − CUDA graphs set aside**.
+The KV cache is what is left: **total × utilization − weights − activation peak − non-torch − CUDA graphs set aside**.
 T is `maxNumBatchedTokens`, S `maxNumSeqs`, V the vocabulary padded to 64, h the hidden width, f the width of the
 feed-forward block (of the experts that a token visits), q the width of all query heads; widths are those of one GPU.
 
@@ -49,7 +49,7 @@ feed-forward block (of the experts that a token visits), q the width of all quer
 table if tied; rotary table (positions × head width × 2 bytes, longer where scaled); what torch's allocator leaves \
 behind tensors |
 | forward pass, eager | T × ({width:g} f + k h) bytes, k by family; T × f more with FP8; + {workspace:g} MiB \
-unquantised |
+unquantized |
 | forward pass, compiled | T × ({width:g} f + {hidden:g} h + {query:g} q) bytes; with FP8 T × f less where the \
 activation is fused, 2 T × h more for Gemma |
 | logits | {logit:g} S × V bytes, twice for Gemma 2 (soft-capped), + 2 T × h + 4 S × h bytes + {workspace:g} MiB |
@@ -81,7 +81,7 @@ _LIMITS = """\
 
 * Nothing ran on a real L4. Measured was vLLM 0.26.0 on an H200 limited to an L4's memory: its CUDA context, non-torch
   memory and graphs were read with the kernels of an H200. An L4's context is smaller (195 MiB by one public log,
-  against 612), which is why a utilisation above 0.973 is refused here though an L4 may start with it.
+  against 612), which is why a utilization above 0.973 is refused here though an L4 may start with it.
 * Not measured: other versions of vLLM, TGI, tensor and pipeline parallelism, mixtures of experts that load, vision
   towers, LoRA, speculative decoding. Plans for them state a wide error margin and that they are not calibrated.
 * FP8 KV cache with the V1 runner and CUDA graphs sets aside far more ({flashinfer_estimate:g} MiB) by one model's runs.
@@ -132,7 +132,7 @@ def _guide() -> str:
     lines = [
         "## What the guide says, with numbers",
         "",
-        "vLLM 0.26.0 on L4 GPUs, utilisation 0.90. The guide's 640 tokens belong to its time: this version holds",
+        "vLLM 0.26.0 on L4 GPUs, utilization 0.90. The guide's 640 tokens belong to its time: this version holds",
         "several times that on a first start, and more on a restart. The plan says so of any limit that is less than",
         "half of what fits, and why: the KV cache takes what is left, whatever the limit.",
         "",
@@ -235,7 +235,7 @@ def _versions(facts: MemoryFacts) -> str:
         "",
         f"{facts.versions.source}",
         "",
-        "| server | from | utilisation | runner | graphs in the budget | higher peak when cold | error margin |",
+        "| server | from | utilization | runner | graphs in the budget | higher peak when cold | error margin |",
         "| --- | --- | ---: | --- | --- | --- | --- |",
     ]
     for version in facts.versions.vllm:

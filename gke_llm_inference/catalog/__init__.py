@@ -1,6 +1,6 @@
 """Facts that plans rest on: GPUs, machine types, models, servers and GKE's own bounds, each with source and date.
 
-Code holds rules, the catalogue holds facts: adding a model or a machine is a change to a YAML file here.
+Code holds rules, the catalog holds facts: adding a model or a machine is a change to a YAML file here.
 """
 
 from gke_llm_inference.catalog.catalog import Catalog

@@ -1,4 +1,4 @@
-"""The catalogue: all facts that a plan rests on, in one object that is passed along."""
+"""The catalog: all facts that a plan rests on, in one object that is passed along."""
 
 from collections.abc import Mapping
 from typing import Annotated

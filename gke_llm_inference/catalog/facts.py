@@ -1,4 +1,4 @@
-"""The shapes of the catalogue's files: facts about GPUs, machines, models and servers, each with source and date."""
+"""The shapes of the catalog's files: facts about GPUs, machines, models and servers, each with source and date."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ Price = Annotated[float, Field(ge=0)]
 
 
 class Facts(BaseModel):
-    """Base of every catalogue entry: immutable, closed, camelCase in YAML."""
+    """Base of every catalog entry: immutable, closed, camelCase in YAML."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -252,7 +252,7 @@ class ModelArchitecture(DescribedFacts):
     tied_embeddings: bool = False
     """Whether the output layer shares the embedding's weights."""
     unquantized_parameters: Annotated[int, Field(ge=0)] = 0
-    """Parameters besides embeddings that every quantisation leaves alone, such as those of a vision tower."""
+    """Parameters besides embeddings that every quantization leaves alone, such as those of a vision tower."""
     sliding_window: SlidingWindow | None = None
     """Where some layers attend to a window of tokens only."""
     experts: Experts | None = None
@@ -265,15 +265,15 @@ class ModelArchitecture(DescribedFacts):
 
 
 class Model(ModelArchitecture):
-    """A model of the catalogue."""
+    """A model of the catalog."""
 
     family: str
     gated: bool
-    """Whether Hugging Face asks for a token of an account that accepted the licence."""
+    """Whether Hugging Face asks for a token of an account that accepted the license."""
 
 
 class Checkpoint(Facts):
-    """A quantised checkpoint of a model of the catalogue."""
+    """A quantized checkpoint of a model of the catalog."""
 
     base: str
     """Id of the model that it was made from."""
@@ -311,7 +311,7 @@ class InferenceServerFacts(Facts):
     """What stands before the version in an image tag."""
     default_version: str
     known_versions: tuple[str, ...]
-    """Versions whose behaviour is known, oldest first."""
+    """Versions whose behavior is known, oldest first."""
     cuda: tuple[CudaSince, ...]
     """CUDA of the images, oldest first; decides which NVIDIA driver the node needs."""
     command: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Where the catalogue's files lie, and how they are read."""
+"""Where the catalog's files lie, and how they are read."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 
 def directory(name: str = "") -> Path:
-    """A directory of the catalogue."""
+    """A directory of the catalog."""
     return Path(__file__).parent / name
 
 

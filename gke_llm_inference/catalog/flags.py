@@ -150,7 +150,7 @@ class ServerFlags(Facts):
             return f"{name!r} is not a flag: a flag starts with --"
         whole, dot, _ = self._normalised(name).partition(".")
         if dot and whole in self._names and self._takes_keys:
-            return f"{name} sets a key, but {whole} of {self.title} is no JSON"
+            return f"{name} sets a key, but {whole} of {self.title} is not JSON"
         near = difflib.get_close_matches(self._normalised(name), sorted(self._names), n=1, cutoff=0.75)
         return f"{name} is not a flag of {self.title}" + (f"; the nearest is {near[0]}" if near else "")
 
@@ -261,7 +261,7 @@ class FlagFiles(Mapping[str, ServerFlags]):
     def __getitem__(self, version: str) -> ServerFlags:
         if version not in self._paths:
             raise KeyError(
-                f"no flags of {_TITLES[self._kind]} {version} in the catalogue; there are {', '.join(self._paths)}"
+                f"no flags of {_TITLES[self._kind]} {version} in the catalog; there are {', '.join(self._paths)}"
             )
         if version not in self._read:
             self._read[version] = ServerFlags.model_validate(read(self._paths[version]))

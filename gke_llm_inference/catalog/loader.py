@@ -1,4 +1,4 @@
-"""Reads the catalogue's YAML files into one immutable object."""
+"""Reads the catalog's YAML files into one immutable object."""
 
 from functools import cache
 
@@ -11,10 +11,10 @@ from gke_llm_inference.catalog.preset_facts import read_presets
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalogue that ships with the package.
+    """The catalog that ships with the package.
 
     Raises:
-        pydantic.ValidationError: a file of the catalogue does not have the shape that `catalog.facts` states.
+        pydantic.ValidationError: a file of the catalog does not have the shape that `catalog.facts` states.
 
     """
     root = directory()

@@ -47,7 +47,7 @@ class ForwardConstants(Facts):
     cold_hidden_bytes: float
     """Per token and hidden width on such a start."""
     workspace_mib: float
-    """Workspace of the matrix library for unquantised weights."""
+    """Workspace of the matrix library for unquantized weights."""
 
 
 class SamplerConstants(Facts):
@@ -188,7 +188,7 @@ class VllmVersionFacts(Facts):
     hybrid: bool
     """Whether sliding-window layers keep their window only."""
     streams_fp8: bool
-    """Whether FP8 on load quantises layer by layer, without a copy at the model's own precision."""
+    """Whether FP8 on load quantizes layer by layer, without a copy at the model's own precision."""
     activation_factor: float = 1.0
     """How much larger the activation peak is than that of the measured version."""
     calibrated: bool = False

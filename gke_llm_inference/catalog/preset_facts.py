@@ -8,7 +8,7 @@ from gke_llm_inference.catalog.facts import Facts, ServerKind
 from gke_llm_inference.catalog.files import directory, read
 
 CheckpointFormat = Literal["none", "awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes"]
-"""How a checkpoint's weights are quantised; `none` for one at its own precision."""
+"""How a checkpoint's weights are quantized; `none` for one at its own precision."""
 
 
 class Refused(Facts):
@@ -64,7 +64,7 @@ class _Preset(Facts):
 
 
 class Technique(_Preset):
-    """One optimisation."""
+    """One optimization."""
 
     kind: Literal["technique"]
     needs: PresetNeeds = PresetNeeds()
@@ -89,7 +89,7 @@ class GoalChoice(Facts):
 
 
 class Goal(_Preset):
-    """What to optimise for; it chooses techniques and settings that the stack leaves open."""
+    """What to optimize for; it chooses techniques and settings that the stack leaves open."""
 
     kind: Literal["goal"]
     choices: tuple[GoalChoice, ...]

@@ -1,4 +1,4 @@
-"""Which models run on given GPUs: each model of the catalogue in each format, with context, concurrency and price."""
+"""Which models run on given GPUs: each model of the catalog in each format, with context, concurrency and price."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class ModelRow:
 
 
 def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[ModelRow]:
-    """Rows for every model of the catalogue, by model and format. The GPU must be in the catalogue."""
+    """Rows for every model of the catalog, by model and format. The GPU must be in the catalog."""
     facts = catalog.memory
     for name, model in catalog.models.items():
         if not heads_divide(model, count) or not kv_heads_divide(model, count):

@@ -1,4 +1,4 @@
-"""Pure decisions: settings and catalogue in, a frozen plan out. Needs neither Pulumi nor a cloud."""
+"""Pure decisions: settings and catalog in, a frozen plan out. Needs neither Pulumi nor a cloud."""
 
 from gke_llm_inference.planning.plan import (
     ClusterPlan,

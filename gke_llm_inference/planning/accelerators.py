@@ -11,7 +11,7 @@ def server_accelerator_findings(
 ) -> list[Finding]:
     """Problems and warnings of a server's GPUs.
 
-    A GPU that the catalogue lacks needs its memory from the stack and nodes that exist already: which machines have it,
+    A GPU that the catalog lacks needs its memory from the stack and nodes that exist already: which machines have it,
     and at what price, is not known.
     """
     if accelerator.type in catalog.accelerators or accelerator.memory_mib is None:
@@ -20,8 +20,8 @@ def server_accelerator_findings(
         return [
             Finding(
                 path=f"{path}.type",
-                what=f"no machine with {accelerator.type} is known here",
-                why="memoryMib tells the GPU's memory, but not which machines have it",
+                what=f"the catalog has no machine type with {accelerator.type}",
+                why="memoryMib states the GPU's memory, but not which machines have it",
                 fix="use an existing Standard cluster that has such nodes, or one of: "
                 + ", ".join(sorted(catalog.accelerators)),
             )
@@ -29,7 +29,7 @@ def server_accelerator_findings(
     return [
         Finding(
             path=f"{path}.type",
-            what=f"{accelerator.type} is not in the catalogue",
+            what=f"{accelerator.type} is not in the catalog",
             why="memory is planned with the stated memoryMib; machine, zones, quota and price are not checked",
             fix="see that nodes of the cluster have the label cloud.google.com/gke-accelerator with this value",
             severity="warning",
@@ -56,7 +56,7 @@ def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: C
         return [
             Finding(
                 path=f"{path}.type",
-                what=f"{accelerator.type} is not a GPU of the catalogue",
+                what=f"{accelerator.type} is not a GPU of the catalog",
                 why="a pod that asks for it would stay pending forever",
                 fix=suggestion(accelerator.type, catalog.accelerators),
             )
@@ -76,7 +76,7 @@ def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: C
 
 
 def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) -> list[Finding]:
-    """A problem if the GPU is not sold in the region."""
+    """A problem if the GPU is not available in the region."""
     facts = catalog.accelerators[accelerator]
     if facts.zones_in(region):
         return []

@@ -15,7 +15,7 @@ from gke_llm_inference.planning.memory.result import MemoryPlan
 
 Kind = Literal[
     "keep the compile cache",
-    "lower utilisation",
+    "lower utilization",
     "fewer sequences",
     "FP8 KV cache",
     "FP8 weights",
@@ -30,7 +30,7 @@ Kind = Literal[
 # At the same price, what costs nothing but batch size comes first, then accuracy, then context; what rests on a disk
 # that the pods do not have by themselves comes last.
 _ORDER: tuple[Kind, ...] = (
-    "lower utilisation",
+    "lower utilization",
     "fewer sequences",
     "FP8 KV cache",
     "8-bit checkpoint",
@@ -43,7 +43,7 @@ _ORDER: tuple[Kind, ...] = (
     "larger GPU",
 )
 _SEQUENCES = (128, 64, 32)
-_UTILISATIONS = (0.95, 0.9, 0.85, 0.8)
+_UTILIZATIONS = (0.95, 0.9, 0.85, 0.8)
 _SHORTEST_CONTEXT = 256
 _CONTEXT_STEP = 64
 _MOST_GPUS = 8
@@ -59,7 +59,7 @@ class Alternative:
         changes: settings of the server, by their names in the configuration.
         accelerator: GKE's name of the GPU; None where it is not known.
         gpus: GPUs of each replica.
-        machine_type: cheapest machine with them; None where the catalogue has none.
+        machine_type: cheapest machine with them; None where the catalog has none.
         usd_per_hour: its list price on demand; None where it is not known.
         plan: the memory plan with the change.
 
@@ -164,13 +164,13 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candi
         )
         yield _Candidate(
             kind="no compilation",
-            what="neither compilation nor CUDA graphs: the first start is like every other, and answers are slower",
+            what="neither compilation nor CUDA graphs: the first start is like every other, and output is slower",
             changes=(("enforceEager", True),),
             request=replace(request, enforce_eager=True),
         )
     plan = _planned(request, facts)
     if plan is not None and plan.state.cause in ("start", "runtime"):
-        yield from _lower_utilisation(request, plan, facts)
+        yield from _lower_utilization(request, plan, facts)
     for sequences in _SEQUENCES:
         if request.max_num_seqs is not None and request.max_num_seqs <= sequences:
             continue
@@ -185,13 +185,13 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candi
             return
 
 
-def _lower_utilisation(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
+def _lower_utilization(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
     """The largest round share of the GPU, below the asked one, with which it starts: what it lacks lies outside."""
-    for share in _UTILISATIONS:
+    for share in _UTILIZATIONS:
         changed = replace(request, gpu_memory_utilization=share)
         if share < plan.limits.utilization and _starts(changed, facts):
             yield _Candidate(
-                kind="lower utilisation",
+                kind="lower utilization",
                 what=f"gpuMemoryUtilization {share:g}",
                 changes=(("gpuMemoryUtilization", share),),
                 request=changed,
@@ -218,7 +218,7 @@ def _other_weights(request: MemoryRequest, catalog: Catalog, model: str | None) 
     if request.weights_format == "bf16":
         yield _Candidate(
             kind="FP8 weights",
-            what="FP8 weights, quantised on load",
+            what="FP8 weights, quantized on load",
             changes=(("quantization", "fp8"),),
             request=replace(request, weights_format="fp8"),
         )

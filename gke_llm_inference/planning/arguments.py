@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gke_llm_inference.settings import TgiSettings, VllmSettings
 
 _TGI_KV_CACHE_DTYPES = {"auto": None, "fp8_e4m3": "fp8_e4m3fn", "fp8_e5m2": "fp8_e5m2"}
-# The longest text that a guess is matched with, in tokens.
+# The longest n-gram matched (prompt_lookup_max).
 _LOOKUP_TOKENS = 4
 
 

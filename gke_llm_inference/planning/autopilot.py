@@ -19,7 +19,7 @@ def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan
             Finding(
                 path=f"{path}.nodePool",
                 what="is not possible on Autopilot",
-                why="there are no node pools of yours",
+                why="Google manages the nodes there",
                 fix="remove it",
             )
         )

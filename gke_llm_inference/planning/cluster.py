@@ -92,7 +92,7 @@ def _system_pool_problems(settings: StandardCluster, region: str | None, catalog
         problems.append(
             Finding(
                 path="cluster.systemPool.machineType",
-                what=f"{machine} is not a general-purpose machine of the catalogue",
+                what=f"{machine} is not a general-purpose machine of the catalog",
                 why="Google would reject the pool after the cluster is made",
                 fix=suggestion(machine, known) if nearest(machine, known) else "use one such as e2-standard-4",
             )

@@ -4,7 +4,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
 from gke_llm_inference.planning.extra_arguments import merge_arguments
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.planning.versions import neighbouring_versions
+from gke_llm_inference.planning.versions import neighboring_versions
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 
 
@@ -27,7 +27,7 @@ def command_line(
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port)
     # A version between two known ones has the flags of one or the other.
-    flags = [catalog.flags[settings.server][known] for known in neighbouring_versions(version, facts)]
+    flags = [catalog.flags[settings.server][known] for known in neighboring_versions(version, facts)]
     problems = [
         Finding(
             path=f"{path}.{argument.setting}",

@@ -23,14 +23,14 @@ from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, suggestion
 
-_PREQUANTISED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "marlin")
+_PREQUANTIZED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "marlin")
 # Families whose activations overflow in float16 (vllm/config: _FLOAT16_NOT_SUPPORTED_MODELS).
 _NO_FLOAT16 = ("gemma2", "gemma3")
 # Families for which TGI does not use FlashInfer.
 _NO_FLASHINFER = ("falcon", "deepseek_v2")
-# From this context on, vLLM's older engine reads prompts in pieces without being told.
+# From this context on, vLLM's older engine has chunked prefill on by default.
 _LONG_CONTEXT_TOKENS = 32 * 1024
-# What TGI before 3.0 takes for prompt and answer together unless it is told; the launcher's source has it.
+# Context of TGI before 3.0 unless it is set; the launcher's source has it.
 _OLD_TGI_DEFAULT_TOKENS = 4096
 _FEWEST_TGI_TOKENS = 2
 _LARGEST = 10**14
@@ -54,7 +54,7 @@ def setting_problems(
     counts = gpu_counts(settings.accelerator.type, catalog)
     problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
     problems += _architecture_problems(request)
-    problems += _answer_problems(path, settings, model)
+    problems += _output_problems(path, settings, model)
     problems += _checkpoint_problems(path, settings, model, catalog)
     match settings:
         case VllmSettings():
@@ -133,7 +133,7 @@ def _name_problems(request: MemoryRequest) -> list[Finding]:
         problems.append(
             Finding(
                 path=f"{request.path}.quantization",
-                what="this weights format is not known",
+                what="this weights format is not supported",
                 why="its size cannot be planned",
                 fix=suggestion(str(request.weights_format), WEIGHTS_FORMATS),
             )
@@ -142,7 +142,7 @@ def _name_problems(request: MemoryRequest) -> list[Finding]:
         problems.append(
             Finding(
                 path=f"{request.path}.kvCacheDtype",
-                what="this type of KV cache is not known",
+                what="this type of KV cache is not supported",
                 why="its size cannot be planned",
                 fix=suggestion(str(request.kv_cache_dtype), KV_CACHE_DTYPES),
             )
@@ -175,7 +175,7 @@ def _architecture_problems(request: MemoryRequest) -> list[Finding]:
         Finding(
             path=f"{where}.{name}",
             what="not a positive whole number",
-            why="no model has it so",
+            why="every model has at least one",
             fix="see its config.json",
         )
         for name, value in counts.items()
@@ -286,7 +286,7 @@ def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | No
     return problems
 
 
-def _answer_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
+def _output_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
     context = settings.max_model_len or model.architecture.max_positions
     output = settings.max_output_tokens
     if output is None or output < context:
@@ -294,8 +294,8 @@ def _answer_problems(path: str, settings: ServerSettings, model: ServedModel) ->
     return [
         Finding(
             path=f"{path}.maxOutputTokens",
-            what=f"{output} tokens of answer leave no room for a prompt within {context}",
-            why="context counts prompt and answer together",
+            what=f"{output} output tokens leave no room for a prompt within {context}",
+            why="the context counts input and output tokens together",
             fix=f"use {context - 1} or less, or a longer maxModelLen",
         )
     ]
@@ -307,12 +307,12 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
         return []
     method = quantization_method(quantization)
     where = f"{path}.quantization"
-    if model.checkpoint == "none" and method in _PREQUANTISED:
+    if model.checkpoint == "none" and method in _PREQUANTIZED:
         return [
             Finding(
                 path=where,
-                what=f"{quantization} needs a checkpoint that was quantised before, and {model.id} is not",
-                why="the server would not find the quantised weights",
+                what=f"{quantization} needs a pre-quantized checkpoint, and {model.id} is not one",
+                why="the server would not find the quantized weights",
                 fix=f"use the {method} preset, which proposes a checkpoint where one is known"
                 if method in catalog.presets
                 else "set model to a checkpoint of that format, or leave quantization out",
@@ -334,12 +334,12 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
     problems = []
     batched = settings.max_num_batched_tokens
     context = settings.max_model_len or model.architecture.max_positions
-    if not _reads_in_pieces(settings, version, context) and batched is not None and batched < context:
+    if not _prefills_in_chunks(settings, version, context) and batched is not None and batched < context:
         problems.append(
             Finding(
                 path=f"{path}.maxNumBatchedTokens",
                 what=f"{batched} is less than the context of {context} tokens",
-                why="a whole prompt is read in one step: this version does not read it in pieces unless it is told",
+                why="chunked prefill is off in this version, so a whole prompt is processed in one step",
                 fix=f"use {context} or more, or chunkedPrefill: true",
             )
         )
@@ -366,8 +366,8 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
                 fix=f"remove quantization: the {settings.quantization} preset takes the Marlin kernel",
             )
         )
-    prequantised_shards = model.checkpoint == "bitsandbytes" and settings.accelerator.count > 1
-    if prequantised_shards and version_parts(version) < (0, 19):
+    prequantized_shards = model.checkpoint == "bitsandbytes" and settings.accelerator.count > 1
+    if prequantized_shards and version_parts(version) < (0, 19):
         problems.append(
             Finding(
                 path=f"{path}.accelerator.count",
@@ -390,8 +390,8 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
         problems.append(
             Finding(
                 path=f"{path}.maxModelLen",
-                what=f"{context} token holds no prompt and answer",
-                why="the launcher wants at least one token of each",
+                what=f"{context} token does not hold a prompt and an output",
+                why="the launcher requires at least one token of each",
                 fix=f"use {_FEWEST_TGI_TOKENS} or more",
             )
         )
@@ -399,8 +399,8 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
         problems.append(
             Finding(
                 path=f"{path}.maxInputTokens",
-                what=f"{prompt} tokens of prompt leave no room for an answer within {context}",
-                why="the launcher wants the prompt to be shorter than the context",
+                what=f"{prompt} input tokens leave no room for output within {context}",
+                why="the launcher requires the prompt to be shorter than the context",
                 fix=f"use {context - 1} or less",
             )
         )
@@ -408,18 +408,18 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
         problems.append(
             Finding(
                 path=f"{path}.maxInputTokens",
-                what=f"{prompt} tokens of prompt and {output} of answer are more than the context of {context}",
-                why="context counts both",
+                what=f"{prompt} input and {output} output tokens are more than the context of {context}",
+                why="the context counts input and output tokens together",
                 fix=f"use {context - output} or less, or a longer maxModelLen",
             )
         )
-    # An answer beyond the model's own context is told already.
+    # An output beyond the model's own context is a problem already.
     if output is not None and settings.max_model_len is None and output < model.architecture.max_positions:
         problems.append(
             Finding(
                 path=f"{path}.maxOutputTokens",
                 what="has no effect without maxModelLen",
-                why="TGI limits prompt and context; what remains is the answer",
+                why="TGI limits input and context; the output gets what remains",
                 fix=f"add maxModelLen, more than that and {model.architecture.max_positions} or less",
             )
         )
@@ -430,7 +430,7 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
             Finding(
                 path=f"{path}.maxBatchPrefillTokens",
                 what=f"{prefill} is less than the longest prompt of {longest_prompt} tokens",
-                why="TGI before 3.0 reads a whole prompt in one step",
+                why="TGI before 3.0 processes a whole prompt in one step",
                 fix=f"use {longest_prompt} or more, or a smaller maxInputTokens",
             )
         )
@@ -448,8 +448,8 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
     return problems
 
 
-def _reads_in_pieces(settings: VllmSettings, version: str, context: int) -> bool:
-    """Whether long prompts are read in pieces: as asked, or as the version does by itself.
+def _prefills_in_chunks(settings: VllmSettings, version: str, context: int) -> bool:
+    """Whether prefill is chunked: as asked, or as the version does by default.
 
     vLLM's newer engine always does; its older one, which 0.10 falls back to with an FP8 KV cache, only for very long
     contexts.

@@ -12,7 +12,7 @@ HOURS_PER_MONTH = 730
 _RESERVED = "reservation"
 _AUTOPILOT_NOTE = (
     "Autopilot bills the machine that it picks at Compute Engine's price and a premium on its vCPU, memory and GPUs; "
-    "the premium is not known here"
+    "the catalog does not have the premium"
 )
 
 
@@ -21,7 +21,7 @@ class Cost:
     """What something costs at list price.
 
     Attributes:
-        hourly_usd: USD per hour while everything runs; None where the catalogue has no price.
+        hourly_usd: USD per hour while everything runs; None where the catalog has no price.
         idle_hourly_usd: USD per hour with no pod running, for the nodes that stay; None as above.
         region: the region whose prices these are; None where there are none.
         note: what the numbers leave out, or why there are none.
@@ -55,7 +55,7 @@ def server_cost(server: ServerPlan, pool: NodePoolPlan | None, cluster: ClusterP
     if pool is None:
         if cluster.profile == "autopilot":
             return Cost(hourly_usd=None, idle_hourly_usd=0.0, note=_AUTOPILOT_NOTE)
-        return Cost(hourly_usd=None, idle_hourly_usd=None, note="the cluster's own nodes are not known here")
+        return Cost(hourly_usd=None, idle_hourly_usd=None, note="the cluster's own nodes are not in the configuration")
     clients = pool.settings.sharing.max_clients if pool.settings.sharing else 1
     share = server.gpu_count / (pool.settings.accelerator.count * clients)
     return _nodes_cost(pool, server.replicas * share, None, cluster, catalog)
@@ -79,7 +79,7 @@ def _nodes_cost(
     """Cost of so many nodes of a pool: Spot's price for a Spot pool, else on-demand, as reservations bill too."""
     prices, region = catalog.price(pool.machine_type, cluster.region)
     if prices is None:
-        return Cost(hourly_usd=None, idle_hourly_usd=None, note=f"no price of {pool.machine_type} is known here")
+        return Cost(hourly_usd=None, idle_hourly_usd=None, note=f"the catalog has no price of {pool.machine_type}")
     model = pool.settings.provisioning.model
     price = prices.spot if model == "spot" else prices.on_demand
     notes = []

@@ -1,11 +1,11 @@
-"""The way out for what the settings do not cover: arguments and variables of one's own, checked all the same."""
+"""Extra arguments and variables, for what the settings do not cover; checked against the version's flags."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
-from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.planning.plan import SERVICE_PORT, Decision
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import SECRET_PATTERN
 
@@ -15,15 +15,15 @@ _SECRET_FLAGS = frozenset(
 _SECRET_NAME = re.compile(
     r"TOKEN(?!S|IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|PRIVATE_KEY", re.IGNORECASE
 )
-# Flags of which the plan itself depends on; the settings decide on them.
+# Flags that the plan itself depends on, with what to do instead.
 _PLANNED = {
-    "--model": "model",
-    "--model-id": "model",
-    "--num-shard": "accelerator.count",
-    "--pipeline-parallel-size": "accelerator.count",
-    "--port": "nothing, as the Service knows the port",
-    "--sharded": "accelerator.count",
-    "--tensor-parallel-size": "accelerator.count",
+    "--model": "set model instead",
+    "--model-id": "set model instead",
+    "--num-shard": "set accelerator.count instead",
+    "--pipeline-parallel-size": "set accelerator.count instead",
+    "--port": f"remove it; the Service uses {SERVICE_PORT}",
+    "--sharded": "set accelerator.count instead",
+    "--tensor-parallel-size": "set accelerator.count instead",
 }
 # Variables on which the plan depends, by the setting that decides on them.
 _PLANNED_VARIABLES = {"VLLM_USE_V2_MODEL_RUNNER": "modelRunner"}
@@ -43,7 +43,7 @@ def merge_arguments(
         path: where the server stands in the configuration.
         planned: arguments from the settings.
         extra: arguments from `extraArgs`.
-        versions: flags of the server's version, or of its neighbours, any of which may hold.
+        versions: flags of the server's version, or of its neighbors, any of which may hold.
 
     Returns:
         The arguments, what was overridden, and the problems of the extra arguments.
@@ -65,9 +65,9 @@ def merge_arguments(
             problems.append(
                 Finding(
                     path=where,
-                    what=f"{name} is planned",
+                    what=f"{name} cannot be set in extraArgs",
                     why="the rest of the plan depends on it",
-                    fix=f"set {_PLANNED[name]}",
+                    fix=_PLANNED[name],
                 )
             )
             continue
@@ -75,7 +75,7 @@ def merge_arguments(
             problems.append(
                 Finding(
                     path=where,
-                    what=f"{name} does not go with {other}",
+                    what=f"{name} cannot be combined with {other}",
                     why="the launcher refuses both",
                     fix="keep one of them",
                 )
@@ -92,7 +92,7 @@ def merge_arguments(
                 problems.append(
                     Finding(
                         path=where,
-                        what=f"{argument.flag} stands there twice",
+                        what=f"{argument.flag} is listed twice",
                         why="only the last would count",
                         fix="remove one",
                     )
@@ -100,7 +100,9 @@ def merge_arguments(
                 continue
             merged[same[0]] = argument
             decisions.append(
-                Decision("extraArgs", f"{argument.text} overrides {old.text}", "what you write yourself wins")
+                Decision(
+                    "extraArgs", f"{argument.text} overrides {old.text}", "an extra argument replaces a planned one"
+                )
             )
         else:
             merged.append(argument)
@@ -108,7 +110,7 @@ def merge_arguments(
 
 
 def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
-    """Problems of `extraEnv`: names that are none, secrets, and references that Kubernetes would expand."""
+    """Problems of `extraEnv`: invalid names, secrets, and references that Kubernetes would expand."""
     problems = []
     for name, value in sorted(variables.items()):
         # A name may be a mistyped secret; only what is a plain name is shown.
@@ -117,9 +119,9 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
             problems.append(
                 Finding(
                     path=where,
-                    what="has a name that is no variable",
-                    why="names are letters, digits and _",
-                    fix="correct it",
+                    what="is not a valid environment variable name",
+                    why="names are letters, digits and _, and do not begin with a digit",
+                    fix="rename it",
                 )
             )
         elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
@@ -127,7 +129,7 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
                 Finding(
                     path=where,
                     what="holds a secret",
-                    why="variables stand in clear text in manifests, previews and the state",
+                    why="variables are in clear text in manifests, previews and the state",
                     fix="keep the token under huggingFace; other secrets are not supported here",
                 )
             )
@@ -135,9 +137,9 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
             problems.append(
                 Finding(
                     path=where,
-                    what="is planned",
+                    what="cannot be set in extraEnv",
                     why="the rest of the plan depends on it",
-                    fix=f"set {_PLANNED_VARIABLES[name]}",
+                    fix=f"set {_PLANNED_VARIABLES[name]} instead",
                 )
             )
         elif "$(" in value:
@@ -162,7 +164,7 @@ def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) ->
         return Finding(
             path=where,
             what="would put a secret on the command line",
-            why="everybody who may list processes or pods reads it",
+            why="everybody who may list processes or pods can read it",
             fix="keep the token under huggingFace; put an API key in front of the server, in a gateway",
         )
     if not text.startswith("--"):
@@ -175,7 +177,7 @@ def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) ->
     if _SHELL.search(text) or " " in flag:
         return Finding(
             path=where,
-            what="looks like shell",
+            what="contains shell syntax",
             why="arguments reach the server as they are: no shell expands, pipes or splits them",
             fix="write --flag=value with the literal value",
         )
@@ -202,9 +204,9 @@ def _excluded(name: str | None, text: str, merged: Sequence[Argument], versions:
         if name != one:
             continue
         for argument in merged:
-            quantised_with_dtype = "--dtype" in (one, other) and (
+            quantized_with_dtype = "--dtype" in (one, other) and (
                 _WITH_DTYPE.fullmatch(argument.text) or _WITH_DTYPE.fullmatch(text)
             )
-            if _full_name(argument.flag, versions) == other and not quantised_with_dtype:
+            if _full_name(argument.flag, versions) == other and not quantized_with_dtype:
                 return other
     return None

@@ -38,7 +38,7 @@ def check_fit(
         if plan.verdict == "does not fit"
         else f"is tight on {_gpus(settings)}",
         why=plan.reason,
-        fix=proposals or "no change that is known here makes it fit; use a smaller model",
+        fix=proposals or "no change to its settings makes it fit; use a smaller model",
         severity="warning" if may_start else "problem",
     )
     return found, [finding]

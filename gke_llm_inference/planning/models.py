@@ -69,7 +69,7 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
     return None, [
         Finding(
             path=f"{path}.model",
-            what=f"{settings.model} is not in the catalogue",
+            what=f"{settings.model} is not in the catalog",
             why="without the model's numbers nothing about it can be planned",
             fix=(f"did you mean {meant}? Otherwise " if meant else "")
             + f"describe it under {path}.architecture, or name its config.json under {path}.configFile",
@@ -78,7 +78,7 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
 
 
 def known_checkpoints(model: str, formats: tuple[CheckpointFormat, ...], catalog: Catalog) -> list[str]:
-    """Ids of the catalogue's checkpoints of a model in one of the formats, sorted."""
+    """Ids of the catalog's checkpoints of a model in one of the formats, sorted."""
     return sorted(
         name
         for name, checkpoint in catalog.checkpoints.items()

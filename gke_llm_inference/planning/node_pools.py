@@ -39,8 +39,8 @@ def check_pools(
             findings.append(
                 Finding(
                     path=f"{path}.minNodes",
-                    what="does not hold on Spot machines",
-                    why="Google takes them back at any time, all of them at once if need be",
+                    what="is not guaranteed on Spot VMs (preemption)",
+                    why="Google preempts Spot VMs at any time, all of them at once if necessary",
                     fix="put servers that must stay up on an on-demand pool",
                     severity="warning",
                 )
@@ -145,7 +145,7 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
         return [
             Finding(
                 path=f"{path}.machineType",
-                what=f"{name} is not a GPU machine of the catalogue",
+                what=f"{name} is not a GPU machine of the catalog",
                 why="Google would reject the pool after the cluster is made",
                 fix=suggestion(name, catalog.machine_types),
             )
@@ -176,8 +176,8 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
         problems.append(
             Finding(
                 path=f"{path}.provisioning.model",
-                what=f"{name or fitting[0]} is not sold {settings.provisioning.model}",
-                why="Google has it only as " + " and ".join(chosen.provisioning),
+                what=f"{name or fitting[0]} is not available with {settings.provisioning.model}",
+                why="Google offers it only as " + " and ".join(chosen.provisioning),
                 fix=f"use {chosen.provisioning[0]}, or a machine with 8 GPUs",
             )
         )
@@ -205,7 +205,7 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
                 Finding(
                     path="cluster.location",
                     what=f"{cluster.location} is not known to have {accelerator}",
-                    why=f"the catalogue knows it in {', '.join(known)}; without GPUs, no node could be made",
+                    why=f"the catalog knows it in {', '.join(known)}; without GPUs, no node could be made",
                     fix=f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
                 )
             ]
@@ -230,7 +230,7 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
                 Finding(
                     path=where,
                     what=f"{zone} is not known to have {accelerator}",
-                    why=f"the catalogue knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
+                    why=f"the catalog knows it in {', '.join(known)}; without GPUs there, the pool cannot be made",
                     fix="use those zones, or go on if you know better",
                     severity="warning",
                 )

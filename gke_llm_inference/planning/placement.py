@@ -87,7 +87,7 @@ def _problems_without_pools(servers: Sequence[SizedServer], stack: StackFrame) -
             continue
         machines = candidates(accelerator.type, accelerator.count, catalog)
         if not machines:
-            continue  # a GPU that the catalogue lacks, on nodes that exist already
+            continue  # a GPU that the catalog lacks, on nodes that exist already
         if not any(holds(catalog.machine_types[name], _need(server), catalog) for name in machines):
             problems.append(
                 _too_big(server, machines, f"any machine with {accelerator.count} × {accelerator.type}", catalog)

@@ -17,6 +17,9 @@ from gke_llm_inference.settings import (
     StandardCluster,
 )
 
+SERVICE_PORT = 8000
+"""Port of every server's Service."""
+
 ClusterProfile = Literal["autopilot", "standard"]
 DriverVersion = Literal["default", "latest"]
 StartPartName = Literal["node", "imagePull", "download", "load", "process", "compile", "graphs"]

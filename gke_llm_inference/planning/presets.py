@@ -89,9 +89,7 @@ def apply_presets(
             )
         elif name in settings.presets[:index]:
             work.findings.append(
-                Finding(
-                    path=where, what=f"{name} stands there twice", why="it is applied once", fix="remove one of them"
-                )
+                Finding(path=where, what=f"{name} is listed twice", why="it is applied once", fix="remove one of them")
             )
         elif isinstance(preset, Goal):
             goals.append((name, preset))
@@ -126,8 +124,8 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
     if rule is None:
         problem = problem or Finding(
             path=where,
-            what=f"{name} is not known for {work.settings.server} {work.version}",
-            why="no rule of the catalogue covers this version",
+            what=f"{name} is not supported for {work.settings.server} {work.version}",
+            why="no rule of the catalog covers this version",
             fix="use a newer version",
         )
     elif rule.refused is not None:
@@ -155,7 +153,7 @@ def _apply_technique(work: _Work, where: str, name: str, preset: Technique) -> N
             Finding(
                 path=where,
                 what=f"{name} has no effect with one GPU",
-                why="accelerator.count says one, and what the stack says wins",
+                why="the stack sets accelerator.count to 1, and explicit settings win over presets",
                 fix="raise accelerator.count, or remove it to get two",
                 severity="warning",
             )
@@ -180,12 +178,12 @@ def _choose_technique(work: _Work, goal: str, choice: GoalChoice) -> None:
         assert isinstance(preset, Technique)
         taken = work.slots.get(preset.slot)
         if taken is not None:
-            work.decisions.append(Decision(goal, f"{taken} stays", "it is chosen already"))
+            work.decisions.append(Decision(goal, f"keeps {taken}", "already chosen"))
             return
         rule = _rule(work, preset)
         own = _decided_by_stack(work, rule)
         if own:
-            work.decisions.append(Decision(goal, f"leaves {own} alone", "the stack says it"))
+            work.decisions.append(Decision(goal, f"leaves {own} unchanged", "set explicitly by the stack"))
             return
         usable = rule is not None and rule.refused is None and rule.risk is None
         if rule is None or not usable or _unmet_need(work, "", name, preset.needs) or _breaks(work, rule.settings):
@@ -312,8 +310,8 @@ def _give(work: _Work, origin: str, values: Mapping[str, Any], why: str, note: s
                 work.decisions.append(
                     Decision(
                         origin,
-                        f"{key}: {_shown(own)} stays",
-                        f"the stack says so; the preset would set {_shown(value)}",
+                        f"{key}: {_shown(own)} kept",
+                        f"set explicitly by the stack; the preset would set {_shown(value)}",
                     )
                 )
         elif key in work.values:
@@ -321,7 +319,7 @@ def _give(work: _Work, origin: str, values: Mapping[str, Any], why: str, note: s
             if own != value:
                 work.decisions.append(
                     Decision(
-                        origin, f"{key}: {_shown(own)} stays", f"{first} came first; {origin} would set {_shown(value)}"
+                        origin, f"{key}: {_shown(own)} kept", f"set by {first}; {origin} would set {_shown(value)}"
                     )
                 )
         else:
@@ -336,7 +334,7 @@ def _superfluous(work: _Work, key: str, value: Any) -> str | None:
     if key not in _LIMITS or _is_explicit(work.settings, key):
         return None
     if key == "maxOutputTokens" and _is_explicit(work.settings, "maxInputTokens"):
-        return "maxInputTokens says what is left for the answer"
+        return "maxInputTokens decides what is left for the output"
     if _breaks(work, {key: value}):
         return "it contradicts a limit of the stack"
     return None
@@ -366,18 +364,18 @@ def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Findi
         if model.checkpoint != "none":
             return Finding(
                 path=where,
-                what=f"{name} does not go with {model.id}, whose weights are {model.checkpoint} already",
-                why="weights are quantised once",
+                what=f"{name} cannot be used with {model.id}, whose weights are {model.checkpoint} already",
+                why="weights are quantized once",
                 fix=f"leave {name} out, or use the model at its own precision",
             )
         proposals = known_checkpoints(model.id, needs.checkpoint, work.catalog)
         return Finding(
             path=where,
-            what=f"{name} needs a checkpoint that was quantised before, and {model.id} is not",
-            why="this method cannot quantise while loading",
+            what=f"{name} needs a pre-quantized checkpoint, and {model.id} is not one",
+            why="this method cannot quantize while loading",
             fix=f"set model to {' or '.join(proposals)}"
             if proposals
-            else "no such checkpoint of it is known here; quantise one, or use a preset such as fp8 that needs none",
+            else "the catalog has no such checkpoint of it; quantize one, or use a preset such as fp8 that needs none",
         )
     accelerator = work.catalog.accelerators.get(work.settings.accelerator.type)
     if needs.compute_capability and accelerator is not None:
@@ -422,4 +420,4 @@ def _merged(settings: ServerSettings, values: Mapping[str, Any]) -> ServerSettin
 
 
 def _slot_in_words(slot: str) -> str:
-    return {"weights": "how weights are quantised", "kvCache": "the KV cache's type"}.get(slot, slot)
+    return {"weights": "weight quantization", "kvCache": "the KV cache's type"}.get(slot, slot)

@@ -11,7 +11,7 @@ from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
-from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, ServerPlan, Toleration
+from gke_llm_inference.planning.plan import SERVICE_PORT, ClusterPlan, NodePoolPlan, ServerPlan, Toleration
 from gke_llm_inference.planning.pods import (
     pod_request,
     probe_plan,
@@ -22,9 +22,6 @@ from gke_llm_inference.planning.pods import (
 from gke_llm_inference.planning.stages import PlacedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
-
-SERVICE_PORT = 8000
-"""Port of every server's Service."""
 
 
 def plan_server(server: PlacedServer) -> ServerPlan:

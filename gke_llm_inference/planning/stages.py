@@ -60,11 +60,11 @@ class AskedServer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelledServer(AskedServer):
+class ModeledServer(AskedServer):
     """After the step `model`: which server of which version loads which model.
 
     Attributes:
-        version_is_known: whether the catalogue knows how such a version behaves.
+        version_is_known: whether the catalog knows how such a version behaves.
         gpus_are_known: whether there are nodes with such GPUs.
 
     """
@@ -97,7 +97,7 @@ class ModelledServer(AskedServer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetServer(ModelledServer):
+class PresetServer(ModeledServer):
     """After the step `presets`: what they decided."""
 
     decisions: tuple[Decision, ...]

@@ -26,7 +26,7 @@ from gke_llm_inference.planning.stages import (
     AskedServer,
     CommandedServer,
     LimitedServer,
-    ModelledServer,
+    ModeledServer,
     PlacedServer,
     Placement,
     PresetServer,
@@ -40,7 +40,7 @@ from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import problems_of
 
 
-def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
+def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     """Which server, version and model; the end where the model is not known. Checks what is asked by itself."""
     path, settings, catalog = server.path, server.settings, server.stack.catalog
     facts = catalog.servers[settings.server]
@@ -64,10 +64,10 @@ def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
                 path=f"{path}.model",
                 what=f"{settings.model} is gated and the stack has no Hugging Face token",
                 why="the download would be refused and the pod restart forever",
-                fix="set huggingFace.tokenSource, after accepting the model's licence with that account",
+                fix="set huggingFace.tokenSource, after accepting the model's license with that account",
             )
         )
-    return ModelledServer(
+    return ModeledServer(
         **vars(server),
         facts=facts,
         version=version,
@@ -77,7 +77,7 @@ def model(server: AskedServer, findings: Findings) -> ModelledServer | None:
     )
 
 
-def presets(server: ModelledServer, findings: Findings) -> PresetServer:
+def presets(server: ModeledServer, findings: Findings) -> PresetServer:
     """The settings with presets applied; for a version that is not known, what presets would give is not either."""
     if not server.version_is_known:
         return PresetServer(**vars(server), decisions=())
@@ -161,7 +161,7 @@ def rollout(server: PlacedServer, findings: Findings) -> ServerPlan:
     return plan_server(server)
 
 
-def _gpus_with_room(server: ModelledServer) -> list[int]:
+def _gpus_with_room(server: ModeledServer) -> list[int]:
     """Numbers of GPUs that the stack's nodes have, with room for what the server requests beside them."""
     accelerator, stack = server.settings.accelerator, server.stack
     most = stack.most_gpus(accelerator.type)

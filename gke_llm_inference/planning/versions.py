@@ -39,7 +39,7 @@ def version_findings(path: str, version: str, facts: InferenceServerFacts) -> li
         return [
             Finding(
                 path=f"{path}.version",
-                what=f"{facts.title} {version} is older than any version that is known here",
+                what=f"{facts.title} {version} is older than every version in the catalog",
                 why=f"its flags and defaults may differ from those of {oldest}",
                 fix=f"use {oldest} or later",
             )
@@ -48,8 +48,8 @@ def version_findings(path: str, version: str, facts: InferenceServerFacts) -> li
         return [
             Finding(
                 path=f"{path}.version",
-                what=f"{facts.title} {version} is newer than any version that is known here",
-                why=f"the rules of {newest} are used; flags may have gone or changed since",
+                what=f"{facts.title} {version} is newer than every version in the catalog",
+                why=f"the rules of {newest} are used; flags may have been removed or changed since",
                 fix=f"use {newest}, or check the release notes",
                 severity="warning",
             )
@@ -72,7 +72,7 @@ def newest_cuda(versions: Iterable[str]) -> str:
     return max(versions, key=version_parts, default="")
 
 
-def neighbouring_versions(version: str, facts: InferenceServerFacts) -> tuple[str, ...]:
+def neighboring_versions(version: str, facts: InferenceServerFacts) -> tuple[str, ...]:
     """The known versions whose flags may hold for `version`: itself, or the next older and the next newer."""
     if version in facts.known_versions:
         return (version,)

@@ -1,4 +1,4 @@
-"""The architecture of a model from its config.json, for models that the catalogue does not have."""
+"""The architecture of a model from its config.json, for models that the catalog does not have."""
 
 import json
 import re
@@ -150,7 +150,7 @@ def architecture_of(config: Mapping[str, Any], path: str) -> ArchitectureSetting
         problems.append(
             Finding(
                 path=path,
-                what=f"hidden_size {hidden} is no multiple of {heads} heads",
+                what=f"hidden_size {hidden} is not a multiple of {heads} heads",
                 why="heads are equal",
                 fix="give head_dim",
             )
@@ -251,7 +251,7 @@ def _checkpoint(config: Mapping[str, Any], path: str) -> tuple[Any, Any, Any, li
     if method not in _FORMATS:
         problem = Finding(
             path=path,
-            what="its quant_method is not known here",
+            what="its quant_method is not supported",
             why="the weights' size depends on it",
             fix=f"use a checkpoint in one of: {', '.join(_FORMATS)}; or give the numbers under architecture",
         )

@@ -21,7 +21,7 @@ PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
 class ArchitectureSettings(ModelArchitecture):
-    """The numbers of a model that the catalogue does not have, as its config.json and repository state them."""
+    """The numbers of a model that the catalog does not have, as its config.json and repository state them."""
 
     model_config = ConfigDict(strict=True)
 
@@ -30,7 +30,7 @@ class ArchitectureSettings(ModelArchitecture):
     family: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,40}$")] = "other"
     """Model family (model_type), such as llama; some techniques depend on it."""
     checkpoint: CheckpointFormat = "none"
-    """How the checkpoint's weights are quantised."""
+    """How the checkpoint's weights are quantized."""
     checkpoint_bits: Literal[4, 8] | None = None
     """Bits of a weight in a compressed-tensors or GPTQ checkpoint; for GPTQ 4 if absent."""
     checkpoint_type: Literal["float", "int"] = "float"
@@ -41,7 +41,7 @@ class ServerAccelerator(AcceleratorSettings):
     """GPUs of each replica of a server."""
 
     memory_mib: Annotated[int, Field(ge=1024, le=10_000_000)] | None = None
-    """Memory of one GPU as CUDA reports it, in MiB; the catalogue's if absent."""
+    """Memory of one GPU as CUDA reports it, in MiB; the catalog's if absent."""
 
 
 class ResourceSettings(Settings):
@@ -80,7 +80,7 @@ class ModelVolume(Settings):
 
 class _ServerSettings(Settings):
     version: Version | None = None
-    """Version of the server; the catalogue's default if absent."""
+    """Version of the server; the catalog's default if absent."""
     image: Image | None = None
     """An image of your own; it must hold the version that `version` states."""
     model: ModelId
@@ -90,7 +90,7 @@ class _ServerSettings(Settings):
     model_volume: ModelVolume | None = None
     """A volume that holds the model already; downloaded from Hugging Face if absent."""
     architecture: ArchitectureSettings | None = None
-    """The numbers of a model that the catalogue does not have."""
+    """The numbers of a model that the catalog does not have."""
     config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Path of such a model's config.json, from the project's directory; takes the place of architecture."""
     accelerator: ServerAccelerator = ServerAccelerator()
@@ -112,7 +112,7 @@ class _ServerSettings(Settings):
     max_output_tokens: PositiveInt | None = None
     """Longest answer in tokens; whatever the prompt leaves of the context if absent."""
     quantization: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,40}$")] | None = None
-    """Weight quantisation as the server names it; what the checkpoint says if absent."""
+    """Weight quantization as the server names it; what the checkpoint says if absent."""
     kv_cache_dtype: Literal["auto", "fp8_e4m3", "fp8_e5m2"] | None = None
     """Type of the KV cache; the weights' own if absent."""
     speculative_tokens: Annotated[int, Field(ge=1, le=16)] | None = None
@@ -143,7 +143,7 @@ class VllmSettings(_ServerSettings):
     prefix_caching: bool | None = None
     """Whether requests with the same beginning share its KV cache; the version's default if absent."""
     chunked_prefill: bool | None = None
-    """Whether long prompts are read in pieces; the version's default if absent."""
+    """Whether prefill is chunked: a long prompt takes several steps; the version's default if absent."""
     attention_backend: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,40}$")] | None = None
     """Attention kernels, as vLLM names them; the version's choice if absent."""
     enforce_eager: bool | None = None

@@ -1,4 +1,4 @@
-"""The catalogue's facts are those of their sources, fit together, and cannot be changed."""
+"""The catalog's facts are those of their sources, fit together, and cannot be changed."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_the_zones_of_a_region_have_full_names_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOG.machine_types)
-def test_every_machine_has_a_gpu_of_the_catalogue(name: str) -> None:
+def test_every_machine_has_a_gpu_of_the_catalog(name: str) -> None:
     assert CATALOG.machine_types[name].accelerator in CATALOG.accelerators
 
 
@@ -211,7 +211,7 @@ def test_two_l4_on_autopilot_get_at_least_what_googles_guide_states() -> None:
     assert (floor.cpu, floor.memory_gib) == (21, 78)
 
 
-def test_the_catalogue_has_exactly_the_models_of_this_table() -> None:
+def test_the_catalog_has_exactly_the_models_of_this_table() -> None:
     assert set(CATALOG.models) == set(MODELS) == set(WEIGHTS_GIB)
 
 
@@ -282,7 +282,7 @@ def test_no_server_has_a_token_in_its_environment() -> None:
 
 
 def facts_in(value: Any) -> list[BaseModel]:
-    """`value` and every entry of the catalogue below it."""
+    """`value` and every entry of the catalog below it."""
     if isinstance(value, BaseModel):
         return [value, *(found for name in type(value).model_fields for found in facts_in(getattr(value, name)))]
     if isinstance(value, dict):
@@ -299,7 +299,7 @@ def test_no_fact_can_be_changed() -> None:
                 setattr(facts, name, getattr(facts, name))
 
 
-def test_the_catalogue_is_read_once() -> None:
+def test_the_catalog_is_read_once() -> None:
     assert load_catalog() is load_catalog()
 
 

@@ -174,7 +174,7 @@ def _flags(server: str, arguments: Iterable[str], environment: Mapping[str, str]
         flag, equals, value = text.partition("=")
         if not flag.startswith("--"):
             flag, equals, value = "--model", "=", text
-        assert flag not in flags, f"{flag} stands there twice"
+        assert flag not in flags, f"{flag} is listed twice"
         flags[flag] = value if equals else "on"
     if server != "vllm":
         for variable, flag in _TGI_OPTIONS.items():

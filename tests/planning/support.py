@@ -19,7 +19,7 @@ TGI = {"server": "tgi", "model": "google/gemma-7b-it", **UNFIT}
 
 
 def architecture(**numbers: Any) -> Raw:
-    """Numbers of a small model that the catalogue does not have."""
+    """Numbers of a small model that the catalog does not have."""
     return {
         "parameters": 10**9,
         "layers": 16,

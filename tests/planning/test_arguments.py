@@ -154,13 +154,13 @@ def test_no_argument_of_either_server_is_split_by_a_space() -> None:
         (
             {"server": "tgi", "maxModelLen": 1024, "maxInputTokens": 1024},
             "maxInputTokens",
-            "1024 tokens of prompt leave no room for an answer within 1024",
+            "1024 input tokens leave no room for output within 1024",
             "use 1023 or less",
         ),
         (
             {"server": "tgi", "maxInputTokens": 8192},
             "maxInputTokens",
-            "8192 tokens of prompt leave no room for an answer within 8192",
+            "8192 input tokens leave no room for output within 8192",
             "use 8191 or less",
         ),
         (
@@ -172,7 +172,7 @@ def test_no_argument_of_either_server_is_split_by_a_space() -> None:
         (
             {"server": "tgi", "maxModelLen": 1},
             "maxModelLen",
-            "1 token holds no prompt and answer",
+            "1 token does not hold a prompt and an output",
             "use 2 or more",
         ),
         (
@@ -184,7 +184,7 @@ def test_no_argument_of_either_server_is_split_by_a_space() -> None:
         (
             {"server": "tgi", "version": "2.3.1", "maxInputTokens": 4096},
             "maxInputTokens",
-            "4096 tokens of prompt leave no room for an answer within 4096",
+            "4096 input tokens leave no room for output within 4096",
             "use 4095 or less",
         ),
     ],

@@ -97,5 +97,5 @@ def test_a_system_pool_may_have_a_node_in_each_of_its_zones(cluster: Raw, zones:
 def test_a_machine_of_the_system_pool_that_google_does_not_have_is_refused(machine: str, fix: str) -> None:
     problem = only_problem(standard_stack({"l4": {}}, {"gemma": GEMMA}, systemPool={"machineType": machine}))
     assert problem.path == "cluster.systemPool.machineType"
-    assert problem.what == f"{machine} is not a general-purpose machine of the catalogue"
+    assert problem.what == f"{machine} is not a general-purpose machine of the catalog"
     assert problem.fix.startswith(fix)

@@ -96,7 +96,7 @@ def test_what_fits_is_planned_without_a_word(server: Raw) -> None:
     assert on_autopilot(**server).alternatives == ()
 
 
-def test_less_memory_than_the_catalogue_has_it_makes_a_server_unfit() -> None:
+def test_less_memory_than_the_catalog_has_it_makes_a_server_unfit() -> None:
     assert only_problem(strict(maxModelLen=4096, accelerator={"memoryMib": 20_000})).path == "servers.gemma"
 
 
@@ -195,10 +195,10 @@ def test_memory_is_planned_for_arguments_of_ones_own() -> None:
     assert only_problem(strict(maxModelLen=4096, extraArgs=["--gpu-memory-utilization=0.7"])).path == "servers.gemma"
 
 
-# GPUs that the catalogue lacks
+# GPUs that the catalog lacks
 
 
-def test_a_gpu_that_the_catalogue_lacks_is_planned_on_nodes_that_exist_already_once_its_memory_is_told() -> None:
+def test_a_gpu_that_the_catalog_lacks_is_planned_on_nodes_that_exist_already_once_its_memory_is_told() -> None:
     gpu = {"type": "nvidia-rtx-pro-6000", "memoryMib": 97_000}
     plan = planned(existing_stack({"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "accelerator": gpu}}))
     (server,) = plan.servers
@@ -208,7 +208,7 @@ def test_a_gpu_that_the_catalogue_lacks_is_planned_on_nodes_that_exist_already_o
     (warning,) = plan.warnings
     assert (warning.path, warning.what) == (
         "servers.gemma.accelerator.type",
-        "nvidia-rtx-pro-6000 is not in the catalogue",
+        "nvidia-rtx-pro-6000 is not in the catalog",
     )
 
 
@@ -225,12 +225,12 @@ def test_without_its_memory_or_without_nodes_it_is_refused() -> None:
     unknown = only_problem(existing_stack({"gemma": {**server, "accelerator": {"type": "nvidia-l5"}}}))
     assert (unknown.path, unknown.what) == (
         "servers.gemma.accelerator.type",
-        "nvidia-l5 is not a GPU of the catalogue",
+        "nvidia-l5 is not a GPU of the catalog",
     )
     assert "did you mean nvidia-l4?" in unknown.fix
     told = {**server, "accelerator": {"type": "nvidia-l5", "memoryMib": 40_000}}
     homeless = only_problem(autopilot_stack(accelerator=told["accelerator"]))
-    assert homeless.what == "no machine with nvidia-l5 is known here"
+    assert homeless.what == "the catalog has no machine type with nvidia-l5"
     assert homeless.fix.startswith("use an existing Standard cluster that has such nodes, or one of: ")
 
 
@@ -246,7 +246,7 @@ def test_a_share_that_is_not_free_at_start_is_answered_with_the_largest_that_is(
 
 def test_the_model_runner_is_not_chosen_behind_the_plans_back() -> None:
     problem = only_problem(strict(maxModelLen=4096, extraEnv={"VLLM_USE_V2_MODEL_RUNNER": "1"}))
-    assert (problem.path, problem.fix) == ("servers.gemma.extraEnv.VLLM_USE_V2_MODEL_RUNNER", "set modelRunner")
+    assert (problem.path, problem.fix) == ("servers.gemma.extraEnv.VLLM_USE_V2_MODEL_RUNNER", "set modelRunner instead")
 
 
 def test_a_near_miss_is_shown_as_one() -> None:

@@ -140,7 +140,7 @@ def test_gemma_7b_starts_on_a_used_node_and_not_on_a_new_one() -> None:
     assert eager.largest_context == 8176
 
 
-def test_quantised_models_of_the_guide_need_one_l4() -> None:
+def test_quantized_models_of_the_guide_need_one_l4() -> None:
     assert plan(GEMMA, weights_format="awq").verdict == "fits"
     assert plan(LLAMA_13B, weights_format="gptq").verdict == "fits"
     assert plan(LLAMA_13B).cold.cause == "load"
@@ -184,7 +184,7 @@ def test_other_versions_say_that_they_are_not_measured() -> None:
         assert version in other.notes[0]
 
 
-def test_default_utilisation_follows_the_version() -> None:
+def test_default_utilization_follows_the_version() -> None:
     for version, share in (("0.10.0", 0.9), ("0.25.1", 0.9), ("0.26.0", 0.92), ("0.33.0", 0.92)):
         assert plan(GEMMA, version=version, gpu_memory_utilization=None).limits.utilization == share
 

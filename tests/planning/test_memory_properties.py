@@ -283,7 +283,7 @@ def test_bad_lines_are_named() -> None:
     assert refused.value.problems[0].path == "line 2: case.maxModelLen"
 
 
-def test_an_architecture_says_the_same_as_the_catalogue() -> None:
+def test_an_architecture_says_the_same_as_the_catalog() -> None:
     by_name = predict_case({**CASE, "model": "llama-3.1-8b"})
     by_config = predict_case({**CASE, "architecture": CONFIG})
     assert by_config == by_name

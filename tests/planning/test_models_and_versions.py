@@ -79,12 +79,12 @@ def test_an_open_model_needs_no_token() -> None:
 )
 def test_a_model_that_is_neither_known_nor_described_is_refused(model: str, fix: str) -> None:
     problem = only_problem(autopilot_stack(model=model))
-    assert (problem.path, problem.what) == ("servers.gemma.model", f"{model} is not in the catalogue")
+    assert (problem.path, problem.what) == ("servers.gemma.model", f"{model} is not in the catalog")
     place = "under servers.gemma.architecture, or name its config.json under servers.gemma.configFile"
     assert problem.fix == f"{fix} {place}"
 
 
-def test_a_model_that_is_described_needs_no_entry_in_the_catalogue() -> None:
+def test_a_model_that_is_described_needs_no_entry_in_the_catalog() -> None:
     plan = on_autopilot(model="me/mine", architecture=architecture(parameters=50 * 10**9))
     assert plan.model == "me/mine"
     assert plan.labels["ai.gke.io/model"] == "mine"
@@ -125,7 +125,7 @@ def test_a_known_version_or_one_in_between_is_planned_without_a_word(server: Raw
 def test_a_version_older_than_every_known_one_is_refused(server: Raw, what: str, fix: str) -> None:
     problem = only_problem(autopilot_stack(**server))
     assert (problem.path, problem.fix) == ("servers.gemma.version", fix)
-    assert problem.what == f"{what} than any version that is known here"
+    assert problem.what == f"{what} than every version in the catalog"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_version_older_than_every_known_one_is_refused(server: Raw, what: str,
 def test_a_version_newer_than_every_known_one_is_planned_with_a_warning(server: Raw, tag: str, newest: str) -> None:
     plan = planned(autopilot_stack(**server))
     (warning,) = [warning for warning in plan.warnings if warning.path == "servers.gemma.version"]
-    assert "is newer than any version that is known here" in warning.what
+    assert "is newer than every version in the catalog" in warning.what
     assert warning.fix == f"use {newest}, or check the release notes"
     assert plan.servers[0].image.endswith(f":{tag}")
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
         (
             {"accelerator": {"type": "nvidia-14"}},
             "accelerator.type",
-            "nvidia-14 is not a GPU of the catalogue",
+            "nvidia-14 is not a GPU of the catalog",
             "did you mean nvidia-l4?",
         ),
         (
             {"accelerator": {"type": "nvidia-tesla-t4"}},
             "accelerator.type",
-            "nvidia-tesla-t4 is not a GPU of the catalogue",
+            "nvidia-tesla-t4 is not a GPU of the catalog",
             "did you mean nvidia-tesla-a100?",
         ),
         ({"accelerator": {"count": 3}}, "accelerator.count", "no machine has 3 × nvidia-l4", "use 4"),
@@ -56,13 +56,13 @@ if TYPE_CHECKING:
         (
             {"machineType": "g2-standard-20"},
             "machineType",
-            "g2-standard-20 is not a GPU machine of the catalogue",
+            "g2-standard-20 is not a GPU machine of the catalog",
             "did you mean g2-standard-",
         ),
         (
             {"machineType": "n2-standard-8"},
             "machineType",
-            "n2-standard-8 is not a GPU machine of the catalogue",
+            "n2-standard-8 is not a GPU machine of the catalog",
             "did you mean g2-standard-8?",
         ),
         ({"localSsds": 2}, "localSsds", "g2-standard-4 takes at most 1 local SSDs", "use 1 or fewer"),
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         (
             {"accelerator": {"type": "nvidia-h100-80gb"}},
             "provisioning.model",
-            "a3-highgpu-1g is not sold onDemand",
+            "a3-highgpu-1g is not available with onDemand",
             "use spot, or a machine with 8 GPUs",
         ),
         (
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
                 "provisioning": {"model": "reservation", "name": "held"},
             },
             "provisioning.model",
-            "a3-highgpu-4g is not sold reservation",
+            "a3-highgpu-4g is not available with reservation",
             "use spot, or a machine with 8 GPUs",
         ),
         (
@@ -118,4 +118,4 @@ def test_a_taint_that_kubernetes_would_reject_is_refused(key: str, value: str) -
 def test_nodes_that_must_stay_on_spot_machines_are_a_warning() -> None:
     pool = {"provisioning": {"model": "spot"}, "minNodes": 1}
     (warning,) = planned(standard_stack({"l4": pool}, {"gemma": {**GEMMA, "maxModelLen": 4096}})).warnings
-    assert (warning.path, warning.what) == ("nodePools.l4.minNodes", "does not hold on Spot machines")
+    assert (warning.path, warning.what) == ("nodePools.l4.minNodes", "is not guaranteed on Spot VMs (preemption)")

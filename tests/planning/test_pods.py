@@ -322,7 +322,7 @@ def test_a_pod_has_the_recommended_labels_beside_its_own() -> None:
     assert server.selector.items() <= server.labels.items()
 
 
-def test_a_tgi_pod_is_labelled_as_googles_manifests_do() -> None:
+def test_a_tgi_pod_is_labeled_as_googles_manifests_do() -> None:
     labels = only_server(autopilot_stack(**TGI)).labels
     assert labels["ai.gke.io/inference-server"] == "text-generation-inference"
     assert labels["app.kubernetes.io/name"] == "tgi"

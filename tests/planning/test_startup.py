@@ -36,7 +36,7 @@ def on_pool(pool: Raw | None = None, **server: Any) -> Raw:
     return standard_stack({"l4": pool or {}}, {"qwen": {**QWEN, **server}})
 
 
-def test_every_part_of_a_start_has_its_time_from_the_catalogue() -> None:
+def test_every_part_of_a_start_has_its_time_from_the_catalog() -> None:
     gib = CATALOG.models[QWEN["model"]].weights_gib
     assert seconds(only_server(on_pool())) == {
         "node": 480,

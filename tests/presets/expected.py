@@ -1,4 +1,4 @@
-"""What every preset gives on every server and version of the catalogue, from the servers' own sources and launcher."""
+"""What every preset gives on every server and version of the catalog, from the servers' own sources and launcher."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CHUNKS, PREFIXES = "--enable-chunked-prefill", "--enable-prefix-caching"
 TGI_CONTEXT = ("--max-input-tokens=4095", "--max-total-tokens=4096")
 
 _ROWS: dict[str, Row] = {
-    # Pre-quantised checkpoints: vLLM reads the method from the checkpoint, where a flag would force a slow kernel.
+    # Pre-quantized checkpoints: vLLM reads the method from the checkpoint, where a flag would force a slow kernel.
     "awq": {**vllm(NOTHING), **tgi(gives("--quantize=awq"))},
     "gptq": {**vllm(NOTHING), **tgi(gives("--quantize=gptq"))},
     "compressed-tensors": {
@@ -78,7 +78,7 @@ _ROWS: dict[str, Row] = {
         **vllm(NO_SQUEEZELLM, *VLLM_VERSIONS[1:]),
         **tgi(NEVER_SQUEEZELLM),
     },
-    # Quantised while loading.
+    # Quantized while loading.
     "eetq": {**vllm(NO_EETQ), **tgi(gives("--quantize=eetq"))},
     "bitsandbytes": {
         **vllm(gives("--quantization=bitsandbytes", "--load-format=bitsandbytes"), "0.6.0"),

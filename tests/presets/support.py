@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.planning.versions import full_version, neighbouring_versions
+from gke_llm_inference.planning.versions import full_version, neighboring_versions
 from gke_llm_inference.settings import Finding, Refusal
 from tests.planning.support import CATALOG, architecture, existing_stack, outcome_of
 
@@ -91,13 +91,13 @@ def only_problem(**server: Any) -> Finding:
 
 
 def described(model: str = "me/mine", **numbers: Any) -> Raw:
-    """Keys of a server with a model that the catalogue does not have; `numbers` changes or adds keys of it."""
+    """Keys of a server with a model that the catalog does not have; `numbers` changes or adds keys of it."""
     return {"model": model, "architecture": architecture(**numbers)}
 
 
 def flag_problems(server: ServerKind, version: str, arguments: tuple[str, ...]) -> list[str]:
-    """What the catalogue's flags of a version have against arguments; the model's place is not looked at."""
-    known = neighbouring_versions(full_version(version), CATALOG.servers[server])
+    """What the catalog's flags of a version have against arguments; the model's place is not looked at."""
+    known = neighboring_versions(full_version(version), CATALOG.servers[server])
     flags = [load_catalog().flags[server][one] for one in known]
     return [
         problems[0] or ""

@@ -118,7 +118,7 @@ def check(raw: dict[str, Any]) -> bool:
     (server,) = result.servers
     assert flag_problems(server.kind, server.version, server.arguments) == []
     names = [text.partition("=")[0] for text in server.arguments]
-    assert len(names) == len(set(names)), "a flag stands there twice"
+    assert len(names) == len(set(names)), "a flag is listed twice"
     assert [decision for decision in server.decisions if not (decision.what and decision.why)] == []
     assert TOKEN not in str(server)
     return True

@@ -53,7 +53,7 @@ RULES = [
         {"maxModelLen": 100, "maxOutputTokens": 99},
         {"maxModelLen": 100, "maxOutputTokens": 100},
         "maxOutputTokens",
-        "100 tokens of answer leave no room for a prompt within 100",
+        "100 output tokens leave no room for a prompt within 100",
         "use 99 or less, or a longer maxModelLen",
         id="answer within the context",
     ),
@@ -61,7 +61,7 @@ RULES = [
         {"maxOutputTokens": 8191},
         {"maxOutputTokens": 8192},
         "maxOutputTokens",
-        "8192 tokens of answer leave no room for a prompt within 8192",
+        "8192 output tokens leave no room for a prompt within 8192",
         "use 8191 or less, or a longer maxModelLen",
         id="answer within the model's context",
     ),
@@ -165,7 +165,7 @@ RULES = [
         {**NEW_TGI, "maxModelLen": 2},
         {**NEW_TGI, "maxModelLen": 1},
         "maxModelLen",
-        "1 token holds no prompt and answer",
+        "1 token does not hold a prompt and an output",
         "use 2 or more",
         id="least context of TGI",
     ),
@@ -173,7 +173,7 @@ RULES = [
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1023},
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1024},
         "maxInputTokens",
-        "1024 tokens of prompt leave no room for an answer within 1024",
+        "1024 input tokens leave no room for output within 1024",
         "use 1023 or less",
         id="prompt of TGI",
     ),
@@ -181,7 +181,7 @@ RULES = [
         {**OLD_TGI, "maxInputTokens": 4095},
         {**OLD_TGI, "maxInputTokens": 4096},
         "maxInputTokens",
-        "4096 tokens of prompt leave no room for an answer within 4096",
+        "4096 input tokens leave no room for output within 4096",
         "use 4095 or less",
         id="prompt within the old default of TGI",
     ),
@@ -189,7 +189,7 @@ RULES = [
         {**OLD_TGI, **SHORT, "maxInputTokens": 2047},
         {**OLD_TGI, **SHORT, "maxInputTokens": 2048},
         "maxInputTokens",
-        "2048 tokens of prompt leave no room for an answer within 2048",
+        "2048 input tokens leave no room for output within 2048",
         "use 2047 or less",
         id="prompt within a short model on old TGI",
     ),
@@ -197,7 +197,7 @@ RULES = [
         {**NEW_TGI, "maxInputTokens": 8191},
         {**NEW_TGI, "maxInputTokens": 8192},
         "maxInputTokens",
-        "8192 tokens of prompt leave no room for an answer within 8192",
+        "8192 input tokens leave no room for output within 8192",
         "use 8191 or less",
         id="prompt within the model on new TGI",
     ),
@@ -205,7 +205,7 @@ RULES = [
         {**NEW_TGI, "maxModelLen": 1000, "maxInputTokens": 700, "maxOutputTokens": 300},
         {**NEW_TGI, "maxModelLen": 1000, "maxInputTokens": 701, "maxOutputTokens": 300},
         "maxInputTokens",
-        "701 tokens of prompt and 300 of answer are more than the context of 1000",
+        "701 input and 300 output tokens are more than the context of 1000",
         "use 700 or less, or a longer maxModelLen",
         id="prompt and answer of TGI",
     ),
@@ -314,7 +314,7 @@ def test_an_answer_beyond_the_model_on_tgi_is_not_sent_to_an_impossible_context(
     problem = only_problem(**server, maxOutputTokens=answer)
     assert (problem.path, problem.what) == (
         "servers.gemma.maxOutputTokens",
-        f"{answer} tokens of answer leave no room for a prompt within 8192",
+        f"{answer} output tokens leave no room for a prompt within 8192",
     )
 
 
@@ -399,7 +399,7 @@ def test_an_explicit_quantization_goes_with_exactly_its_checkpoints(
     assert problem.path == "servers.gemma.quantization"
     if checkpoint == "none":
         preset = method.removeprefix("auto_").removesuffix("_marlin")
-        assert problem.what == f"{method} needs a checkpoint that was quantised before, and me/mine is not"
+        assert problem.what == f"{method} needs a pre-quantized checkpoint, and me/mine is not one"
         assert problem.fix == f"use the {preset} preset, which proposes a checkpoint where one is known"
     else:
         assert problem.what == f"{method} does not match the checkpoint, which is {checkpoint}"
@@ -499,10 +499,10 @@ def test_a_setting_that_techniques_refuse_is_refused_once(server: Server) -> Non
 
 @pytest.mark.parametrize("method", ["exl2", "marlin"])
 @pytest.mark.parametrize("version", ["2.3.1", "3.3.7"])
-def test_tgi_formats_that_need_a_quantised_checkpoint_are_refused_without_one(version: str, method: str) -> None:
+def test_tgi_formats_that_need_a_quantized_checkpoint_are_refused_without_one(version: str, method: str) -> None:
     problem = only_problem(server="tgi", version=version, model=GEMMA, quantization=method)
     assert problem.path == "servers.gemma.quantization"
-    assert problem.what == f"{method} needs a checkpoint that was quantised before, and {GEMMA} is not"
+    assert problem.what == f"{method} needs a pre-quantized checkpoint, and {GEMMA} is not one"
     assert problem.fix == "set model to a checkpoint of that format, or leave quantization out"
 
 
@@ -543,7 +543,7 @@ def test_an_fp8_kv_cache_of_tgi_with_deepseek_is_refused() -> None:
 
 
 @pytest.mark.parametrize("model", [GEMMA_GPTQ, LLAMA_8B_AWQ])
-def test_a_quantised_checkpoint_takes_any_type_of_kv_cache(model: str) -> None:
+def test_a_quantized_checkpoint_takes_any_type_of_kv_cache(model: str) -> None:
     for kind in ("auto", "fp8_e4m3", "fp8_e5m2"):
         assert arguments_of(model=model, kvCacheDtype=kind) == (f"--kv-cache-dtype={kind}",)
 

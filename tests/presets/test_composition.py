@@ -76,16 +76,16 @@ def test_a_goal_chooses_for_what_techniques_leave_open_wherever_it_stands() -> N
     first, last = plan_of(presets=["cost", "bitsandbytes"]), plan_of(presets=["bitsandbytes", "cost"])
     assert first.arguments == last.arguments
     assert "--quantization=bitsandbytes" in first.arguments
-    assert "cost: bitsandbytes stays (it is chosen already)" in map(str, first.decisions)
+    assert "cost: keeps bitsandbytes (already chosen)" in map(str, first.decisions)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "thing", "server"),
     [
-        ("fp8", "bitsandbytes", "how weights are quantised", {}),
-        ("bitsandbytes", "bitsandbytes-nf4", "how weights are quantised", {}),
-        ("eetq", "bitsandbytes-fp4", "how weights are quantised", {"server": "tgi"}),
-        ("fp8", "awq", "how weights are quantised", {}),
+        ("fp8", "bitsandbytes", "weight quantization", {}),
+        ("bitsandbytes", "bitsandbytes-nf4", "weight quantization", {}),
+        ("eetq", "bitsandbytes-fp4", "weight quantization", {"server": "tgi"}),
+        ("fp8", "awq", "weight quantization", {}),
         ("fp8-kv-cache-e4m3", "fp8-kv-cache-e5m2", "the KV cache's type", {}),
         ("fp8-kv-cache-e5m2", "fp8-kv-cache-e4m3", "the KV cache's type", {"server": "tgi"}),
     ],
@@ -120,7 +120,7 @@ def test_goals_compose_and_the_first_decides_on_what_both_want(
         assert arguments_of(presets=[*order]) == arguments
         said = decisions_of(presets=[*order])
         for later in order[1:]:
-            assert f"{later}: fp8 stays (it is chosen already)" in said
+            assert f"{later}: keeps fp8 (already chosen)" in said
         assert len([text for text in said if "accelerator.count: 1" in text]) == 1
         assert next(text for text in said if "accelerator.count: 1" in text).startswith(f"{order[0]}: ")
 
@@ -137,7 +137,7 @@ def test_a_goal_looks_at_what_an_earlier_one_chose() -> None:
 def test_a_preset_that_stands_there_twice_is_refused(name: str) -> None:
     problem = only_problem(presets=[name, "prefix-caching", name])
     assert problem.path == "servers.gemma.presets[2]"
-    assert (problem.what, problem.fix) == (f"{name} stands there twice", "remove one of them")
+    assert (problem.what, problem.fix) == (f"{name} is listed twice", "remove one of them")
 
 
 @pytest.mark.parametrize(
@@ -174,49 +174,49 @@ def test_a_preset_that_is_refused_does_not_hold_its_place() -> None:
             ["fp8"],
             {"quantization": "bitsandbytes"},
             "--quantization=bitsandbytes",
-            "fp8: quantization: bitsandbytes stays (the stack says so; the preset would set fp8)",
+            "fp8: quantization: bitsandbytes kept (set explicitly by the stack; the preset would set fp8)",
         ),
         (
             ["fp8-kv-cache-e5m2"],
             {"kvCacheDtype": "fp8_e4m3"},
             "--kv-cache-dtype=fp8_e4m3",
-            "fp8-kv-cache-e5m2: kvCacheDtype: fp8_e4m3 stays (the stack says so; the preset would set fp8_e5m2)",
+            "fp8-kv-cache-e5m2: kvCacheDtype: fp8_e4m3 kept (set explicitly by the stack; the preset would set fp8_e5m2)",
         ),
         (
             ["token-limits"],
             {"maxModelLen": 2048},
             "--max-model-len=2048",
-            "token-limits: maxModelLen: 2048 stays (the stack says so; the preset would set 4096)",
+            "token-limits: maxModelLen: 2048 kept (set explicitly by the stack; the preset would set 4096)",
         ),
         (
             ["cost"],
             {"maxModelLen": 8000},
             "--max-model-len=8000",
-            "cost: maxModelLen: 8000 stays (the stack says so; the preset would set 4096)",
+            "cost: maxModelLen: 8000 kept (set explicitly by the stack; the preset would set 4096)",
         ),
         (
             ["latency"],
             {"maxNumSeqs": 8},
             "--max-num-seqs=8",
-            "latency: maxNumSeqs: 8 stays (the stack says so; the preset would set 32)",
+            "latency: maxNumSeqs: 8 kept (set explicitly by the stack; the preset would set 32)",
         ),
         (
             ["prefix-caching"],
             {"prefixCaching": False},
             "--no-enable-prefix-caching",
-            "prefix-caching: prefixCaching: false stays (the stack says so; the preset would set true)",
+            "prefix-caching: prefixCaching: false kept (set explicitly by the stack; the preset would set true)",
         ),
         (
             ["tensor-parallel"],
             {"accelerator": {"count": 4}},
             "--tensor-parallel-size=4",
-            "tensor-parallel: accelerator.count: 4 stays (the stack says so; the preset would set 2)",
+            "tensor-parallel: accelerator.count: 4 kept (set explicitly by the stack; the preset would set 2)",
         ),
         (
             ["eetq"],
             {"server": "tgi", "quantization": "fp8"},
             "--quantize=fp8",
-            "eetq: quantization: fp8 stays (the stack says so; the preset would set eetq)",
+            "eetq: quantization: fp8 kept (set explicitly by the stack; the preset would set eetq)",
         ),
     ],
 )
@@ -298,26 +298,26 @@ def test_a_limit_that_a_model_has_not_the_context_for_is_left_out() -> None:
         ("meta-llama/Llama-3.1-70B-Instruct", "awq", [LLAMA_70B_AWQ]),
     ],
 )
-def test_a_preset_that_needs_a_checkpoint_proposes_those_of_the_catalogue(
+def test_a_preset_that_needs_a_checkpoint_proposes_those_of_the_catalog(
     model: str, preset: str, proposals: list[str]
 ) -> None:
     problem = only_problem(model=model, presets=[preset])
     assert problem.path == "servers.gemma.presets[0]"
-    assert problem.what == f"{preset} needs a checkpoint that was quantised before, and {model} is not"
+    assert problem.what == f"{preset} needs a pre-quantized checkpoint, and {model} is not one"
     assert problem.fix == f"set model to {' or '.join(proposals)}"
 
 
 @pytest.mark.parametrize("server", [VLLM, TGI])
 @pytest.mark.parametrize("preset", ["awq", "gptq", "compressed-tensors"])
 @pytest.mark.parametrize("model", CATALOG.models)
-def test_every_proposal_is_of_the_catalogue_and_works(model: str, preset: str, server: str) -> None:
+def test_every_proposal_is_of_the_catalog_and_works(model: str, preset: str, server: str) -> None:
     problem = only_problem(server=server, model=model, presets=[preset])
     proposals = re.findall(r"[\w.-]+/[\w.-]+", problem.fix)
-    of_the_catalogue = [name for name, one in CATALOG.checkpoints.items() if (one.base, one.format) == (model, preset)]
-    assert sorted(proposals) == sorted(of_the_catalogue)
+    of_the_catalog = [name for name, one in CATALOG.checkpoints.items() if (one.base, one.format) == (model, preset)]
+    assert sorted(proposals) == sorted(of_the_catalog)
     if not proposals:
         assert problem.fix == (
-            "no such checkpoint of it is known here; quantise one, or use a preset such as fp8 that needs none"
+            "the catalog has no such checkpoint of it; quantize one, or use a preset such as fp8 that needs none"
         )
     for proposal in proposals:
         plan_of(server=server, model=proposal, presets=[preset])
@@ -325,7 +325,7 @@ def test_every_proposal_is_of_the_catalogue_and_works(model: str, preset: str, s
 
 def test_no_checkpoint_is_proposed_for_a_model_that_only_a_stack_knows() -> None:
     problem = only_problem(**described(), presets=["awq"])
-    assert problem.fix.startswith("no such checkpoint of it is known here")
+    assert problem.fix.startswith("the catalog has no such checkpoint of it")
 
 
 @pytest.mark.parametrize(
@@ -339,9 +339,9 @@ def test_no_checkpoint_is_proposed_for_a_model_that_only_a_stack_knows() -> None
         (GEMMA2_FP8, "fp8", "bitsandbytes-nf4"),
     ],
 )
-def test_weights_that_are_quantised_already_are_not_quantised_again(model: str, format_: str, preset: str) -> None:
+def test_weights_that_are_quantized_already_are_not_quantized_again(model: str, format_: str, preset: str) -> None:
     problem = only_problem(model=model, presets=[preset])
-    assert problem.what == f"{preset} does not go with {model}, whose weights are {format_} already"
+    assert problem.what == f"{preset} cannot be used with {model}, whose weights are {format_} already"
     assert problem.fix == f"leave {preset} out, or use the model at its own precision"
     plan_of(model=model, presets=[])
     plan_of(model=model, presets=[format_])
@@ -353,7 +353,7 @@ def test_no_preset_is_proposed_that_is_refused_itself_or_that_the_version_does_n
     checkpoint: str, preset: str, server: str
 ) -> None:
     problem = only_problem(server=server, **described(checkpoint=checkpoint), presets=[preset])
-    assert problem.what == f"{preset} does not go with me/mine, whose weights are {checkpoint} already"
+    assert problem.what == f"{preset} cannot be used with me/mine, whose weights are {checkpoint} already"
     assert problem.fix == f"leave {preset} out, or use the model at its own precision"
 
 
@@ -370,7 +370,7 @@ def test_an_fp8_kv_cache_is_refused_on_a_gpu_without_fp8(gpu: str, server: str, 
 
 
 @pytest.mark.parametrize("gpu", CATALOG.accelerators)
-def test_fp8_weights_are_planned_on_every_gpu_of_the_catalogue(gpu: str) -> None:
+def test_fp8_weights_are_planned_on_every_gpu_of_the_catalog(gpu: str) -> None:
     assert "--quantization=fp8" in plan_of(accelerator={"type": gpu}, presets=["fp8"]).arguments
 
 

@@ -52,31 +52,31 @@ def test_an_argument_takes_the_place_of_a_planned_one_and_the_plan_says_so(
     expected = tuple(extra if text == old else text for text in before.arguments)
     assert after.arguments == expected
     assert after.decisions[-1].what == f"{extra} overrides {old}"
-    assert str(after.decisions[-1]) == f"extraArgs: {extra} overrides {old} (what you write yourself wins)"
+    assert str(after.decisions[-1]) == f"extraArgs: {extra} overrides {old} (an extra argument replaces a planned one)"
 
 
 @pytest.mark.parametrize(
     ("server", "extra", "name", "fix"),
     [
-        (VLLM, "--model=google/gemma-7b-it", "--model", "set model"),
-        (VLLM, "--port=8000", "--port", "set nothing, as the Service knows the port"),
-        (VLLM, "--tensor-parallel-size=1", "--tensor-parallel-size", "set accelerator.count"),
-        (VLLM, "--tensor_parallel_size=4", "--tensor-parallel-size", "set accelerator.count"),
-        (VLLM, "--pipeline-parallel-size=2", "--pipeline-parallel-size", "set accelerator.count"),
-        (VLLM, "--pipeline_parallel_size=1", "--pipeline-parallel-size", "set accelerator.count"),
-        (TGI, "--model-id=google/gemma-7b-it", "--model-id", "set model"),
-        (TGI, "--port=8080", "--port", "set nothing, as the Service knows the port"),
-        (TGI, "--num-shard=1", "--num-shard", "set accelerator.count"),
-        (TGI, "--num-shard=4", "--num-shard", "set accelerator.count"),
-        (TGI, "--sharded=true", "--sharded", "set accelerator.count"),
-        (TGI, "--sharded=false", "--sharded", "set accelerator.count"),
+        (VLLM, "--model=google/gemma-7b-it", "--model", "set model instead"),
+        (VLLM, "--port=8000", "--port", "remove it; the Service uses 8000"),
+        (VLLM, "--tensor-parallel-size=1", "--tensor-parallel-size", "set accelerator.count instead"),
+        (VLLM, "--tensor_parallel_size=4", "--tensor-parallel-size", "set accelerator.count instead"),
+        (VLLM, "--pipeline-parallel-size=2", "--pipeline-parallel-size", "set accelerator.count instead"),
+        (VLLM, "--pipeline_parallel_size=1", "--pipeline-parallel-size", "set accelerator.count instead"),
+        (TGI, "--model-id=google/gemma-7b-it", "--model-id", "set model instead"),
+        (TGI, "--port=8080", "--port", "remove it; the Service uses 8000"),
+        (TGI, "--num-shard=1", "--num-shard", "set accelerator.count instead"),
+        (TGI, "--num-shard=4", "--num-shard", "set accelerator.count instead"),
+        (TGI, "--sharded=true", "--sharded", "set accelerator.count instead"),
+        (TGI, "--sharded=false", "--sharded", "set accelerator.count instead"),
     ],
 )
 def test_an_argument_that_the_rest_of_the_plan_depends_on_is_refused(
     server: str, extra: str, name: str, fix: str
 ) -> None:
     problem = only_problem(server=server, extraArgs=[extra])
-    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[0]", f"{name} is planned")
+    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[0]", f"{name} cannot be set in extraArgs")
     assert (problem.why, problem.fix) == ("the rest of the plan depends on it", fix)
 
 
@@ -118,7 +118,7 @@ def test_an_argument_is_written_with_its_long_name(extra: str) -> None:
 def test_an_argument_that_stands_there_twice_is_refused(extra: list[str], index: int) -> None:
     problem = only_problem(extraArgs=extra)
     assert problem.path == f"servers.gemma.extraArgs[{index}]"
-    assert problem.what == f"{extra[index].partition('=')[0]} stands there twice"
+    assert problem.what == f"{extra[index].partition('=')[0]} is listed twice"
     assert (problem.why, problem.fix) == ("only the last would count", "remove one")
 
 
@@ -194,7 +194,7 @@ def test_all_problems_of_arguments_are_reported_together() -> None:
 )
 def test_what_looks_like_shell_is_refused(extra: str) -> None:
     problem = only_problem(extraArgs=[extra])
-    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[0]", "looks like shell")
+    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[0]", "contains shell syntax")
     assert problem.fix == "write --flag=value with the literal value"
     assert "HF_TOKEN" not in str(problem)
 
@@ -270,10 +270,10 @@ def test_a_variable_reaches_the_server_beside_the_planned_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A B", "A-B", "A=B", "A.B", "Ä", "A\n"])
-def test_a_name_that_is_no_variable_is_refused(name: str) -> None:
+def test_a_name_that_is_not_valid_for_a_variable_is_refused(name: str) -> None:
     problem = only_problem(extraEnv={name: "x"})
-    assert (problem.path, problem.what) == ("servers.gemma.extraEnv", "has a name that is no variable")
-    assert (problem.why, problem.fix) == ("names are letters, digits and _", "correct it")
+    assert (problem.path, problem.what) == ("servers.gemma.extraEnv", "is not a valid environment variable name")
+    assert (problem.why, problem.fix) == ("names are letters, digits and _, and do not begin with a digit", "rename it")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_a_variable_without_a_secret_is_planned(name: str, value: str) -> None:
 def test_all_problems_of_variables_are_reported_together() -> None:
     found = problems_of(extraEnv={"A B": "x", "HF_TOKEN": "x", "PLAIN": "$(X)", "FINE": "x"})
     assert sorted(problem.what for problem in found) == [
-        *("has a name that is no variable", "holds a secret", "refers to another variable")
+        *("holds a secret", "is not a valid environment variable name", "refers to another variable")
     ]
 
 
@@ -410,14 +410,17 @@ def test_a_secret_as_the_name_of_a_variable_is_refused_without_being_shown(secre
         pytest.param(
             {"maxModelLen": 4096},
             "--max-input-length=1000",
-            "--max-input-length does not go with --max-input-tokens",
+            "--max-input-length cannot be combined with --max-input-tokens",
             id="two names of the longest prompt",
         ),
         pytest.param(
-            {"presets": ["fp8"]}, "--dtype=bfloat16", "--dtype does not go with --quantize", id="dtype and quantize"
+            {"presets": ["fp8"]},
+            "--dtype=bfloat16",
+            "--dtype cannot be combined with --quantize",
+            id="dtype and quantize",
         ),
         pytest.param(
-            {"presets": ["eetq"]}, "--dtype=float16", "--dtype does not go with --quantize", id="dtype and eetq"
+            {"presets": ["eetq"]}, "--dtype=float16", "--dtype cannot be combined with --quantize", id="dtype and eetq"
         ),
     ],
 )
@@ -463,13 +466,13 @@ def test_a_dtype_goes_with_bitsandbytes_on_tgi_in_any_order(extra: list[str]) ->
 
 
 @pytest.mark.parametrize("extra", ["--payload-limit=1", "--kv-cache-dtype=fp8_e5m2"])
-def test_an_argument_is_accepted_on_a_version_in_between_if_either_neighbour_takes_it(extra: str) -> None:
+def test_an_argument_is_accepted_on_a_version_in_between_if_either_neighbor_takes_it(extra: str) -> None:
     assert extra in plan_of(server="tgi", version="3.0.0", extraArgs=[extra]).arguments
 
 
-def test_an_argument_that_only_the_older_neighbour_takes_may_not_stand_there_twice() -> None:
+def test_an_argument_that_only_the_older_neighbor_takes_may_not_stand_there_twice() -> None:
     problem = only_problem(version="0.12.0", extraArgs=["--swap-space=4", "--swap-space=8"])
-    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[1]", "--swap-space stands there twice")
+    assert (problem.path, problem.what) == ("servers.gemma.extraArgs[1]", "--swap-space is listed twice")
 
 
 @pytest.mark.parametrize("version", ["0.6.0"])

@@ -95,7 +95,7 @@ def test_a_goal_says_what_fewer_gpus_would_hold() -> None:
     ids=["7B", "27B", "47B", "70B", "70B awq", "13B gptq"],
 )
 @pytest.mark.parametrize("version", ["0.6.0", "0.10.0"])
-def test_a_version_that_loads_the_whole_model_before_it_quantises_needs_room_for_that(
+def test_a_version_that_loads_the_whole_model_before_it_quantizes_needs_room_for_that(
     version: str, model: str, gpus: int
 ) -> None:
     assert plan_of(version=version, model=model, presets=["cost"]).gpu_count == gpus
@@ -213,7 +213,7 @@ def test_a_goal_leaves_out_what_would_contradict_the_stack(goal: str, server: di
     assert left_out not in " ".join(arguments_of(**server, presets=[goal]))
 
 
-def test_a_goal_chooses_less_than_all_of_the_gpus_for_weights_that_the_stack_quantises() -> None:
+def test_a_goal_chooses_less_than_all_of_the_gpus_for_weights_that_the_stack_quantizes() -> None:
     # 4.5 bits for each weight: 47 billion weights need two L4s, as FP8 they need four.
     assert plan_of(model=MIXTRAL, quantization="bitsandbytes", presets=["cost"]).gpu_count == 2
 
@@ -222,7 +222,7 @@ def test_a_goal_chooses_less_than_all_of_the_gpus_for_weights_that_the_stack_qua
 def test_a_goal_does_not_claim_a_technique_that_the_stack_decides_against(goal: str) -> None:
     decisions = decisions_of(quantization="bitsandbytes", presets=[goal])
     assert not [text for text in decisions if text.startswith(f"{goal}: uses fp8 ")]
-    assert f"{goal}: leaves quantization alone (the stack says it)" in decisions
+    assert f"{goal}: leaves quantization unchanged (set explicitly by the stack)" in decisions
 
 
 # A goal never breaks a stack

@@ -43,7 +43,7 @@ def test_the_table_has_every_cell_and_no_other() -> None:
     assert CELLS.keys() == EXPECTED.keys()
 
 
-def test_every_version_of_the_catalogue_is_in_the_table() -> None:
+def test_every_version_of_the_catalog_is_in_the_table() -> None:
     assert {kind: facts.known_versions for kind, facts in CATALOG.servers.items()} == VERSIONS
     assert len(EXPECTED) == len(load_catalog().presets) * sum(map(len, VERSIONS.values()))
 
@@ -197,7 +197,7 @@ def test_the_document_shows_every_cell_of_a_technique(preset: str) -> None:
                 assert [part for part in (why, *instead) if part not in notes] == []
 
 
-def test_a_cell_with_a_model_that_is_not_known_is_an_error_of_the_catalogue() -> None:
+def test_a_cell_with_a_model_that_is_not_known_is_an_error_of_the_catalog() -> None:
     empty = CATALOG.model_copy(update={"models": {}, "checkpoints": {}})
     with pytest.raises(ValueError, match="the model for awq is not known"):
         cell("awq", VLLM, "0.26.0", empty)

@@ -1,4 +1,4 @@
-"""A model that the catalogue does not have, read from its config.json."""
+"""A model that the catalog does not have, read from its config.json."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def problems_of(config: Config, **changes: Any) -> list[Finding]:
     "name",
     CATALOG.models,
 )
-def test_the_numbers_of_a_model_are_those_of_the_catalogue(name: str) -> None:
+def test_the_numbers_of_a_model_are_those_of_the_catalog(name: str) -> None:
     known, found = CATALOG.models[name], read(configs.BY_MODEL[name])
     assert {key: getattr(found, key) for key in NUMBERS} == {key: getattr(known, key) for key in NUMBERS}
     assert (found.family, found.checkpoint, found.gated) == (known.family, "none", False)
@@ -217,9 +217,9 @@ def test_the_format_of_a_model_that_sees_stands_beside_its_text_part() -> None:
 @pytest.mark.parametrize(
     "quantization", [*({"quant_method": name} for name in ("exl2", "mxfp4", "aqlm", "modelopt", None)), {}, {"bits": 4}]
 )
-def test_a_checkpoint_of_a_method_that_is_not_known_is_not_taken_for_an_unquantised_one(quantization: Config) -> None:
+def test_a_checkpoint_of_a_method_that_is_not_known_is_not_taken_for_an_unquantized_one(quantization: Config) -> None:
     (problem,) = problems_of(configs.LLAMA_8B, quantization_config=quantization)
-    assert (problem.what, problem.why) == ("its quant_method is not known here", "the weights' size depends on it")
+    assert (problem.what, problem.why) == ("its quant_method is not supported", "the weights' size depends on it")
     assert problem.fix == (
         "use a checkpoint in one of: awq, gptq, fp8, compressed-tensors, bitsandbytes; "
         "or give the numbers under architecture"
@@ -261,7 +261,7 @@ def test_heads_that_cannot_be_shared_are_refused() -> None:
     (problem,) = problems_of(configs.LLAMA_8B, num_key_value_heads=5)
     assert problem.what == "32 query heads cannot share 5 KV heads"
     (problem,) = problems_of(configs.LLAMA_8B, hidden_size=4100)
-    assert (problem.what, problem.fix) == ("hidden_size 4100 is no multiple of 32 heads", "give head_dim")
+    assert (problem.what, problem.fix) == ("hidden_size 4100 is not a multiple of 32 heads", "give head_dim")
     assert read(configs.LLAMA_8B, hidden_size=4100, head_dim=128).head_dim == 128
     found = problems_of(configs.LLAMA_8B, num_key_value_heads=5, hidden_size=4100)
     assert len(found) == 2

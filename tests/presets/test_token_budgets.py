@@ -59,7 +59,7 @@ def test_an_answer_without_a_context_is_planned_on_vllm_and_refused_on_tgi(versi
         "servers.gemma.maxOutputTokens",
         "has no effect without maxModelLen",
     )
-    assert problem.why == "TGI limits prompt and context; what remains is the answer"
+    assert problem.why == "TGI limits input and context; the output gets what remains"
     assert problem.fix == "add maxModelLen, more than that and 8192 or less"
 
 

@@ -128,7 +128,7 @@ def test_bitsandbytes_has_eight_bits_on_tgi_and_four_on_vllm() -> None:
 
 
 @pytest.mark.parametrize("name", WEIGHTS_FORMATS)
-def test_the_catalogue_has_the_bits_of_every_format_once(name: str) -> None:
+def test_the_catalog_has_the_bits_of_every_format_once(name: str) -> None:
     bits = CATALOG.memory.vllm.weights.linear_bits
     assert list(bits) == list(WEIGHTS_FORMATS)
     precision = WEIGHTS_FORMATS[name].precision
@@ -162,7 +162,7 @@ def test_a_checkpoint_with_a_vision_tower_weighs_what_the_table_says() -> None:
         ("0.10.0", "vllm", "bitsandbytes", 5.53),
     ],
 )
-def test_older_vllm_needs_room_for_the_whole_model_before_it_quantises_to_fp8(
+def test_older_vllm_needs_room_for_the_whole_model_before_it_quantizes_to_fp8(
     version: str, server: str, quantization: str | None, gib: float
 ) -> None:
     assert peak_gib(model_named(GEMMA), quantization, server, version) == pytest.approx(gib, abs=0.02)
@@ -186,7 +186,7 @@ def test_embeddings_keep_the_precision_of_the_checkpoint(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CATALOG.models)
-def test_a_model_of_the_catalogue_is_served_as_it_stands_there(name: str) -> None:
+def test_a_model_of_the_catalog_is_served_as_it_stands_there(name: str) -> None:
     known = CATALOG.models[name]
     assert model_of(model=name) == (ServedModel(name, known, known.family, known.gated, "none"), [])
 
@@ -207,9 +207,9 @@ def test_a_checkpoint_is_served_with_the_numbers_of_its_model(name: str) -> None
         (GEMMA, {}, "other", True, "none"),
         (LLAMA_8B_AWQ, {"checkpoint": "awq"}, "other", False, "awq"),
     ],
-    ids=["unknown", "described in full", "gated in the catalogue", "checkpoint"],
+    ids=["unknown", "described in full", "gated in the catalog", "checkpoint"],
 )
-def test_a_description_takes_the_place_of_the_catalogue_but_opens_no_gate(
+def test_a_description_takes_the_place_of_the_catalog_but_opens_no_gate(
     model: str, given: dict[str, Any], family: str, gated: bool, checkpoint: str
 ) -> None:
     served, problems = model_of(model=model, architecture=architecture(**given))
@@ -230,7 +230,7 @@ def test_a_description_takes_the_place_of_the_catalogue_but_opens_no_gate(
 def test_an_unknown_model_is_refused_with_the_nearest_model_or_checkpoint(model: str, nearest: str) -> None:
     served, (problem,) = model_of(model=model)
     assert served is None
-    assert (problem.path, problem.what) == ("servers.gemma.model", f"{model} is not in the catalogue")
+    assert (problem.path, problem.what) == ("servers.gemma.model", f"{model} is not in the catalog")
     assert problem.fix.startswith(f"did you mean {nearest}?")
     assert "servers.gemma.architecture" in problem.fix
 

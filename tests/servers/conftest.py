@@ -1,7 +1,7 @@
 """The slow tier: real packages from PyPI.
 
 Skipped unless TEST_SERVERS is set: to versions such as `0.10.0,0.33.0`, to `default` (the guide's and the newest), or
-to `all` of the catalogue. Packages (170 to 430 MB each) are kept in `$XDG_CACHE_HOME/gke-llm-inference/packages`.
+to `all` of the catalog. Packages (170 to 430 MB each) are kept in `$XDG_CACHE_HOME/gke-llm-inference/packages`.
 """
 
 import os
@@ -23,7 +23,7 @@ def chosen_versions() -> tuple[str, ...]:
     versions = tuple(chosen.replace(",", " ").split())
     unknown = sorted(set(versions) - set(known))
     if unknown:
-        raise pytest.UsageError(f"TEST_SERVERS has {', '.join(unknown)}; the catalogue has {', '.join(known)}")
+        raise pytest.UsageError(f"TEST_SERVERS has {', '.join(unknown)}; the catalog has {', '.join(known)}")
     return versions
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.planning.versions import neighbouring_versions
+from gke_llm_inference.planning.versions import neighboring_versions
 from tests.planning.support import CATALOG
 from tools.preset_reference import cell
 
@@ -34,7 +34,7 @@ def own_parser() -> Any:
 def test_the_servers_own_parser_takes_the_arguments_of_a_preset(preset: str) -> None:
     parser = own_parser()
     installed = importlib.import_module("vllm").__version__.partition("+")[0]
-    (version, *_) = neighbouring_versions(installed, CATALOG.servers["vllm"])
+    (version, *_) = neighboring_versions(installed, CATALOG.servers["vllm"])
     one = cell(preset, "vllm", version, CATALOG)
     _, unknown = parser.parse_known_args([text for text in one.arguments if text.startswith("-")])
     assert unknown == []

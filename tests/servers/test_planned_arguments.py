@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def fresh_flags(vllm_version: str, vllm_wheel: Path) -> ServerFlags:
-    """The flags of the package, extracted anew rather than read from the catalogue."""
+    """The flags of the package, extracted anew rather than read from the catalog."""
     extraction = read(vllm_wheel, vllm_version)
     return ServerFlags.model_validate(
         {

@@ -1,4 +1,4 @@
-"""The catalogue's flags are what the packages on PyPI say, byte for byte."""
+"""The catalog's flags are what the packages on PyPI say, byte for byte."""
 
 from pathlib import Path
 

@@ -73,14 +73,14 @@ DECISIONS = [
     "22.8 requests of 2,048 tokens at once",
     "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
     "with the image pulled whole: GKE does not stream from docker.io",
-    "cost: uses fp8 (quantised weights fit fewer GPUs; the guide advises it for cost)",
-    "fp8: quantization: fp8 (FP8 weights, quantised while loading or in the checkpoint)",
-    "fp8: vLLM quantises the linear layers while loading; the embeddings keep their precision",
+    "cost: uses fp8 (quantized weights fit fewer GPUs; the guide advises it for cost)",
+    "fp8: quantization: fp8 (FP8 weights, quantized while loading or in the checkpoint)",
+    "fp8: vLLM quantizes the linear layers while loading; the embeddings keep their precision",
     "cost: uses fp8-kv-cache-e4m3 (a smaller KV cache fits a cheaper GPU)",
     "fp8-kv-cache-e4m3: kvCacheDtype: fp8_e4m3 (FP8 KV cache in E4M3 format, twice the tokens in the same memory)",
     "fp8-kv-cache-e4m3: vLLM chooses FlashInfer or Triton for attention, "
     "as FlashAttention has no FP8 KV cache on an L4",
-    "cost: maxModelLen: 2048 stays (the stack says so; the preset would set 4096)",
+    "cost: maxModelLen: 2048 kept (set explicitly by the stack; the preset would set 4096)",
     "cost: accelerator.count: 1 (1 × nvidia-l4 hold weights and a context of 2,048 tokens; "
     "every GPU is paid for by the hour)",
 ]

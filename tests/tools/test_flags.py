@@ -118,7 +118,7 @@ def test_vllm_takes(version: str, argument: str) -> None:
         ("0.10.0", "--preemption-mode=None", "'None' is not among recompute, swap"),
         ("0.10.0", "--hf-overrides={x", "not JSON ("),
         ("0.10.0", "--compilation-config.level", "--compilation-config.level needs a value"),
-        ("0.10.0", "--max-model-len.x=1", "sets a key, but --max-model-len of vLLM 0.10.0 is no JSON"),
+        ("0.10.0", "--max-model-len.x=1", "sets a key, but --max-model-len of vLLM 0.10.0 is not JSON"),
         ("0.10.0", "--cuda-graph-sizes=many", "'many' is not a whole number"),
         ("0.33.0", "--quantization=bitsandbytes", ", nor from a plugin, in vLLM 0.33.0"),
         ("0.6.0", "--no-enable-prefix-caching", "is not a flag of vLLM 0.6.0"),
@@ -234,7 +234,7 @@ def test_only_the_version_that_is_asked_for_is_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_version_without_a_file_is_named_with_those_that_have_one() -> None:
-    with pytest.raises(KeyError, match=r"no flags of vLLM 0\.11\.0 in the catalogue; there are 0\.6\.0, 0\.10\.0"):
+    with pytest.raises(KeyError, match=r"no flags of vLLM 0\.11\.0 in the catalog; there are 0\.6\.0, 0\.10\.0"):
         load_catalog().flags["vllm"]["0.11.0"]
     with pytest.raises(KeyError, match="no flags of TGI"):
         load_catalog().flags["tgi"]["../../vllm-0.26.0"]

@@ -7,7 +7,7 @@ from gke_llm_inference.planning.memory.request import Kernels, Limits, MemoryReq
 from gke_llm_inference.planning.memory.sharding import MIB, ModelShard
 from gke_llm_inference.planning.memory.weights import allocator_waste_bytes
 
-# Families whose feed-forward activation vLLM does not fuse with the quantisation of its output.
+# Families whose feed-forward activation vLLM does not fuse with the quantization of its output.
 _GELU_FAMILIES = ("gemma",)
 # Families that soften their final logits with a tanh, for which a second copy is made.
 _SOFTCAPPED_FAMILIES = ("gemma2",)
@@ -51,7 +51,7 @@ def forward_mib(step: Step, constants: VllmConstants, *, compiled: bool) -> floa
 
     T × (6 × feed-forward + k × hidden) bytes: gate and up projection with their product, and the copies of the
     residual stream that are alive with them. Compiled, those are 4 × hidden + 2 × query width. FP8 kernels add the
-    quantised product, or with compilation fuse it into the activation.
+    quantized product, or with compilation fuse it into the activation.
     """
     forward = constants.forward
     tokens, hidden, width = step.tokens, step.shard.hidden, step.shard.feed_forward

@@ -1,7 +1,7 @@
 """How large a checkpoint's files are: what is downloaded, kept on disk and read.
 
 That is not what its weights take once they are loaded: servers repack them, as Marlin kernels leave zero points out.
-The bits of loaded weights are measured, and lie in the catalogue.
+The bits of loaded weights are measured, and lie in the catalog.
 """
 
 from gke_llm_inference.catalog import GIB, ModelArchitecture
@@ -10,7 +10,7 @@ from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 _EIGHT_BITS = 8.0
 # Groups of 128 carry a 16-bit scale and a 4-bit zero point each: exact to 0.01 GiB for published AWQ and GPTQ files.
 _FOUR_BITS = 4.15625
-# A 32-bit scale for 64 weights, as bitsandbytes writes NF4 and FP4 unless it quantises the scales too.
+# A 32-bit scale for 64 weights, as bitsandbytes writes NF4 and FP4 unless it quantizes the scales too.
 _BITSANDBYTES_BITS = 4.5
 
 
@@ -21,7 +21,7 @@ def checkpoint_gib(model: ModelArchitecture, checkpoint: CheckpointFormat, bits:
 
     Args:
         model: the model's numbers.
-        checkpoint: how its weights are quantised.
+        checkpoint: how its weights are quantized.
         bits: bits of a weight, where the format leaves that open.
 
     """

@@ -44,7 +44,7 @@ def served_weights_format(
     Args:
         checkpoint: format of the checkpoint, `none` for one at its own precision.
         bits: bits of its weights, where the format leaves that open.
-        quantization: quantisation that the server is asked for.
+        quantization: quantization that the server is asked for.
         server: the server; TGI's `bitsandbytes` has 8 bits, vLLM's has 4.
         kind: type of the checkpoint's 8-bit weights, `float` or `int`.
 
@@ -64,7 +64,7 @@ def served_weights_format(
 
 
 def quantization_method(quantization: str | None) -> str | None:
-    """The checkpoint format that a quantisation of a server belongs to: awq_marlin and auto_awq are both awq."""
+    """The checkpoint format that a quantization of a server belongs to: awq_marlin and auto_awq are both awq."""
     if quantization is None:
         return None
     return quantization.removeprefix("auto_").removesuffix("_marlin")

@@ -16,7 +16,7 @@ Kernels = Literal["dense", "fp8", "int8", "marlin", "bitsandbytes"]
 
 @dataclass(frozen=True)
 class WeightsFormat:
-    """How weights lie in memory; the bits of one, scales included, are measured facts of the catalogue.
+    """How weights lie in memory; the bits of one, scales included, are measured facts of the catalog.
 
     Attributes:
         precision: bits of the bare weight.
@@ -222,5 +222,5 @@ def _given(value: _Value | None, default: _Value) -> _Value:
 
 
 def own_bytes(architecture: ModelArchitecture) -> int:
-    """Bytes of a weight that a server does not quantise: 2, as servers load float32 checkpoints in 16 bits."""
+    """Bytes of a weight that a server does not quantize: 2, as servers load float32 checkpoints in 16 bits."""
     return min(2, DTYPE_BYTES[architecture.dtype])
