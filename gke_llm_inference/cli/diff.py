@@ -1,96 +1,66 @@
-"""The subcommand `python -m gke_llm_inference diff`."""
+"""The subcommand `diff`: what changes between two revisions."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gke_llm_inference.cli import options
+from gke_llm_inference.cli.failures import EXIT_FINE, EXIT_WRONG
 from gke_llm_inference.errors import UsageError
-from gke_llm_inference.preview.errors import OutputError
-from gke_llm_inference.pulumi_project.project import find_project_directory
+from gke_llm_inference.terminal import progress, write
 
 if TYPE_CHECKING:
     from gke_llm_inference.diff.report import Report
     from gke_llm_inference.pulumi_protocol.masking import Vault
 
-_DEFAULT_TIMEOUT = 120.0
-
 COMMENT_FILE = "comment.md"
 TEXT_FILE = "report.txt"
 DOCUMENT_FILE = "report.json"
+_FILES = {"text": TEXT_FILE, "markdown": COMMENT_FILE, "json": DOCUMENT_FILE}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The subcommand's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gke_llm_inference diff",
-        description="Show what changes between two revisions of a stack, without cloud, credentials or the Pulumi CLI.",
-        epilog="Exit codes: 0 fine, whether anything changes or not, and also if the base cannot be had; "
-        "1 this revision's configuration or program is wrong (the report says how), 2 usage.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--stack", metavar="NAME", action="append", default=[], help="a stack; may be repeated (default: all)"
-    )
-    against = parser.add_mutually_exclusive_group()
-    against.add_argument("--base", metavar="REF", help="the git revision to compare with (default: HEAD)")
-    against.add_argument("--base-dir", metavar="DIR", type=Path, help="another copy of the project to compare with")
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="what to print")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help=f"write {COMMENT_FILE}, {TEXT_FILE} and {DOCUMENT_FILE} there"
-    )
-    parser.add_argument(
-        "--project-dir",
-        metavar="DIR",
-        type=Path,
-        help="the project (default: the nearest Pulumi.yaml from here upward)",
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=_DEFAULT_TIMEOUT,
-        help=f"kill a program after this time (default: {_DEFAULT_TIMEOUT:g})",
-    )
-    return parser
+def diff(
+    stack: options.Stacks = None,
+    base: options.Base = None,
+    base_dir: options.BaseDirectory = None,
+    format: options.Format = "text",  # noqa: A002 - the option's name
+    json: options.Json = False,
+    out: options.ReportOut = None,
+    project_dir: options.ProjectDirectory = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> int:
+    """Show what changes between two revisions of a stack.
 
+    Needs neither a cloud nor credentials nor the Pulumi CLI.
 
-def run(options: argparse.Namespace) -> tuple[str, bool]:
-    """Compares, and writes what `--out` asks for.
-
-    Returns:
-        What to print, and whether the newer revision is fine.
-
-    Raises:
-        CommandError: the project cannot be read, the options make no sense or the results cannot be written.
-
+    Exits with 0 whether anything changes or not, and also if the base is unavailable; with 1 if this revision's
+    configuration or program is wrong (the report says how).
     """
-    from gke_llm_inference.diff.run import diff
+    from gke_llm_inference.cli.selection import directory_of
+    from gke_llm_inference.diff.run import diff as compare_revisions
 
-    if not options.timeout > 0:
+    if not timeout > 0:
         raise UsageError("the timeout must be a positive number of seconds")
-    if options.base is not None and (not options.base.strip() or options.base.startswith("-")):
+    if base is not None and base_dir is not None:
+        raise UsageError("--base and --base-dir exclude each other: compare with a revision or with a directory")
+    if base is not None and (not base.strip() or base.startswith("-")):
         raise UsageError("--base must be a git revision, such as main")
-    directory = options.project_dir
-    if directory is None:
-        directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parents[2])
-    report, vaults = diff(
-        Path(directory).resolve(),
-        options.stack,
-        base=options.base,
-        base_directory=options.base_dir,
-        timeout=options.timeout,
-        progress=_progress,
-    )
+    with progress() as show:
+        report, vaults = compare_revisions(
+            directory_of(None, project_dir),
+            stack or [],
+            base=base,
+            base_directory=base_dir,
+            timeout=timeout,
+            progress=show,
+        )
     texts = _texts(report, vaults)
-    if options.out is not None:
+    if out is not None:
         from gke_llm_inference.preview.write import write_files
 
-        write_files(options.out, texts)
-    name = {"text": TEXT_FILE, "markdown": COMMENT_FILE, "json": DOCUMENT_FILE}[options.format]
-    return texts[name], not report.failed
+        write_files(out, texts)
+    write(texts[_FILES["json" if json else format]])
+    return EXIT_WRONG if report.failed else EXIT_FINE
 
 
 def _texts(report: Report, vaults: tuple[Vault, ...]) -> dict[str, str]:
@@ -98,6 +68,7 @@ def _texts(report: Report, vaults: tuple[Vault, ...]) -> dict[str, str]:
     from gke_llm_inference.diff.document import document_of
     from gke_llm_inference.diff.render_markdown import render_markdown
     from gke_llm_inference.diff.render_text import render_text
+    from gke_llm_inference.preview.errors import OutputError
     from gke_llm_inference.preview.write import to_json
 
     texts = {
@@ -110,8 +81,3 @@ def _texts(report: Report, vaults: tuple[Vault, ...]) -> dict[str, str]:
         if any(vault.found_in(text) for text in texts.values()):
             raise OutputError("a secret value is left in what would be written; nothing was written")
     return texts
-
-
-def _progress(message: str) -> None:
-    if sys.stderr.isatty():
-        print(f"{message} ...", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Which models run on given GPUs: each model of the catalog in each format, with context, concurrency and price."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog
@@ -10,6 +10,7 @@ from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_me
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.settings import ResourceSettings
+from gke_llm_inference.terminal import rendered
 
 _FORMATS = (("bf16", "own precision"), ("fp8", "FP8 on load"), ("awq", "4-bit AWQ"))
 
@@ -66,18 +67,21 @@ def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[Model
             )
 
 
-def models_text(rows: Iterator[ModelRow]) -> str:
-    """The rows as a table; models that do not run are left out, and counted."""
-    lines = [f"{'model':<40}{'weights':<15}{'context':>9}{'at once':>9}{'USD/h':>7}"]
-    left_out = 0
+def models_text(rows: Sequence[ModelRow]) -> str:
+    """The rows as a table; models that do not fit are left out, and counted."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("model", overflow="fold")
+    table.add_column("weights", no_wrap=True)
+    for name in ("context", "at once", "USD/h"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        if not row.context:
-            left_out += 1
-            continue
-        price = f"{row.usd_per_hour:.2f}" if row.usd_per_hour is not None else "?"
-        lines.append(f"{row.model:<40}{row.weights:<15}{row.context:>9,}{row.concurrency:>9.1f}{price:>7}")
-    lines.append(f"{left_out} combinations do not run there.")
-    return "\n".join(lines) + "\n"
+        if row.context:
+            price = f"{row.usd_per_hour:.2f}" if row.usd_per_hour is not None else "?"
+            table.add_row(row.model, row.weights, f"{row.context:,}", f"{row.concurrency:.1f}", price)
+    left_out = sum(not row.context for row in rows)
+    return rendered(table, f"{left_out} combination{'s do' if left_out != 1 else ' does'} not fit.")
 
 
 def _with_its_longest_context(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:

@@ -1,7 +1,6 @@
 """A plan for people and programs: a table with a memory bar, or the same as JSON."""
 
 import math
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +13,9 @@ from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
 from gke_llm_inference.settings import Finding
+from gke_llm_inference.terminal import Look, printable, wrapped
 
-_WIDTH = 80
-_INDENT = 13
+_INDENT = " " * 13
 _BAR_WIDTH = 56
 _START_TITLES = {
     "download": "download",
@@ -26,12 +25,13 @@ _START_TITLES = {
     "graphs": "CUDA graphs",
 }
 _BAR_PARTS = (
-    ("weightsGib", "weights", "█"),
-    ("activationGib", "activations", "▓"),
-    ("cudaGraphsGib", "CUDA graphs", "▒"),
-    ("nonTorchGib", "non-torch", "▚"),
-    ("kvCacheGib", "KV cache", "░"),
+    ("weightsGib", "weights", "█", "#"),
+    ("activationGib", "activations", "▓", "="),
+    ("cudaGraphsGib", "CUDA graphs", "▒", "+"),
+    ("nonTorchGib", "non-torch", "▚", "%"),
+    ("kvCacheGib", "KV cache", "░", "."),
 )
+"""Parts of a GPU's memory, each with the sign that it has in the bar, and with the one of a terminal without it."""
 
 
 def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -> dict[str, Any]:
@@ -58,24 +58,20 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
     }
 
 
-def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None) -> str:
-    """The plan of a stack as text of at most 80 columns."""
+def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look: Look | None = None) -> str:
+    """The plan of a stack as text of the terminal's width, with what goes beyond below its values."""
+    look = look or Look()
     costs = _costs(plan, catalog)
     lines: list[str] = []
     for server in plan.servers:
         if only in (None, server.key):
-            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog), ""]
+            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog, look), ""]
     total = _total(plan, catalog)
     lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
-    lines += [f"Quota {need.name}: {need.running} running, {need.largest} at most" for need in _quota(plan, catalog)]
+    lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {line}" for warning in plan.warnings for line in str(warning).splitlines())]
-    return "".join(f"{_wrapped(line)}\n" for line in lines)
-
-
-def _wrapped(line: str) -> str:
-    """A line of at most 80 columns, what goes beyond below its values; long words stay whole."""
-    return textwrap.fill(line, _WIDTH, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"{part}\n" for line in lines for part in wrapped(printable(line), rest=_INDENT) or [""])
 
 
 def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: Catalog) -> dict[str, Any]:
@@ -182,12 +178,12 @@ def _finding_document(finding: Finding) -> dict[str, str]:
     return {"path": finding.path, "what": finding.what, "why": finding.why, "fix": finding.fix}
 
 
-def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog) -> Iterator[str]:
+def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog, look: Look) -> Iterator[str]:
     resources = server.resources
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
-    yield f"  replicas   {server.replicas}, each on {server.gpu_count} × {server.gpu_type}"
+    yield f"  replicas   {server.replicas}, each on {server.gpu_count} {look.times} {server.gpu_type}"
     if server.memory is not None:
-        yield from _memory_lines(server.memory)
+        yield from _memory_lines(server.memory, look)
     machine = server.machine_type or "a node of the cluster"
     yield (
         f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
@@ -225,21 +221,28 @@ def _start_lines(server: ServerPlan) -> Iterator[str]:
     yield f"  restart    {start.restart_seconds} s in the same pod; {server.shutdown.grace_seconds} s to end"
 
 
-def _memory_lines(memory: MemoryPlan) -> Iterator[str]:
+def memory_bar(memory: MemoryPlan, look: Look) -> str:
+    """The parts of a GPU's memory as a bar."""
+    parts = memory.gib()
+    bar = ""
+    for name, _, sign, plain in _BAR_PARTS:
+        share = max(0.0, parts[name]) / parts["gpuMemoryGib"]
+        bar += (plain if look.ascii_only else sign) * round(_BAR_WIDTH * share)
+    return f"[{bar[:_BAR_WIDTH]:<{_BAR_WIDTH}}]"
+
+
+def _memory_lines(memory: MemoryPlan, look: Look) -> Iterator[str]:
     parts = memory.gib()
     total = parts["gpuMemoryGib"]
-    bar = ""
-    for name, _, sign in _BAR_PARTS:
-        bar += sign * round(_BAR_WIDTH * max(0.0, parts[name]) / total)
-    yield f"  GPU memory [{bar[:_BAR_WIDTH]:<{_BAR_WIDTH}}]"
-    for name, title, sign in _BAR_PARTS:
-        yield f"    {sign} {title:<12}{parts[name]:>7.2f} GiB"
+    yield f"  GPU memory {memory_bar(memory, look)}"
+    for name, title, sign, plain in _BAR_PARTS:
+        yield f"    {plain if look.ascii_only else sign} {title:<12}{parts[name]:>7.2f} GiB"
     yield f"      usable      {parts['usableGib']:>7.2f} of {total:.2f} GiB"
     state = memory.state
     yield f"  verdict    {memory.verdict}" + (f": {memory.reason}" if memory.reason else "")
     yield f"  KV cache   {state.kv_cache_tokens:,} tokens, {memory.warm.kv_cache_tokens:,} after a restart"
     yield (
-        f"  context    {memory.limits.max_model_len:,} asked, {memory.largest_context:,} at most; "
+        f"  context    {memory.limits.max_model_len:,} requested, {memory.largest_context:,} max; "
         f"{floored(state.max_concurrency)} requests at once"
     )
     if memory.context_note:

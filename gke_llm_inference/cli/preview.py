@@ -1,221 +1,127 @@
-"""The subcommands `preview`, `policy` and `diff`."""
+"""The subcommand `preview`: what a program would create."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any
 
-from gke_llm_inference.cli.diff import parser as diff_parser
-from gke_llm_inference.cli.diff import run as run_diff
-from gke_llm_inference.errors import CommandError, ConfigError, UsageError
-from gke_llm_inference.preview.errors import OutputError, ProgramError
-from gke_llm_inference.terminal import printable
+from gke_llm_inference.cli import options
+from gke_llm_inference.cli.failures import EXIT_FINE, EXIT_WRONG, show_output
+from gke_llm_inference.terminal import Look, progress, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
     from gke_llm_inference.policy.preview_check import Report
     from gke_llm_inference.preview.recording import Recording
     from gke_llm_inference.pulumi_protocol.masking import Vault
 
-EXIT_FINE = 0
-EXIT_WRONG = 1
-"""The configuration or the program is wrong, a mandatory policy is violated, or the results could not be written."""
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
-_DEFAULT_TIMEOUT = 120.0
+def preview(
+    stack: options.Stack = None,
+    config_file: options.ConfigFile = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    policy: options.CheckPolicies = False,
+    policy_config: options.PolicyConfig = None,
+    project_dir: options.ProjectDirectory = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> int:
+    """Show what `pulumi up` would create, without a cloud.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code.
-
-    On failure stdout stays empty and nothing is written; a violated policy is a result, not a failure.
+    Needs neither credentials nor the Pulumi CLI. --policy-config implies --policy. On failure stdout stays empty and
+    nothing is written.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    run = _diff if given[:1] == ["diff"] else _preview
-    options = diff_parser().parse_args(given[1:]) if run is _diff else _parser().parse_args(given)
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        return run(options)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except ProgramError as error:
-        _report(error)
-        return EXIT_WRONG
-    except UsageError as error:
-        _complain(str(error))
-        return EXIT_USAGE
-    except CommandError as error:
-        _complain(str(error))
-        return EXIT_WRONG
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_WRONG
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m gke_llm_inference preview",
-        description="Show what a Pulumi program would create, without cloud, credentials or the Pulumi CLI.",
-        epilog="`python -m gke_llm_inference diff --help`: what changes between two revisions. "
-        "Exit codes: 0 fine, 1 the configuration or the program is wrong or a mandatory policy is violated, 2 usage.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--stack", metavar="NAME", help="the stack to preview (reads Pulumi.NAME.yaml)")
-    parser.add_argument(
-        "--config-file",
-        metavar="PATH",
-        type=Path,
-        help="a stack's file anywhere; may be combined with --stack",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="write resources.json and manifests/ into this directory"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
-    parser.add_argument("--policy", action="store_true", help="check the policies of the stack's environment too")
-    parser.add_argument(
-        "--policy-config",
-        metavar="FILE",
-        type=Path,
-        help="levels and settings over the environment's, as for pulumi's --policy-pack-config; implies --policy",
-    )
-    parser.add_argument(
-        "--project-dir",
-        metavar="DIR",
-        type=Path,
-        help="the project (default: the nearest Pulumi.yaml from here upward)",
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=_DEFAULT_TIMEOUT,
-        help=f"kill the program after this time (default: {_DEFAULT_TIMEOUT:g})",
-    )
-    return parser
-
-
-def _diff(options: argparse.Namespace) -> int:
-    text, is_fine = run_diff(options)
-    _print(text)
-    return EXIT_FINE if is_fine else EXIT_WRONG
-
-
-def _preview(options: argparse.Namespace) -> int:
-    if options.stack is None and options.config_file is None:
-        raise UsageError("name a stack with --stack or its file with --config-file")
-    from gke_llm_inference.preview.run import record
-    from gke_llm_inference.pulumi_project.project import find_project_directory
-
-    directory = options.project_dir
-    if directory is None:
-        directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parents[2])
-    recording = record(directory, options.stack, options.config_file, timeout=options.timeout)
-    report = _check(recording, directory, options) if options.policy or options.policy_config else None
-    _deliver(recording, report, options)
+    recording, directory = recorded(stack, config_file, project_dir, timeout)
+    report = None
+    if policy or policy_config is not None:
+        report = checked(recording, directory, stack, config_file, policy_config)
+    _deliver(recording, report, out=out, as_json=json)
     return EXIT_FINE if report is None or report.passed else EXIT_WRONG
 
 
-def _check(recording: Recording, directory: Path, options: argparse.Namespace) -> Report:
+def recorded(
+    stack: str | None, config_file: Path | None, project_dir: Path | None, timeout: float
+) -> tuple[Recording, Path]:
+    """The recording of a stack's program, and the program's project."""
+    from gke_llm_inference.cli.selection import program_directory, require_stack
+    from gke_llm_inference.preview.run import record
+
+    require_stack(stack, config_file)
+    directory = program_directory(config_file, project_dir)
+    with progress() as show:
+        recording = record(
+            directory,
+            stack,
+            config_file,
+            timeout=timeout,
+            on_start=lambda: show("running the program, without a cloud"),
+        )
+    return recording, directory
+
+
+def checked(
+    recording: Recording, directory: Path, stack: str | None, config_file: Path | None, policy_config: Path | None
+) -> Report:
+    """What the policies of a recorded stack's environment say."""
     from gke_llm_inference.policy.configuration import ENVIRONMENT_KEY
     from gke_llm_inference.policy.preview_check import check_recording
     from gke_llm_inference.pulumi_project.project import load_project, load_stack
-    from gke_llm_inference.settings.findings import Refusal
 
-    config = load_stack(load_project(directory), options.stack, options.config_file)
-    try:
-        return check_recording(recording, config.values.get(ENVIRONMENT_KEY), options.policy_config)
-    except Refusal as refusal:
-        raise ConfigError("\n".join(map(str, refusal.problems))) from None
+    config = load_stack(load_project(directory), stack, config_file)
+    return check_recording(recording, config.values.get(ENVIRONMENT_KEY), policy_config)
 
 
-def _deliver(recording: Recording, report: Report | None, options: argparse.Namespace) -> None:
+def _deliver(recording: Recording, report: Report | None, *, out: Path | None, as_json: bool) -> None:
     from gke_llm_inference.preview.manifests import manifests_of
-    from gke_llm_inference.preview.render import Style, render_document, render_text
+    from gke_llm_inference.preview.render import render_document, render_text
     from gke_llm_inference.preview.write import to_json, write_preview
-
-    if report is not None:
-        from gke_llm_inference.policy.preview_check import report_text
 
     vault = recording.vault
     manifests = manifests_of(recording)
     files: tuple[str, ...] = ()
-    if options.out is not None:
+    if out is not None:
         resources = to_json(vault.mask_value(recording.as_dict()))
         for text in (resources, *(part for item in manifests for part in (item.file_name, item.text))):
-            _assert_clean(vault, text)
-        written = write_preview(options.out, resources, manifests)
-        files = tuple(str(options.out / path) for path in written)
-    _show_output(recording, sys.stderr if options.json else sys.stdout)
-    if options.json:
-        document = render_document(recording, files=files)
-        if report is not None:
-            document["policies"] = report.as_dict()
-        text = to_json(vault.mask_value(document))
-        _assert_clean(vault, text)
-    else:
-        style = Style(colour=_wants_colour(), ascii_only=not _shows("├×"))
-        text = render_text(recording, manifests=manifests, files=files, style=style)
-        if report is not None:
-            text += f"\n{report_text(report)}"
-        text = vault.mask(text)
-    _print(text)
+            assert_clean(vault, text)
+        written = write_preview(out, resources, manifests)
+        files = tuple(str(out / path) for path in written)
+    show_program_output(recording, as_json=as_json)
+    if as_json:
+        write_document(vault, with_policies(render_document(recording, files=files), report))
+        return
+    text = render_text(recording, manifests=manifests, files=files, look=Look.of(sys.stdout))
+    if report is not None:
+        from gke_llm_inference.policy.preview_check import report_text
+
+        text += f"\n{report_text(report)}"
+    write(vault.mask(text))
 
 
-def _assert_clean(vault: Vault, text: str) -> None:
-    """The last search: all of it was masked before, so a secret found here is a fault of the preview's."""
-    if vault.found_in(text):
-        raise OutputError("a secret value is left in what would be written; nothing was written")
-
-
-def _show_output(recording: Recording, stream: TextIO) -> None:
-    for text, target in ((recording.program_stdout, stream), (recording.program_stderr, sys.stderr)):
-        for line in text.splitlines():
-            print(f"program: {printable(line)}", file=target)
-    stream.flush()
-
-
-def _print(text: str) -> None:
-    # Whatever the encoding of the terminal, showing a name must not fail.
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-    sys.stdout.write(text)
+def show_program_output(recording: Recording, *, as_json: bool) -> None:
+    """What the program printed: before a text, and beside a document."""
+    show_output([recording.program_stdout], sys.stderr if as_json else sys.stdout)
+    show_output([recording.program_stderr], sys.stderr)
     sys.stdout.flush()
 
 
-def _shows(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+def with_policies(document: dict[str, Any], report: Report | None) -> dict[str, Any]:
+    """A preview's document with what the policies say."""
+    return document if report is None else {**document, "policies": report.as_dict()}
 
 
-def _wants_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def write_document(vault: Vault, document: dict[str, Any]) -> None:
+    """A preview's document on stdout."""
+    from gke_llm_inference.preview.write import to_json
+
+    text = to_json(vault.mask_value(document))
+    assert_clean(vault, text)
+    write(text)
 
 
-def _report(error: ProgramError) -> None:
-    for text in error.output:
-        for line in text.splitlines():
-            print(f"program: {printable(line)}", file=sys.stderr)
-    for warning in error.warnings:
-        print(f"warning: {printable(warning, lines=True)}", file=sys.stderr)
-    for problem in error.problems:
-        _complain(problem)
+def assert_clean(vault: Vault, text: str) -> None:
+    """The last search: all of it was masked before, so a secret found here is a fault of the preview's."""
+    if vault.found_in(text):
+        from gke_llm_inference.preview.errors import OutputError
 
-
-def _complain(message: str) -> None:
-    print(f"error: {printable(message, lines=True)}", file=sys.stderr)
-
-
-def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001
-    raise SystemExit(128 + number)
+        raise OutputError("a secret value is left in what would be written; nothing was written")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
@@ -10,6 +9,7 @@ from gke_llm_inference.diff.plan_changes import lines_of
 from gke_llm_inference.diff.report import LIMITS
 from gke_llm_inference.diff.summary import summary_of
 from gke_llm_inference.diff.wording import said, visible
+from gke_llm_inference.terminal import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gke_llm_inference.diff.plan_changes import PlanChanges
     from gke_llm_inference.diff.report import Report, StackReport
 
-_WIDTH = 80
 _ALL = Bounds()
 
 
@@ -25,14 +24,14 @@ def render_text(report: Report) -> str:
     """The report for reading; nothing is left out."""
     lines = [f"{visible(report.project)}: {said(report.head)}, compared with {said(report.base)}"]
     if report.base_problem:
-        lines += _wrapped(f"Nothing to compare with: {said(report.base_problem)}. Everything is shown as new.")
+        lines += wrapped(f"Nothing to compare with: {said(report.base_problem)}. Everything is shown as new.")
     if report.note:
-        lines += _wrapped(said(report.note))
+        lines += wrapped(said(report.note))
     if report.dependencies:
         lines += ["", "Locked dependencies", *property_lines(report.dependencies, _ALL)]
     for stack in report.stacks:
         lines += ["", *_stack(stack)]
-    lines += ["", *_wrapped(LIMITS)]
+    lines += ["", *wrapped(LIMITS)]
     return "\n".join(lines) + "\n"
 
 
@@ -46,7 +45,7 @@ def _stack(report: StackReport) -> Iterator[str]:
     if report.outcome == "failed":
         return
     if report.outcome == "gone":
-        yield from _wrapped(
+        yield from wrapped(
             "Its file is gone from this revision. Pulumi deletes nothing for that: what is deployed stays, and "
             "pulumi destroy needs the old revision."
         )
@@ -54,9 +53,9 @@ def _stack(report: StackReport) -> Iterator[str]:
     if summary.lines:
         yield "Resources"
         for line in summary.lines:
-            yield from _wrapped(said(line.text), "  - ", "    ")
+            yield from wrapped(said(line.text), "  - ", "    ")
     for note in summary.notes:
-        yield from _wrapped(said(note))
+        yield from wrapped(said(note))
     for heading, warnings in (
         ("New warnings", report.comparison.new_warnings),
         ("Warnings that are gone", report.comparison.gone_warnings),
@@ -79,9 +78,9 @@ def _plan(plan: PlanChanges) -> Iterator[str]:
             f"Plan of {visible(server.name)}" + {"added": " (new)", "removed": " (goes)", "changed": ""}[server.action]
         )
         for line in lines_of(server):
-            yield from _wrapped(said(line), "  ", "    ")
+            yield from wrapped(said(line), "  ", "    ")
         if server.same:
-            yield from _wrapped(
+            yield from wrapped(
                 "stays: " + "; ".join(f"{row.label} {said(row.after)}" for row in server.same), "  ", "    "
             )
     if plan.same:
@@ -91,11 +90,4 @@ def _plan(plan: PlanChanges) -> Iterator[str]:
     if plan.cost is not None:
         yield f"Cost a month: {plan.cost.text}"
         for text in plan.notes:
-            yield from _wrapped(said(text), "  ", "  ")
-
-
-def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
-    """Lines of at most 80 columns; long words stay whole."""
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
+            yield from wrapped(said(text), "  ", "  ")

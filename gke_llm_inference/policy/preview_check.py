@@ -1,6 +1,5 @@
 """The policies on an offline preview: the same checks as in the pack, and a report for people and programs."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from gke_llm_inference.policy.configuration import (
 from gke_llm_inference.policy.model import Level, Policy, Violation
 from gke_llm_inference.policy.resources import Opaque, Resource
 from gke_llm_inference.preview.recording import Recording
-from gke_llm_inference.terminal import SECRET, UNKNOWN, printable
+from gke_llm_inference.terminal import SECRET, UNKNOWN, printable, wrapped
 
-_WIDTH = 80
+_INDENT = " " * 6
 _OPAQUE = {SECRET: Opaque.SECRET, UNKNOWN: Opaque.UNKNOWN, "[unrecognised value]": Opaque.UNKNOWN}
 _ASSET = "[asset]"
 
@@ -118,7 +117,7 @@ def _plain(value: Any) -> Any:
 
 
 def report_text(report: Report) -> str:
-    """The report as text of at most 80 columns."""
+    """The report as text."""
     mandatory = sum(one.level == "mandatory" for one in report.found)
     counts = f"{_count(len(report.found), 'violation')}, {mandatory} mandatory" if report.found else "no violation"
     lines = [f"Policies: {len(report.checked)} checked with the levels of {report.environment}, {counts}"]
@@ -133,20 +132,10 @@ def _policy_lines(found: Sequence[Found]) -> Iterator[str]:
     yield f"  {first.level}: {first.policy.name}"
     for one in found:
         name = one.violation.urn.rpartition("::")[2] or "the stack"
-        yield from _wrapped(f"{name}: {one.violation.message}", "    ! " if one.level == "mandatory" else "    - ")
-    yield from _wrapped(f"why: {first.policy.why}", "      ")
-    yield from _wrapped(f"fix: {first.policy.fix}", "      ")
-
-
-def _wrapped(text: str, first: str) -> list[str]:
-    return textwrap.wrap(
-        printable(text),
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        mark = "    ! " if one.level == "mandatory" else "    - "
+        yield from wrapped(printable(f"{name}: {one.violation.message}"), mark, _INDENT)
+    yield from wrapped(printable(f"why: {first.policy.why}"), _INDENT, _INDENT)
+    yield from wrapped(printable(f"fix: {first.policy.fix}"), _INDENT, _INDENT)
 
 
 def _count(count: int, noun: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.preview.recording import Severity
 from gke_llm_inference.preview.tree import build_tree, servers_of, short_type
-from gke_llm_inference.terminal import printable
+from gke_llm_inference.terminal import Look, printable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,31 +16,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.preview.recording import LogEntry, Recording, Resource
     from gke_llm_inference.preview.tree import Node, Server
 
-_WIDTH = 80
 _LABEL_WIDTH = 12
-
-
-class Style:
-    """The few marks of the text: branches of the tree and, on a terminal, emphasis."""
-
-    def __init__(self, *, colour: bool = False, ascii_only: bool = False) -> None:
-        self.colour = colour
-        self.branch, self.last, self.line, self.gap = (
-            ("|- ", "`- ", "|  ", "   ") if ascii_only else ("├─ ", "└─ ", "│  ", "   ")
-        )
-        self.times = "x" if ascii_only else "×"
-
-    def bold(self, text: str) -> str:
-        """Headings."""
-        return f"\x1b[1m{text}\x1b[0m" if self.colour else text
-
-    def faint(self, text: str) -> str:
-        """What is said beside the names."""
-        return f"\x1b[2m{text}\x1b[0m" if self.colour else text
-
-    def warning(self, text: str) -> str:
-        """The mark of a warning."""
-        return f"\x1b[33m{text}\x1b[0m" if self.colour else text
 
 
 def render_text(
@@ -49,32 +24,32 @@ def render_text(
     *,
     manifests: Sequence[Manifest] = (),
     files: Sequence[str] = (),
-    style: Style | None = None,
+    look: Look | None = None,
 ) -> str:
     """The preview for reading. `files` are the paths that were written, if any, `resources.json` first."""
-    style = style or Style()
+    look = look or Look()
     title = f"{recording.project}/{recording.stack}"
     lines = [
-        style.bold(printable(title)) + f": {_count(len(recording.resources), 'resource')}, no cloud contacted",
+        look.bold(printable(title)) + f": {_count(len(recording.resources), 'resource')}, no cloud contacted",
         "",
     ]
-    lines.extend(_tree_lines(build_tree(recording), style))
+    lines.extend(_tree_lines(build_tree(recording), look))
     servers = servers_of(recording)
     if servers:
-        lines.extend(("", style.bold("Servers")))
+        lines.extend(("", look.bold("Servers")))
         for server in servers:
-            lines.extend(_server_lines(server, style))
+            lines.extend(_server_lines(server, look))
     if recording.exports:
-        lines.extend(("", style.bold("Exports")))
+        lines.extend(("", look.bold("Exports")))
         for name, value in sorted(recording.exports.items()):
             lines.append(f"  {printable(name)}: {printable(_short(value))}")
     for heading, severity in (("Warnings", Severity.WARNING), ("Notes", Severity.INFO)):
         entries = recording.messages(severity)
         if entries:
-            lines.extend(("", style.bold(heading)))
+            lines.extend(("", look.bold(heading)))
             for entry in entries:
-                lines.extend(_message_lines(entry, style if severity is Severity.WARNING else None))
-    lines.extend(("", style.bold("Resources by type")))
+                lines.extend(_message_lines(entry, look if severity is Severity.WARNING else None))
+    lines.extend(("", look.bold("Resources by type")))
     counts = recording.counts()
     width = len(str(max(counts.values(), default=0)))
     lines.extend(f"  {count:>{width}}  {printable(short_type(type_))}" for type_, count in counts.items())
@@ -111,35 +86,35 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _tree_lines(roots: Sequence[Node], style: Style) -> Iterator[str]:
+def _tree_lines(roots: Sequence[Node], look: Look) -> Iterator[str]:
     for root in roots:
-        yield _node_line(root, "", style)
-        yield from _below(root, "", style)
+        yield _node_line(root, "", look)
+        yield from _below(root, "", look)
 
 
-def _below(node: Node, indent: str, style: Style) -> Iterator[str]:
+def _below(node: Node, indent: str, look: Look) -> Iterator[str]:
     for position, child in enumerate(node.children, start=1):
         is_last = position == len(node.children)
-        yield _node_line(child, indent + (style.last if is_last else style.branch), style)
-        yield from _below(child, indent + (style.gap if is_last else style.line), style)
+        yield _node_line(child, indent + (look.last if is_last else look.branch), look)
+        yield from _below(child, indent + (look.gap if is_last else look.line), look)
 
 
-def _node_line(node: Node, prefix: str, style: Style) -> str:
+def _node_line(node: Node, prefix: str, look: Look) -> str:
     resource: Resource = node.resource
-    text = f"{prefix}{printable(resource.name)}  {style.faint(printable(short_type(resource.type)))}"
+    text = f"{prefix}{printable(resource.name)}  {look.faint(printable(short_type(resource.type)))}"
     if node.children:
         text += f" ({_count(node.descendants, 'resource')})"
     return text
 
 
-def _server_lines(server: Server, style: Style) -> Iterator[str]:
+def _server_lines(server: Server, look: Look) -> Iterator[str]:
     what = " ".join(_short(part) for part in (server.server, server.version) if part is not None)
     head = ", ".join(part for part in (what, _short(server.model) if server.model else "") if part)
-    yield f"  {style.bold(printable(server.name))}" + (f": {printable(head)}" if head else "")
+    yield f"  {look.bold(printable(server.name))}" + (f": {printable(head)}" if head else "")
     gpus = None
     if server.gpu_count is not None or server.gpu_type is not None:
         count = 1 if server.gpu_count is None else server.gpu_count
-        gpus = f"{_short(count)} {style.times} {_short(server.gpu_type or 'GPU')}"
+        gpus = f"{_short(count)} {look.times} {_short(server.gpu_type or 'GPU')}"
     for label, value in (
         ("image", server.image),
         ("GPUs", gpus),
@@ -157,19 +132,16 @@ def _server_lines(server: Server, style: Style) -> Iterator[str]:
             label = ""
 
 
-def _message_lines(entry: LogEntry, style: Style | None) -> Iterator[str]:
-    mark = style.warning("! ") if style else "- "
+def _message_lines(entry: LogEntry, look: Look | None) -> Iterator[str]:
+    mark = look.warning("! ") if look else "- "
     text = printable(entry.message, lines=True)
     if entry.urn:
         text = f"{printable(entry.urn.rsplit('::', 1)[-1])}: {text}"
     first = True
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
-        wrapped = textwrap.wrap(
-            line, _WIDTH - 4, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-        for part in wrapped or [""]:
-            yield f"  {mark if first else '  '}{part}"
+        for part in wrapped(line.lstrip(), f"    {indent}", f"    {indent}") or [""]:
+            yield f"  {mark}{part[4:]}" if first else part
             first = False
 
 

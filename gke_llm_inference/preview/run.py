@@ -15,6 +15,8 @@ from gke_llm_inference.pulumi_project.project import load_project, load_stack
 from gke_llm_inference.pulumi_protocol.masking import Vault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gke_llm_inference.preview.process import Ended, Interpreter
     from gke_llm_inference.preview.recording import Recording
 
@@ -29,6 +31,7 @@ def record(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     interpreter: Interpreter | None = None,
+    on_start: Callable[[], None] = lambda: None,
 ) -> Recording:
     """Runs the program of a project for one stack, without engine, cloud or credentials, and records it.
 
@@ -38,6 +41,7 @@ def record(
         config_file: Path of a stack's file anywhere; its name gives the stack's name if `stack` is None.
         timeout: Seconds after which the program is killed.
         interpreter: What runs the program; this process's own Python if None.
+        on_start: Called once the program's process is there; what it does costs no time then.
 
     Returns:
         The recording, with every secret masked. Safe to call from several threads at once.
@@ -53,6 +57,7 @@ def record(
     vault = Vault()
     # The child imports the SDK while this process reads the files and imports its own part of it.
     with ChildProcess(vault.add, interpreter) as child:
+        on_start()
         project = load_project(Path(project_dir).resolve())
         config = load_stack(project, stack, Path(config_file) if config_file is not None else None)
 

@@ -40,7 +40,7 @@ class Project:
     directory: Path
     name: str
     program: Path
-    """The file that is run."""
+    """The file that is run; a stack file outside of any project has none."""
     stack_directory: Path
     """Where the stacks' files lie."""
     config: dict[str, Any]
@@ -60,12 +60,38 @@ class StackConfig:
     """Name of the stack's file."""
 
 
-def find_project_directory(start: Path, fallback: Path) -> Path:
-    """The nearest directory upward from `start` that holds a Pulumi.yaml, else `fallback`."""
+def find_project_directory(start: Path, fallback: Path | None = None) -> Path:
+    """The nearest directory upward from `start` that holds a Pulumi.yaml, else `fallback`.
+
+    Raises:
+        ConfigError: there is neither.
+
+    """
     for directory in (start, *start.parents):
         if _project_file(directory) is not None:
             return directory
+    if fallback is None:
+        raise ConfigError(
+            f"{start}: no Pulumi.yaml here or in a directory above; change to the project's directory, or name it with "
+            "--project-dir"
+        )
     return fallback
+
+
+def is_project_directory(directory: Path) -> bool:
+    """Whether a directory holds a Pulumi.yaml."""
+    return _project_file(directory) is not None
+
+
+def project_without_program(directory: Path, name: str) -> Project:
+    """What stands in for the project of a stack file that belongs to none.
+
+    Args:
+        directory: where paths in the stack's file start.
+        name: namespace of its settings.
+
+    """
+    return Project(directory, name, directory / "__main__.py", directory, {})
 
 
 def load_project(directory: Path) -> Project:
@@ -104,17 +130,17 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
     if stack is None and config_file is None:
         raise UsageError("name a stack with --stack or its file with --config-file")
     organization = _DEFAULT_ORGANIZATION
-    if stack is not None and not all(map(_STACK_NAME.fullmatch, stack.split("/"))):
-        raise UsageError(f"'{printable(stack)}' is no stack name: only letters, digits, '.', '_' and '-', at most 100")
+    if stack is not None:
+        for part in stack.split("/"):
+            check_stack_name(part, stack)
     if stack is not None and "/" in stack:
         organization, _, stack = stack.rpartition("/")
         organization = organization.partition("/")[0]
     if stack is None:
         assert config_file is not None
-        match = _STACK_FILE.fullmatch(config_file.name)
-        stack = match[1] if match else config_file.stem
+        stack = stack_of_file(config_file) or config_file.stem
     if not _STACK_NAME.fullmatch(stack):
-        raise UsageError(f"the file's name gives no stack name ('{printable(stack)}'); add --stack")
+        raise UsageError(f"'{printable(stack)}', from the file's name, is not a valid stack name; add --stack")
     path = config_file or _stack_file(project, stack)
     values, secret_keys = _stack_values(project, path)
     _apply_project_config(project, stack, path, values, secret_keys)
@@ -125,6 +151,24 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
         secret_keys=tuple(sorted(secret_keys)),
         file=path.name,
     )
+
+
+def check_stack_name(name: str, whole: str | None = None) -> None:
+    """Raises UsageError for what cannot be a stack's name, or a part of the `whole` one."""
+    if not _STACK_NAME.fullmatch(name):
+        form = "use letters, digits, '.', '_' and '-', at most 100"
+        raise UsageError(f"'{printable(whole or name)}' is not a valid stack name: {form}")
+
+
+def stack_of_file(path: Path) -> str | None:
+    """The stack whose file a path names; None if it has another form."""
+    match = _STACK_FILE.fullmatch(path.name)
+    return match[1] if match else None
+
+
+def is_project_name(name: str) -> bool:
+    """Whether Pulumi takes it for a project's name."""
+    return _STACK_NAME.fullmatch(name) is not None
 
 
 def stacks_of(project: Project) -> list[str]:
@@ -181,7 +225,7 @@ def _stack_values(project: Project, path: Path) -> tuple[dict[str, str], set[str
     for raw_key, raw_value in config.items():
         key = _full_key(project.name, str(raw_key), path)
         if key in values:
-            raise ConfigError(f"{path}: '{printable(key)}' is given twice, with and without its namespace")
+            raise ConfigError(f"{path}: '{printable(key)}' is set twice, with and without its namespace")
         value, secret = _without_secrets(raw_value)
         values[key] = _text(value)
         if secret:
@@ -196,7 +240,7 @@ def _full_key(project: str, key: str, path: Path) -> str:
     # `namespace:config:name` is how the CLI wrote keys long ago, and still reads them.
     namespace = namespace.removesuffix(":config")
     if not namespace or not name or ":" in namespace:
-        raise ConfigError(f"{path}: '{printable(key)}' is no config key; write it as 'namespace:name'")
+        raise ConfigError(f"{path}: '{printable(key)}' is not a valid config key; write it as 'namespace:name'")
     return f"{namespace}:{name}"
 
 

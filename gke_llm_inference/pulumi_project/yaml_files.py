@@ -80,7 +80,7 @@ def read_mapping(path: Path) -> dict[Any, Any]:
     """
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_LARGEST_FILE_BYTES} bytes, this is no configuration")
+            raise ConfigError(f"{path}: larger than {_LARGEST_FILE_BYTES} bytes, which is not a configuration file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None

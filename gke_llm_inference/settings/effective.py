@@ -18,9 +18,9 @@ def effective_settings(configuration: StackConfiguration) -> dict[str, Any]:
     return values
 
 
-def effective_yaml(configuration: StackConfiguration) -> str:
+def effective_yaml(configuration: StackConfiguration, project: str = PROJECT) -> str:
     """A stack file without a base that gives the same settings, except for other namespaces and the token."""
-    config = {f"{PROJECT}:{key}": value for key, value in effective_settings(configuration).items()}
+    config = {f"{project}:{key}": value for key, value in effective_settings(configuration).items()}
     return as_yaml({"config": config})
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from gke_llm_inference.errors import CommandError
+
 Severity = Literal["problem", "warning"]
 
 TOKEN_PATTERN = re.compile(r"hf_[A-Za-z0-9]{16,}")
@@ -58,7 +60,7 @@ def problems_of(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == "problem"]
 
 
-class Refusal(Exception):  # noqa: N818 the domain's word: a configuration is refused
+class Refusal(CommandError):  # noqa: N818 the domain's word: a configuration is refused
     """A configuration that cannot work; carries every problem that was found, sorted by path."""
 
     def __init__(self, problems: Iterable[Finding]) -> None:

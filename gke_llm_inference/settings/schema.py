@@ -6,18 +6,22 @@ from gke_llm_inference.settings.pulumi_keys import BASE_KEY, PROJECT, TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
 
 
-def stack_schema() -> dict[str, Any]:
-    """JSON schema of this project's `Pulumi.<stack>.yaml` files and of the base files that they name.
+def stack_schema(project: str = PROJECT) -> dict[str, Any]:
+    """JSON schema of a project's `Pulumi.<stack>.yaml` files and of the base files that they name.
 
     A file with `config:` is a stack's. Where it names a base, no key is required and `null` removes what the base has.
+
+    Args:
+        project: name of the Pulumi project, the namespace of the settings.
+
     """
     settings = StackSettings.model_json_schema(by_alias=True)
     definitions = settings.pop("$defs")
     partial_settings = _partial_model(settings)
     partials = {f"Partial{name}": _partial_model(schema) for name, schema in definitions.items()}
-    whole = _config(settings["properties"], [f"{PROJECT}:{key}" for key in settings["required"]])
-    with_base = _config(partial_settings["properties"], [f"{PROJECT}:{BASE_KEY}"])
-    with_base["properties"][f"{PROJECT}:{BASE_KEY}"] = {
+    whole = _config(settings["properties"], settings["required"], project)
+    with_base = _config(partial_settings["properties"], [BASE_KEY], project)
+    with_base["properties"][f"{project}:{BASE_KEY}"] = {
         "description": "Path of the base file, from the project's directory; this stack's settings are merged over it.",
         "type": "string",
     }
@@ -31,7 +35,7 @@ def stack_schema() -> dict[str, Any]:
             "properties": {
                 "config": {
                     "type": "object",
-                    "if": {"required": [f"{PROJECT}:{BASE_KEY}"]},
+                    "if": {"required": [f"{project}:{BASE_KEY}"]},
                     "then": {"$ref": "#/$defs/StackConfigOverBase"},
                     "else": {"$ref": "#/$defs/StackConfig"},
                 },
@@ -55,10 +59,10 @@ def stack_schema() -> dict[str, Any]:
     }
 
 
-def _config(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _config(properties: dict[str, Any], required: list[str], project: str) -> dict[str, Any]:
     """The schema of `config:` with the settings' properties, the token and other namespaces."""
-    keys = {f"{PROJECT}:{key}": schema for key, schema in properties.items()}
-    keys[f"{PROJECT}:{TOKEN_KEY}"] = {
+    keys = {f"{project}:{key}": schema for key, schema in properties.items()}
+    keys[f"{project}:{TOKEN_KEY}"] = {
         "description": f"The Hugging Face token, encrypted: pulumi config set --secret {TOKEN_KEY}.",
         "type": "object",
         "properties": {"secure": {"type": "string"}},
@@ -68,8 +72,8 @@ def _config(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": dict(sorted(keys.items())),
-        "patternProperties": {f"^(?!{PROJECT}:)[^:]+:.+$": {}},
-        "required": required,
+        "patternProperties": {f"^(?!{project.replace('.', '[.]')}:)[^:]+:.+$": {}},
+        "required": [f"{project}:{key}" for key in required],
         "additionalProperties": False,
     }
 

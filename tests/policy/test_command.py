@@ -116,7 +116,8 @@ def test_a_wrong_file_of_levels_is_refused_before_anything_is_printed(project: P
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "error: probe: is not a policy\n  why: a misspelt name would be ignored silently\n  fix: did you mean probes?\n"
+        "error: the configuration has 1 problem:\n"
+        "probe: is not a policy\n  why: a misspelt name would be ignored silently\n  fix: did you mean probes?\n"
     )
 
 
@@ -125,5 +126,5 @@ def test_an_unknown_environment_is_refused(project: Path) -> None:
     result = preview_command(["--project-dir", project, "--stack", "test", "--policy"])
     assert result.returncode == 1
     assert result.stdout == ""
-    assert "error: policy:environment: is not a known environment" in result.stderr
+    assert "policy:environment: is not a known environment" in result.stderr
     assert "did you mean prod?" in result.stderr

@@ -129,7 +129,7 @@ def test_interrupt(workspace: Workspace) -> None:
     ("arguments", "expected"),
     [
         ((), "required"),
-        (("--stack", "../x"), "is no stack name"),
+        (("--stack", "../x"), "is not a valid stack name"),
         (("--stack", "dev", "--timeout", "0"), "positive"),
         (("--stack", "dev", "--bogus"), "--bogus"),
     ],

@@ -93,7 +93,7 @@ def test_project_defaults(workspace: Workspace) -> None:
         ("size: {type: integer}", "config: {}", "lacks required configuration: 'size'"),
         ("size: {type: integer}", "config: {size: many}", "must be of type 'integer'"),
         ("key: {type: string, secret: true}", "config: {key: plain}", "must be encrypted"),
-        ("", "config: {a: 1, demo:a: 2}", "given twice"),
+        ("", "config: {a: 1, demo:a: 2}", "set twice"),
         ("", "config: {a: {b: 1, b: 2}}", "dev.yaml:1:20: not valid YAML: this key is given twice"),
         ("", "config: [unclosed-s3cret", "not valid YAML"),
         ("", "config:\n  a: *s3cret_alias\n", "dev.yaml:2:6: not valid YAML"),
@@ -102,7 +102,7 @@ def test_project_defaults(workspace: Workspace) -> None:
         ("", "- a list", "must hold a mapping"),
         ("", "config: text", "'config' must be a mapping"),
         ("", "confg: {}", "not a key of a stack's file: confg"),
-        ("", "config: {'a:b:c:d': 1}", "is no config key"),
+        ("", "config: {'a:b:c:d': 1}", "is not a valid config key"),
         ("", "config: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("", "config: {a: \x07s3cret}", "not valid YAML"),
     ],
@@ -172,6 +172,8 @@ def test_the_project_is_found_upward(workspace: Workspace, tmp_path: Path) -> No
     below.mkdir(parents=True)
     assert find_project_directory(below, tmp_path) == workspace.directory
     assert find_project_directory(tmp_path, below) == below
+    with pytest.raises(ConfigError, match="no Pulumi.yaml here or in a directory above"):
+        find_project_directory(tmp_path)
 
 
 # Masking

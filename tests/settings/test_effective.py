@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from gke_llm_inference.cli.settings import main
+from gke_llm_inference.cli.main import main
 from gke_llm_inference.settings.effective import DEFAULT
 from tests.support import STACKS
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["effective", *arguments]) == 0
+    assert main(["settings", "effective", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -91,5 +91,5 @@ def test_text_that_reads_like_a_number_stays_text(tmp_path: Path, capsys: pytest
 def test_a_stack_that_is_not_there_is_said(
     arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == code
+    assert main(["settings", *arguments]) == code
     assert message in capsys.readouterr().err

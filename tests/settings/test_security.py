@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
-from gke_llm_inference.cli.settings import main
+from gke_llm_inference.cli.main import main
 from gke_llm_inference.settings import Refusal, parse_settings
 from gke_llm_inference.settings.security import weaker_settings
 from tests.settings.strategies import RAW_STACKS
@@ -133,12 +133,12 @@ def test_nothing_is_weaker_than_itself_and_the_order_has_no_cycle(one: Raw, othe
 
 
 def test_prod_of_this_repository_is_at_least_as_strong_as_staging(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["security", "--stack", "prod", "--at-least", "staging"]) == 0
+    assert main(["settings", "security", "--stack", "prod", "--at-least", "staging"]) == 0
     assert capsys.readouterr().out == "prod is at least as strong as staging in every security setting\n"
 
 
 def test_the_command_says_which_file_is_weaker_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["security", "--stack", "dev", "--at-least", "prod"]) == 1
+    assert main(["settings", "security", "--stack", "dev", "--at-least", "prod"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()

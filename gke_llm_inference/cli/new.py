@@ -1,0 +1,225 @@
+"""The subcommand `new`: a stack file from a few answers, planned before it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer  # noqa: TC002 - Typer reads the annotations
+
+from gke_llm_inference.cli import options  # noqa: TC001 - Typer reads the annotations
+from gke_llm_inference.errors import ConfigError, UsageError
+from gke_llm_inference.terminal import is_interactive, wrapped, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gke_llm_inference.catalog import Catalog
+    from gke_llm_inference.cli.draft import Draft, Outcome
+    from gke_llm_inference.pulumi_project.project import Project
+
+_DEFAULT_NAME = "dev"
+_SHIPPED_SCHEMA = Path("schemas/stack.schema.json")
+_OWN_SCHEMA = "gke-llm-inference.schema.json"
+
+
+def new(
+    context: typer.Context,
+    mode: options.Mode = None,
+    region: options.Region = None,
+    model: options.Model = None,
+    goal: options.Goal = None,
+    server: options.Server = "vllm",
+    accelerator: options.Accelerator = "nvidia-l4",
+    count: options.AnyCount = None,
+    set: options.ServerSetting = None,  # noqa: A002 - the option's name
+    gcp_project: options.GoogleProject = None,
+    name: options.Name = None,
+    output: options.Output = None,
+    project: options.NewProject = None,
+    project_dir: options.ProjectDirectory = None,
+    force: options.Force = False,
+) -> int:
+    """Write a stack file from a few answers.
+
+    Asks for mode, region, model and goal, unless they are given, and shows the plan as you answer. Nothing is written
+    until it fits, and no file is replaced without --force. For a cluster that exists already, edit the file afterwards:
+    cluster.mode is existing then.
+    """
+    place = _place(name, output, project, project_dir)
+    if not force:
+        from gke_llm_inference.cli.new_files import refuse_existing
+
+        refuse_existing([place.file])
+    from gke_llm_inference.catalog import load_catalog
+    from gke_llm_inference.cli.draft import with_flags
+
+    catalog = load_catalog()
+    draft = _draft(mode, region, model, goal, server, accelerator, count, set, gcp_project, catalog)
+    plan = _plan(place, catalog)
+    given = {"mode": mode, "region": region, "model": model, "goal": goal}
+    missing = [key for key, value in given.items() if value is None]
+    if missing and not is_interactive():
+        raise UsageError(
+            f"add {', '.join(f'--{key}' for key in missing)}: this is not a terminal, so nothing can be asked"
+        )
+    if missing:
+        from gke_llm_inference.cli.questions import Interview
+
+        also = ["gcp_project"] if gcp_project is None else []
+        draft = Interview(plan, catalog).complete(draft, [*missing, *also])
+    outcome = plan(draft)
+    if outcome.refusal is not None:
+        raise with_flags(outcome.refusal, outcome.alternatives)
+    from gke_llm_inference.cli.new_files import write_new
+
+    files = _files(outcome, draft, place, project, force=force)
+    write_new(files, force=force)
+    for file in files:
+        write(f"wrote {os.path.relpath(file)}\n")
+    steps = _next_steps(outcome, draft, place, project, context.find_root().info_name or "gke-llm-inference")
+    lines = [line for step in steps for line in wrapped(step, "  ", "  ") or [""]]
+    write("\n".join(["", "Next:", *lines, ""]))
+    return 0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the stack goes.
+
+    Attributes:
+        directory: the project's directory, or what may become one.
+        namespace: the project's name.
+        stack: the stack's name.
+        has_project: whether there is a Pulumi.yaml, now or in the end.
+
+    """
+
+    directory: Path
+    namespace: str
+    stack: str
+    file: Path
+    has_project: bool
+
+
+def _place(name: str | None, output: Path | None, project: str | None, project_dir: Path | None) -> _Place:
+    from gke_llm_inference.cli.selection import NAMESPACE
+    from gke_llm_inference.pulumi_project.project import check_stack_name, is_project_name, stack_of_file
+
+    if name is None:
+        name = (stack_of_file(output) if output is not None else None) or _DEFAULT_NAME
+    check_stack_name(name)
+    if project is not None:
+        if not is_project_name(project):
+            raise UsageError(
+                f"--project {project!r} is not a valid project name: use letters, digits, '.', '_' and '-'"
+            )
+        directory = (project_dir or Path.cwd()).resolve()
+        return _Place(directory, project, name, output or directory / f"Pulumi.{name}.yaml", has_project=True)
+    existing = _existing(project_dir)
+    directory = existing.directory if existing else (project_dir or Path.cwd()).resolve()
+    file = output or (existing.stack_directory if existing else directory) / f"Pulumi.{name}.yaml"
+    return _Place(directory, existing.name if existing else NAMESPACE, name, file, has_project=existing is not None)
+
+
+def _existing(project_dir: Path | None) -> Project | None:
+    from gke_llm_inference.cli.selection import directory_of
+    from gke_llm_inference.pulumi_project.project import is_project_directory, load_project
+
+    try:
+        directory = directory_of(None, project_dir)
+    except ConfigError:
+        return None
+    return load_project(directory) if is_project_directory(directory) else None
+
+
+def _draft(
+    mode: str | None,
+    region: str | None,
+    model: str | None,
+    goal: str | None,
+    server: str,
+    accelerator: str,
+    count: int | None,
+    assignments: list[str] | None,
+    gcp_project: str | None,
+    catalog: Catalog,
+) -> Draft:
+    from gke_llm_inference.cli import draft as drafts
+
+    accelerator = drafts.checked_accelerator(accelerator, catalog)
+    changes = drafts.changes_of(assignments or [])
+    own_numbers = bool({"configFile", "architecture"} & changes.keys())
+    regions = catalog.accelerators[accelerator].zones
+    return drafts.Draft(
+        mode=drafts.checked_mode(mode) if mode is not None else drafts.MODES[0],
+        region=drafts.checked_region(region, accelerator, catalog)
+        if region is not None
+        else next(iter(sorted(regions, key=lambda one: (one != "us-central1", one)))),
+        model=model if model is None or own_numbers else drafts.checked_model(model, catalog),
+        goal=drafts.checked_goal(goal) if goal is not None else None,
+        server=server,
+        accelerator=accelerator,
+        count=count,
+        gcp_project=gcp_project or drafts.PLACEHOLDER_PROJECT,
+        changes=changes,
+    )
+
+
+def _plan(place: _Place, catalog: Catalog) -> Callable[[Draft], Outcome]:
+    from gke_llm_inference.cli.draft import outcome_of
+    from gke_llm_inference.planning import StackIdentity
+
+    def plan(draft: Draft) -> Outcome:
+        identity = StackIdentity(place.namespace, place.stack, draft.gcp_project)
+        return outcome_of(draft, identity, place.directory, catalog)
+
+    return plan
+
+
+def _files(outcome: Outcome, draft: Draft, place: _Place, project: str | None, *, force: bool) -> dict[Path, str]:
+    """Every file to write, by path."""
+    from gke_llm_inference.cli.draft import stack_file
+    from gke_llm_inference.cli.new_files import project_files
+    from gke_llm_inference.cli.selection import NAMESPACE
+    from gke_llm_inference.settings.schema import stack_schema
+
+    files = project_files(place.directory, project) if project is not None else {}
+    directory = place.file.absolute().parent
+    schema = place.directory / _SHIPPED_SCHEMA
+    if place.namespace != NAMESPACE or not schema.is_file():
+        schema = directory / _OWN_SCHEMA
+        if force or not schema.exists():
+            files[schema] = json.dumps(stack_schema(place.namespace), indent=2) + "\n"
+    reference = Path(os.path.relpath(schema, directory)).as_posix()
+    return {**files, place.file: stack_file(outcome.settings, place.namespace, draft.gcp_project, reference)}
+
+
+def _next_steps(outcome: Outcome, draft: Draft, place: _Place, project: str | None, command: str) -> Iterator[str]:
+    """What to do with the file, one thing a line."""
+    from gke_llm_inference.cli.draft import PLACEHOLDER_PROJECT
+    from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
+
+    selected = f"--stack {place.stack}"
+    if not place.has_project or place.file.absolute().parent != place.directory:
+        selected = f"--config-file {os.path.relpath(place.file)}"
+    yield f"{command} plan {selected}"
+    if not place.has_project:
+        yield ""
+        yield (
+            f"To preview and deploy it, a Pulumi project named {place.namespace} is needed here: Pulumi.yaml and a "
+            "program. With --project NAME and --force, this command writes all of it."
+        )
+        return
+    if project is not None:
+        yield "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
+    yield f"{command} preview {selected}"
+    yield f"pulumi stack init {place.stack}"
+    if draft.gcp_project == PLACEHOLDER_PROJECT:
+        yield "pulumi config set gcp:project YOUR_PROJECT"
+    if "huggingFace" in outcome.settings:
+        yield f"pulumi config set --secret {TOKEN_KEY}   # {draft.model} is gated: a token of an account with access"
+    yield "pulumi up"

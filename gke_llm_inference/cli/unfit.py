@@ -1,0 +1,21 @@
+"""A plan of servers that may not fit: what it would be, and why the stack itself is refused."""
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.settings import Refusal, StackSettings
+
+
+def plan_unfit(settings: StackSettings, identity: StackIdentity, catalog: Catalog) -> tuple[StackPlan, Refusal | None]:
+    """The plan with servers that do not fit their GPUs, and what the stack is refused for if there are any.
+
+    Raises:
+        Refusal: something else is wrong, so that there is no plan.
+
+    """
+    allowed = {name: server.model_copy(update={"allow_unfit": True}) for name, server in settings.servers.items()}
+    plan = plan_stack(settings.model_copy(update={"servers": allowed}), identity, catalog)
+    try:
+        plan_stack(settings, identity, catalog)
+    except Refusal as refusal:
+        return plan, refusal
+    return plan, None
