@@ -211,7 +211,7 @@ def test_a_limit_far_below_what_fits_is_said_to_gain_nothing() -> None:
     )
     assert stack_document(gemma(640), CATALOG)["servers"]["gemma"]["memory"]["contextNote"] == note
     text = " ".join(stack_text(gemma(640), CATALOG).split())
-    assert f"context 640 asked, 6,528 at most; 10.2 requests at once {note}" in text
+    assert f"context 640 requested, 6,528 max; 10.2 requests at once {note}" in text
     assert stack_document(gemma(4096), CATALOG)["servers"]["gemma"]["memory"]["contextNote"] == ""
 
 

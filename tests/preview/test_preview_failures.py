@@ -101,7 +101,7 @@ def test_a_hanging_program_is_killed_with_its_children(workspace: Workspace) -> 
     assert "did not end within 3 seconds" in result.stderr
     pid = (workspace.directory / "pid").read_text()
     status = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
-    assert status.strip() in ("", "Z", "Z+")
+    assert status.strip()[:1] in ("", "Z")
 
 
 def test_interrupt(workspace: Workspace) -> None:
