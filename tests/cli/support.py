@@ -1,0 +1,72 @@
+"""The command in a process of its own, and on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COLUMNS = 80
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What the command sees: this repository's code, and nothing that asks for colours or a width."""
+    unset = ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "TERM", "TTY_COMPATIBLE")
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def run(
+    arguments: Sequence[str | Path], directory: Path = REPOSITORY, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The command off a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "gke_llm_inference", *map(str, arguments)],
+        cwd=directory,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+class Terminal(pexpect.spawn):
+    """The command on a terminal."""
+
+    def __init__(self, arguments: Sequence[str | Path], directory: Path = REPOSITORY, **variables: str) -> None:
+        super().__init__(
+            sys.executable,
+            ["-m", "gke_llm_inference", *map(str, arguments)],
+            cwd=str(directory),
+            env=environment(**{"TERM": "xterm", **variables}),
+            encoding="utf-8",
+            dimensions=(60, COLUMNS),
+            timeout=60,
+            echo=False,
+        )
+
+    def answer(self, question: str, text: str) -> str:
+        """What was shown up to a question, which is then answered."""
+        self.expect_exact(question)
+        shown = self.before or ""
+        self.expect_exact("]: ")
+        self.sendline(text)
+        return shown
+
+    def ended(self) -> tuple[int | None, str]:
+        """The exit code, and what was shown since the last question."""
+        self.expect(pexpect.EOF)
+        self.close()
+        return self.exitstatus, (self.before or "").replace("\r\n", "\n")

@@ -1,0 +1,276 @@
+"""Every subcommand as a user runs it: exit codes, where messages go, names that are nearly right."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from gke_llm_inference.cli.main import app, main
+from tests.cli.support import COLUMNS, Terminal, environment, run
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUBCOMMANDS = (
+    ["preview"],
+    ["diff"],
+    ["plan"],
+    ["models"],
+    ["settings"],
+    ["settings", "effective"],
+    ["settings", "security"],
+    ["settings", "schema"],
+    ["policy"],
+    ["new"],
+)
+WRONG = """\
+config:
+  gcp:project: my-project
+  gke-llm-inference:cluster: {mode: autopilot, location: us-central1}
+  gke-llm-inference:servers:
+    qwen: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct, maxModelLength: 4096}
+"""
+REFUSAL = """\
+error: the configuration has 1 problem:
+servers.qwen.maxModelLength: is not a known key
+  why: a misspelt key would be ignored silently
+  fix: did you mean maxModelLen?
+"""
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    file = tmp_path / "Pulumi.wrong.yaml"
+    file.write_text(WRONG)
+    return file
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=" ".join)
+def test_help_fits_a_terminal_and_has_no_colours(subcommand: list[str]) -> None:
+    result = CliRunner().invoke(app, [*subcommand, "--help"], env={"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true"})
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= COLUMNS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["preview", "--stack", "dev", "--json"],
+        ["plan", "--stack", "dev", "--json"],
+        ["models", "--json"],
+        ["settings", "effective", "--stack", "dev", "--json"],
+        ["settings", "schema"],
+        ["policy", "--stack", "dev", "--json"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_document_is_all_of_stdout(arguments: list[str]) -> None:
+    ended = run(arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("command", ["preview", "plan", "policy", "settings effective"])
+def test_a_refusal_reads_the_same_in_every_command(command: str, wrong: Path) -> None:
+    ended = run([*command.split(), "--config-file", wrong])
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == REFUSAL
+
+
+@pytest.mark.parametrize("command", ["preview", "plan", "policy", "settings effective"])
+def test_a_stack_that_does_not_exist_is_said_the_same_in_every_command(command: str) -> None:
+    ended = run([*command.split(), "--stack", "prd"])
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: there is no stack 'prd': ")
+    assert ended.stderr.endswith("; did you mean 'prod'?\nstacks here: dev, local, prod, staging\n")
+
+
+@pytest.mark.parametrize("command", ["preview", "plan", "policy", "settings effective"])
+def test_no_stack_is_a_matter_of_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: name a stack with --stack or its file with --config-file\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plann"], "error: no such command 'plann'; did you mean 'plan'?"),
+        (["settings", "efective"], "error: no such command 'efective'; did you mean 'effective'?"),
+        (["plan", "--stak", "dev"], "error: no such option: --stak; did you mean --stack?"),
+        (["preview", "--polcy-config", "x"], "error: no such option: --polcy-config; did you mean --policy-config?"),
+        (["diff", "--bas", "main"], "error: no such option: --bas; did you mean --base?"),
+        (["models", "--accelerator", "nvidia-l5"], "is not a GPU of the catalogue; did you mean nvidia-l4?"),
+        (["models", "--count", "3"], "error: --count 3: use one of 1, 2, 4, 8"),
+        (["diff", "--format", "html"], "error: invalid value for '--format'"),
+        (["plan", "--stack"], "error: option '--stack' requires an argument"),
+        (["settings", "security", "--stack", "prod"], "error: missing option '--at-least'"),
+        (["plan", "extra"], "error: got unexpected extra argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage_names_the_nearest_and_exits_with_two(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+
+
+def test_without_a_subcommand_the_help_goes_to_stderr() -> None:
+    result = CliRunner().invoke(app, [])
+    assert (result.exit_code, result.stdout) == (2, "")
+    for subcommand in SUBCOMMANDS:
+        assert f"  {subcommand[0]} " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["preview", "--stack", "dev"],
+        ["plan", "--stack", "dev"],
+        ["settings", "effective", "--stack", "dev"],
+        ["settings", "security", "--stack", "prod", "--at-least", "staging"],
+        ["policy", "--stack", "dev"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_every_command_reads_the_project_that_it_is_told(arguments: list[str], tmp_path: Path) -> None:
+    elsewhere = run(arguments, tmp_path)
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+    assert elsewhere.stderr.startswith(f"error: {tmp_path}: no Pulumi.yaml here or in a directory above; ")
+    told = run([*arguments, "--project-dir", REPOSITORY], tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == run(arguments).stdout
+
+
+def test_a_stack_file_outside_of_any_project_is_planned(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.mine.yaml"
+    file.write_text(WRONG.replace("maxModelLength", "maxModelLen"))
+    planned = run(["plan", "--config-file", file, "--json"], tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["servers"]["qwen"]["verdict"] == "fits"
+    assert run(["settings", "effective", "--config-file", file.name], tmp_path).returncode == 0
+    previewed = run(["preview", "--config-file", file], tmp_path)
+    assert (previewed.returncode, previewed.stdout) == (1, "")
+    assert "new --project NAME' writes one" in previewed.stderr
+
+
+def test_a_stack_file_of_a_project_elsewhere_is_read_with_that_project(tmp_path: Path) -> None:
+    ended = run(["settings", "effective", "--config-file", REPOSITORY / "Pulumi.prod.yaml"], tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == run(["settings", "effective", "--stack", "prod"]).stdout
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "GITHUB_ACTIONS", "TTY_COMPATIBLE"])
+def test_off_a_terminal_nothing_is_coloured(variable: str, wrong: Path) -> None:
+    for arguments in (["plan", "--stack", "dev"], ["models"], ["plan", "--config-file", wrong], ["plann"]):
+        ended = run(arguments, **{variable: "1"})
+        assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_a_terminal_has_colours_unless_it_wants_none() -> None:
+    for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        code, shown = Terminal(["plann"], **variables).ended()
+        assert code == 2
+        assert ("\x1b[" in shown) is coloured
+        assert "no such command 'plann'" in shown
+
+
+def test_a_terminal_wraps_errors_below_their_first_word(wrong: Path) -> None:
+    wrong.write_text(WRONG.replace("mode: autopilot", "mode: autopilot, location: us-central1-a").replace("}", "}", 1))
+    code, shown = Terminal(["settings", "security", "--stack", "dev", "--at-least", "prod"], NO_COLOR="1").ended()
+    assert code == 1
+    assert max(map(len, shown.splitlines())) <= COLUMNS
+    assert "\n  why: from weak to strong: " in shown
+
+
+def test_text_for_an_encoding_without_the_signs_is_plain() -> None:
+    ended = run(["plan", "--stack", "dev"], PYTHONIOENCODING="ascii")
+    assert ended.returncode == 0
+    assert ended.stdout.isascii()
+    assert "[########" in ended.stdout
+    assert "1 x nvidia-l4" in ended.stdout
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["settings", "schema"], ["plan", "--stack", "prod"]])
+def test_a_reader_that_goes_early_is_not_told_off(arguments: list[str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gke_llm_inference", *arguments],
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(30) == 1
+
+
+def test_a_plan_loads_neither_pulumi_nor_what_draws_tables() -> None:
+    program = (
+        "import sys; from gke_llm_inference.cli.main import main; code = main(['plan', '--stack', 'dev']); "
+        "print([name for name in ('pulumi', 'grpc', 'rich') if name in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "[]\n")
+
+
+def test_help_and_usage_load_no_part_that_plans() -> None:
+    program = (
+        "import sys; from gke_llm_inference.cli.main import main; main(['new', '--help']); main(['plann']); "
+        "names = ('yaml', 'gke_llm_inference.planning', 'rich'); "
+        "print([name for name in names if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_policies_are_those_of_a_preview() -> None:
+    alone, with_preview = run(["policy", "--stack", "prod"]), run(["preview", "--stack", "prod", "--policy"])
+    assert alone.returncode == with_preview.returncode == 0
+    assert alone.stdout.startswith("Policies: 17 checked with the levels of prod, ")
+    assert with_preview.stdout.endswith(alone.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("gke-llm-inference pl", ["plan"]),
+        ("gke-llm-inference plan --stack ", ["dev", "local", "prod", "staging"]),
+        ("gke-llm-inference preview --stack s", ["staging"]),
+        (f"gke-llm-inference plan --project-dir {REPOSITORY} --stack p", ["prod"]),
+        ("gke-llm-inference plan --project-dir /nowhere --stack ", []),
+        ("gke-llm-inference models --accelerator nvidia-l", ["nvidia-l4"]),
+        ("gke-llm-inference new --model qwen/", ["Qwen/Qwen2.5-7B-Instruct"]),
+        ("gke-llm-inference new --goal ", ["cost", "latency", "throughput"]),
+        ("gke-llm-inference new --region europe-west1", ["europe-west1"]),
+        ("gke-llm-inference new --mode a", ["autopilot"]),
+    ],
+)
+def test_a_shell_completes(words: str, expected: list[str]) -> None:
+    variables = {
+        "_GKE_LLM_INFERENCE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    result = CliRunner().invoke(app, [], prog_name="gke-llm-inference", env=variables)
+    found = result.stdout.split()
+    assert [name for name in expected if name not in found] == []
+    assert found == expected or expected != [] and "--region" in words
