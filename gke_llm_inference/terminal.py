@@ -6,6 +6,7 @@ rich is imported only where something is drawn with it, as it takes longer to lo
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import sys
@@ -85,12 +86,13 @@ def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
     on_terminal = stream.isatty()
+    wants_colour = on_terminal and not os.environ.get("NO_COLOR")
     # Markup, emoji codes and highlighting would change what names and values say.
     return Console(
         file=stream,
         width=width(),
         force_terminal=on_terminal,
-        color_system="auto" if on_terminal else None,
+        color_system="auto" if wants_colour else None,
         markup=False,
         emoji=False,
         highlight=False,
@@ -139,7 +141,7 @@ class Look:
 
 
 def _wants_colour(stream: TextIO) -> bool:
-    return stream.isatty() and console(stream).color_system is not None and not console(stream).no_color
+    return stream.isatty() and console(stream).color_system is not None
 
 
 def _shows(stream: TextIO, text: str) -> bool:

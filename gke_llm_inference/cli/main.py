@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from gke_llm_inference.cli import diff, models, new, plan, policy, preview, settings
 from gke_llm_inference.cli.failures import EXIT_INTERRUPTED, EXIT_USAGE, fail, interrupted
+from gke_llm_inference.version import __version__
 
 
 class Command(TyperGroup):
@@ -54,12 +55,7 @@ app = typer.Typer(
 def _version(asked: bool) -> None:
     if not asked:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        print(version("gke-llm-inference"))
-    except PackageNotFoundError:
-        print("a checkout, not installed")
+    print(__version__)
     raise typer.Exit
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gke_llm_inference.errors import ConfigError
 from gke_llm_inference.preview.errors import OutputError
+from gke_llm_inference.version import __version__
 
 _PROGRAM = '''\
 """The stack: its Pulumi.<stack>.yaml, planned and registered."""
@@ -32,7 +33,7 @@ def project_files(directory: Path, name: str) -> dict[Path, str]:
             "runtime:\n  name: python\n  options:\n    toolchain: pip\n    virtualenv: .venv\n"
         ),
         directory / "__main__.py": _PROGRAM,
-        directory / "requirements.txt": f"{_requirement()}\n",
+        directory / "requirements.txt": f"gke-llm-inference=={__version__}\n",
     }
 
 
@@ -89,12 +90,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _requirement() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"gke-llm-inference=={version('gke-llm-inference')}"
-    except PackageNotFoundError:
-        return "gke-llm-inference"

@@ -25,7 +25,7 @@ def _stacks(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _matching(names: Callable[[], Iterator[str]]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
-        return [name for name in names() if name.casefold().startswith(incomplete.casefold())]
+        return [name for name in names() if name.startswith(incomplete)]
 
     return complete
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -13,12 +13,19 @@ import pexpect
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    _Spawn = pexpect.spawn[str]
+else:
+    _Spawn = pexpect.spawn
 
 COLUMNS = 80
+PLAIN = MappingProxyType({"NO_COLOR": "1"})
+"""A terminal that wants no colours."""
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """What the command sees: this repository's code, and nothing that asks for colours or a width."""
     unset = ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "TERM", "TTY_COMPATIBLE")
     kept = {name: value for name, value in os.environ.items() if name not in unset}
@@ -26,13 +33,15 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    arguments: Sequence[str | Path], directory: Path = REPOSITORY, **variables: str
+    arguments: Sequence[str | Path],
+    directory: Path = REPOSITORY,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """The command off a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "gke_llm_inference", *map(str, arguments)],
         cwd=directory,
-        env=environment(**variables),
+        env=environment(variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -42,15 +51,20 @@ def run(
     )
 
 
-class Terminal(pexpect.spawn):
+class Terminal(_Spawn):
     """The command on a terminal."""
 
-    def __init__(self, arguments: Sequence[str | Path], directory: Path = REPOSITORY, **variables: str) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        directory: Path = REPOSITORY,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(
             sys.executable,
             ["-m", "gke_llm_inference", *map(str, arguments)],
             cwd=str(directory),
-            env=environment(**{"TERM": "xterm", **variables}),
+            env=environment({"TERM": "xterm", **variables}),
             encoding="utf-8",
             dimensions=(60, COLUMNS),
             timeout=60,

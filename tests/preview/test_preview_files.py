@@ -172,7 +172,7 @@ def test_the_project_is_found_upward(workspace: Workspace, tmp_path: Path) -> No
     below.mkdir(parents=True)
     assert find_project_directory(below, tmp_path) == workspace.directory
     assert find_project_directory(tmp_path, below) == below
-    with pytest.raises(ConfigError, match="no Pulumi.yaml here or in a directory above"):
+    with pytest.raises(ConfigError, match=r"no Pulumi\.yaml here or in a directory above"):
         find_project_directory(tmp_path)
 
 
