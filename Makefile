@@ -11,11 +11,12 @@ BASE ?=
 OUT ?=
 VENV := .venv
 BIN := $(VENV)/bin
+COMMAND := $(BIN)/python -m gke_llm_inference
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack tests tools
 
-.PHONY: help up status down preview policy plan test test-servers test-cluster test-engine lint lint-workflows \
+.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine lint lint-workflows \
   typecheck compare-security check format generate benchmark lock clean dist test-package
 
 help: ## List the targets
@@ -27,7 +28,7 @@ $(VENV)/.runtime: requirements.txt
 	@if [ ! -x $(BIN)/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV)); fi
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@# Compile what a preview imports now; the SDKs are large, and later starts are then seconds faster.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, gke_llm_inference.cli.preview, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor'
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, gke_llm_inference.cli.main, gke_llm_inference.cli.plan_report, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor, gke_llm_inference.preview.render, rich.table'
 	@touch $@
 
 # What the local stack needs besides.
@@ -51,13 +52,16 @@ down: $(VENV)/.local ## Delete STACK; for `local`, its control plane and files t
 	@$(BIN)/python -m local.engine down --stack $(STACK)
 
 preview: $(VENV)/.runtime ## Show what `pulumi up` would create for STACK (default dev), without a cloud; BASE=REF: what changes since; OUT=DIR writes files
-	@$(BIN)/python -m gke_llm_inference preview $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),--stack $(STACK)) $(if $(OUT),--out $(OUT))
+	@$(COMMAND) $(if $(BASE),diff --base $(BASE) $(STACK:%=--stack %),preview --stack $(STACK)) $(if $(OUT),--out $(OUT))
 
 policy: $(VENV)/.runtime ## Check the policies of STACK's environment on an offline preview
-	@$(BIN)/python -m gke_llm_inference preview --stack $(STACK) --policy
+	@$(COMMAND) policy --stack $(STACK)
 
 plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, machine, start, cost
-	@$(BIN)/python -m gke_llm_inference plan --stack $(STACK)
+	@$(COMMAND) plan --stack $(STACK)
+
+new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planned as you give them
+	@$(COMMAND) new
 
 test: $(VENV)/.development ## Run every test that needs no cloud
 	@$(BIN)/python -m pytest
@@ -92,7 +96,7 @@ lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, 
 	else echo "actionlint was left out: it needs Go" >&2; fi
 
 compare-security: $(VENV)/.runtime ## Check that prod is never weaker than staging
-	@$(BIN)/python -m gke_llm_inference settings security --stack prod --at-least staging
+	@$(COMMAND) settings security --stack prod --at-least staging
 
 check: lint typecheck test ## Everything that must hold
 
@@ -100,8 +104,8 @@ format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-generate: $(VENV)/.development ## Write the JSON schema and the generated pages anew
-	@$(BIN)/python -m gke_llm_inference settings schema > schemas/stack.schema.json
+generate: $(VENV)/.development ## Write the JSON schema and the generated pages again
+	@$(COMMAND) settings schema > schemas/stack.schema.json
 	@$(BIN)/python -m tools.settings_reference > docs/configuration.md
 	@$(BIN)/python -m tools.preset_reference > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
@@ -112,7 +116,7 @@ benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; tim
 	@$(BIN)/python -m benchmarks.preview
 	@$(BIN)/python -m benchmarks.diff
 
-lock: ## Write the lock files anew from pyproject.toml (needs uv)
+lock: ## Write the lock files again from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

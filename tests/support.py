@@ -111,9 +111,9 @@ class Recordings:
 
     def _once(self, key: str, make: Callable[[], Recording]) -> Recording:
         def kept() -> dict[str, Any]:
-            # Without the vault: its lock cannot be written, its secrets should not be.
+            # Without the masker: its lock cannot be written, its secrets should not be.
             recording = make()
-            return {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "vault"}
+            return {item.name: getattr(recording, item.name) for item in fields(recording) if item.name != "masker"}
 
         return Recording(**self.shared.once(key, kept))
 

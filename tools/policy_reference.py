@@ -26,12 +26,13 @@ created. One implementation in `gke_llm_inference/policy/` runs in two ways and 
 Without cloud, credentials or the Pulumi CLI, on an offline preview:
 
 ```sh
-python -m gke_llm_inference preview --stack prod --policy
-python -m gke_llm_inference preview --stack prod --policy --json
-python -m gke_llm_inference preview --stack prod --policy-config my-levels.json
+gke-llm-inference policy --stack prod
+gke-llm-inference policy --stack prod --json
+gke-llm-inference policy --stack prod --policy-config my-levels.json
+gke-llm-inference preview --stack prod --policy     # the preview, and the policies after it
 ```
 
-The violations stand after the preview, or under `policies` in the JSON. The exit code is 1 if a mandatory policy is
+`--json` prints the preview's document with the violations under `policies`. The exit code is 1 if a mandatory policy is
 violated, else 0.
 
 With the Pulumi CLI, as a policy pack; it uses the project's own `.venv`, which `make preview` sets up:
@@ -75,7 +76,7 @@ setting:
 _END = """\
 ## The budget
 
-`gpu-budget` does not take the program's word for its price. It multiplies what is registered, machines by the greatest
+`gpu-budget` does not take the program's word for its price. It multiplies what is registered, machines by the maximum
 number of nodes of each GPU pool, with the catalogue's list prices (on-demand, or Spot's for Spot pools) and 730 hours.
 So it bounds what the autoscaler may spend; the plan's figure is for what runs, and is never higher. A stack without
 GPU pools of its own, as on Autopilot, is counted by its servers, or by the most replicas of their autoscalers, on the
@@ -108,7 +109,7 @@ not counted.
    `gke_llm_inference/policy/config/`.
 4. Add cases to `tests/policy/cases.py`: one that violates it, one that does not, one that hides the value. Both ways of
    running are held against each other on every case.
-5. `make generate` writes this page anew.
+5. `make generate` writes this page again.
 """
 
 

@@ -11,7 +11,7 @@ from gke_llm_inference.terminal import progress, write
 
 if TYPE_CHECKING:
     from gke_llm_inference.diff.report import Report
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 COMMENT_FILE = "comment.md"
 TEXT_FILE = "report.txt"
@@ -46,7 +46,7 @@ def diff(
     if base is not None and (not base.strip() or base.startswith("-")):
         raise UsageError("--base must be a git revision, such as main")
     with progress() as show:
-        report, vaults = compare_revisions(
+        report, maskers = compare_revisions(
             directory_of(None, project_dir),
             stack or [],
             base=base,
@@ -54,7 +54,7 @@ def diff(
             timeout=timeout,
             progress=show,
         )
-    texts = _texts(report, vaults)
+    texts = _texts(report, maskers)
     if out is not None:
         from gke_llm_inference.preview.write import write_files
 
@@ -63,7 +63,7 @@ def diff(
     return EXIT_WRONG if report.failed else EXIT_FINE
 
 
-def _texts(report: Report, vaults: tuple[Vault, ...]) -> dict[str, str]:
+def _texts(report: Report, maskers: tuple[SecretMasker, ...]) -> dict[str, str]:
     """Every form of the report, searched for secrets once more."""
     from gke_llm_inference.diff.document import document_of
     from gke_llm_inference.diff.render_markdown import render_markdown
@@ -76,8 +76,8 @@ def _texts(report: Report, vaults: tuple[Vault, ...]) -> dict[str, str]:
         TEXT_FILE: render_text(report),
         DOCUMENT_FILE: to_json(document_of(report)),
     }
-    for vault in vaults:
-        texts = {name: vault.mask(text) for name, text in texts.items()}
-        if any(vault.found_in(text) for text in texts.values()):
+    for masker in maskers:
+        texts = {name: masker.mask(text) for name, text in texts.items()}
+        if any(masker.found_in(text) for text in texts.values()):
             raise OutputError("a secret value is left in what would be written; nothing was written")
     return texts

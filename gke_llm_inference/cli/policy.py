@@ -26,7 +26,7 @@ def policy(
     report = checked(recording, directory, stack, config_file, policy_config)
     show_program_output(recording, as_json=True)
     if json:
-        write_document(recording.vault, with_policies(render_document(recording), report))
+        write_document(recording.masker, with_policies(render_document(recording), report))
     else:
-        write(recording.vault.mask(report_text(report)))
+        write(recording.masker.mask(report_text(report)))
     return EXIT_FINE if report.passed else EXIT_WRONG

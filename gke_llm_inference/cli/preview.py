@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gke_llm_inference.policy.preview_check import Report
     from gke_llm_inference.preview.recording import Recording
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 
 def preview(
@@ -77,25 +77,25 @@ def _deliver(recording: Recording, report: Report | None, *, out: Path | None, a
     from gke_llm_inference.preview.render import render_document, render_text
     from gke_llm_inference.preview.write import to_json, write_preview
 
-    vault = recording.vault
+    masker = recording.masker
     manifests = manifests_of(recording)
     files: tuple[str, ...] = ()
     if out is not None:
-        resources = to_json(vault.mask_value(recording.as_dict()))
+        resources = to_json(masker.mask_value(recording.as_dict()))
         for text in (resources, *(part for item in manifests for part in (item.file_name, item.text))):
-            assert_clean(vault, text)
+            assert_clean(masker, text)
         written = write_preview(out, resources, manifests)
         files = tuple(str(out / path) for path in written)
     show_program_output(recording, as_json=as_json)
     if as_json:
-        write_document(vault, with_policies(render_document(recording, files=files), report))
+        write_document(masker, with_policies(render_document(recording, files=files), report))
         return
     text = render_text(recording, manifests=manifests, files=files, look=Look.of(sys.stdout))
     if report is not None:
         from gke_llm_inference.policy.preview_check import report_text
 
         text += f"\n{report_text(report)}"
-    write(vault.mask(text))
+    write(masker.mask(text))
 
 
 def show_program_output(recording: Recording, *, as_json: bool) -> None:
@@ -110,18 +110,18 @@ def with_policies(document: dict[str, Any], report: Report | None) -> dict[str, 
     return document if report is None else {**document, "policies": report.as_dict()}
 
 
-def write_document(vault: Vault, document: dict[str, Any]) -> None:
+def write_document(masker: SecretMasker, document: dict[str, Any]) -> None:
     """A preview's document on stdout."""
     from gke_llm_inference.preview.write import to_json
 
-    text = to_json(vault.mask_value(document))
-    assert_clean(vault, text)
+    text = to_json(masker.mask_value(document))
+    assert_clean(masker, text)
     write(text)
 
 
-def assert_clean(vault: Vault, text: str) -> None:
+def assert_clean(masker: SecretMasker, text: str) -> None:
     """The last search: all of it was masked before, so a secret found here is a fault of the preview's."""
-    if vault.found_in(text):
+    if masker.found_in(text):
         from gke_llm_inference.preview.errors import OutputError
 
         raise OutputError("a secret value is left in what would be written; nothing was written")

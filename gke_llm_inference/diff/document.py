@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.diff.report import LIMITS
 from gke_llm_inference.diff.summary import summary_of
-from gke_llm_inference.diff.wording import plain_data, said
+from gke_llm_inference.diff.wording import plain_data, render_quotes
 
 if TYPE_CHECKING:
     from gke_llm_inference.diff.compare import ResourceChange
@@ -65,7 +65,8 @@ def _resource(report: StackReport, change: ResourceChange) -> dict[str, Any]:
         document["properties"] = [one.as_dict() for one in change.properties]
         document["options"] = [one.as_dict() for one in change.options]
     document["effects"] = [
-        {"severity": effect.severity.name.lower(), "text": said(effect.text)} for effect in report.effects.of(change)
+        {"severity": effect.severity.name.lower(), "text": render_quotes(effect.text)}
+        for effect in report.effects.of(change)
     ]
     return document
 

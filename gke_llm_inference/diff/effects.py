@@ -49,7 +49,7 @@ class Effect:
     severity: Severity
     text: str
     down: bool = False
-    """Whether a server answers nobody meanwhile."""
+    """Whether a server is unavailable meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Effects:
         return change.action in ("changed", "renamed") and change.resource.urn in self.replaced
 
     def restarts(self, change: ResourceChange) -> bool:
-        """Whether a change makes pods start anew."""
+        """Whether a change restarts pods."""
         return any(effect.severity is Severity.RESTARTS for effect in self.of(change))
 
 
@@ -118,11 +118,13 @@ class _Context:
         if not replaced:
             unclear = [one.text for one in change.properties if verdict(change, one) is Verdict.UNCLEAR]
             if unclear and not change.head.is_provider:
-                yield Effect(Severity.UNCLEAR, f"whether Pulumi replaces it for {listed(unclear)} is not known here")
+                yield Effect(Severity.UNCLEAR, f"whether Pulumi replaces it for {listed(unclear)} is not known")
         if change.head.type == _KUBERNETES_PROVIDER and any(
             "clusterIdentifier" in one.path for one in change.properties
         ):
-            yield Effect(Severity.REPLACED, "another cluster: every Kubernetes object of the stack is made anew on it")
+            yield Effect(
+                Severity.REPLACED, "another cluster: every Kubernetes object of the stack is created again on it"
+            )
         ignored = [one.text for one in change.properties if verdict(change, one) is Verdict.IGNORED]
         if ignored:
             yield Effect(Severity.NOTE, f"ignoreChanges keeps {listed(ignored)} as deployed")
@@ -134,11 +136,11 @@ class _Context:
     def _removed(self, change: ResourceChange) -> Iterator[Effect]:
         resource = change.resource
         if resource.options.get("retainOnDelete"):
-            yield Effect(Severity.NOTE, "leaves Pulumi's state only: retainOnDelete keeps what is deployed")
+            yield Effect(Severity.NOTE, "is removed from Pulumi's state only: retainOnDelete keeps what is deployed")
             return
         text = {
             CLUSTER: "the cluster is deleted, and everything on it",
-            NODE_POOL: "its nodes are deleted, and the pods on them lose their place",
+            NODE_POOL: "its nodes are deleted, and the pods on them are evicted",
             _NAMESPACE: "is deleted, and every object in it",
             _CLAIM: "is deleted; what it holds may be lost",
         }.get(resource.type, "its pods stop" if resource.type in _WORKLOADS else "is deleted")
@@ -147,7 +149,7 @@ class _Context:
     def _options(self, change: ResourceChange) -> Iterator[Effect]:
         for one in change.options:
             if one.path == ("protect",):
-                what = "is taken away: nothing keeps it from being deleted" if one.old else "is added"
+                what = "is removed: nothing keeps it from being deleted" if one.old else "is added"
                 yield Effect(Severity.NOTE, f"Pulumi's protection {what}")
             elif one.path == ("provider",):
                 yield Effect(
@@ -155,7 +157,7 @@ class _Context:
                 )
         for one in change.properties:
             if one.path == ("deletionProtection",) and one.old is True:
-                yield Effect(Severity.NOTE, "deletion protection is taken away")
+                yield Effect(Severity.NOTE, "deletion protection is removed")
 
     def _goes_down(self, change: ResourceChange) -> bool:
         """Whether a replacement takes servers down for a while."""
@@ -170,14 +172,14 @@ class _Context:
         assert change.base is not None
         causes = listed([one.text for one in self._replaced.direct[resource.urn]])
         if self._replaced.direct[resource.urn] == change.properties:
-            causes = "this"  # stands beside it
+            causes = "this"  # the line names it
         first = _deleted_first(change)
-        how = "deleted, then made anew" if first else "made anew beside the old one, which goes afterwards"
+        how = "deleted, then created again" if first else "created before the old one is deleted"
         text = f"is replaced, as {causes} cannot be changed in place: {how}"
         if resource.type == CLUSTER:
             servers = sorted(one.name for one in self._head.resources if one.type == _DEPLOYMENT)
             down = f"; {listed(servers)} down until then" if servers else ""
-            text += f". Everything on the cluster is gone until it is deployed anew{down}"
+            text += f". Everything on the cluster is gone until it is deployed again{down}"
         elif resource.type == NODE_POOL:
             text += ". " + self._pool_replacement(resource, first=first)
         elif resource.type == _NAMESPACE:
@@ -191,7 +193,7 @@ class _Context:
         elif resource.type == _CLAIM:
             text += ". What it holds may be lost"
         elif resource.type in _GRANTS:
-            text += ". One grant is taken back, another one given"
+            text += ". One grant is revoked, another one made"
         followers = self._replaced.followers(resource.urn)
         if followers:
             text += f". Replaced along with it: {listed([self._by_urn[urn].name for urn in followers])}"
@@ -202,7 +204,7 @@ class _Context:
         servers = self._servers_on(pool)
         named = listed([server.name for server in servers])
         if first:
-            text = "Its nodes go first"
+            text = "Its nodes are deleted first"
             if servers:
                 text += f": {named} down until new nodes are there" + self._until_ready(servers[0], new_node=False)
             return text
@@ -212,7 +214,7 @@ class _Context:
             fewest, most = nodes
             count = f"{fewest * gpus} to {most * gpus}" if most not in (None, fewest) else f"{fewest * gpus}"
             needed = f"While both exist, a second set of GPUs is needed: quota for {count} more {quote(kind)}"
-            needed += "; with deleteBeforeReplace, the old pool would go first"
+            needed += "; with deleteBeforeReplace, the old pool is deleted first"
         if servers:
             needed += f". Then its pods move ({named}): each is down until it is ready elsewhere"
             needed += self._until_ready(servers[0], new_node=False)
@@ -229,8 +231,8 @@ class _Context:
             surge, unavailable = upgrade.get("maxSurge"), upgrade.get("maxUnavailable")
             how = f" ({quote(surge)} more and {quote(unavailable)} fewer at a time)" if surge is not None else ""
         servers = listed([server.name for server in self._servers_on(change.head)])
-        pods = f": pods of {servers} restart as their nodes go" if servers else ""
-        yield Effect(Severity.RESTARTS, f"GKE makes its nodes anew for {listed(rolling)}{how}{pods}")
+        pods = f": pods of {servers} restart as their nodes are drained" if servers else ""
+        yield Effect(Severity.RESTARTS, f"GKE recreates its nodes for {listed(rolling)}{how}{pods}")
 
     def _workload(self, change: ResourceChange) -> Iterator[Effect]:
         assert change.head is not None
@@ -280,7 +282,7 @@ class _Context:
 def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
     replicas = spec.get("replicas", 1)
     if replicas == 0:
-        return Effect(Severity.NOTE, "the next pods are other ones; none is to run")
+        return Effect(Severity.NOTE, "changes the pod template; no pod runs (replicas is 0)")
     if type_ != _DEPLOYMENT:
         return Effect(Severity.RESTARTS, "restarts its pods one after another")
     strategy = _mapping(spec.get("strategy"))
@@ -291,7 +293,7 @@ def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
     rolling = _mapping(strategy.get("rollingUpdate"))
     surge, unavailable = rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%")
     if unavailable == 0:
-        text = f"restarts its pods without a break: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
+        text = f"restarts its pods without downtime: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
         return Effect(Severity.RESTARTS, text)
     if isinstance(replicas, int) and isinstance(unavailable, int) and replicas > 1:
         left = max(replicas - unavailable, 0)
@@ -302,7 +304,7 @@ def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
 
 
 def _deleted_first(change: ResourceChange) -> bool:
-    """Whether the old one goes before the new one comes: by option, or as both would have the same fixed name."""
+    """Whether the old one is deleted before the new one is created: by option, or as both have the same fixed name."""
     assert change.base is not None
     assert change.head is not None
     option = change.head.options.get("deleteBeforeReplace")
@@ -315,7 +317,7 @@ def _deleted_first(change: ResourceChange) -> bool:
 
 
 def _protection(resource: Resource) -> str:
-    """What stands in the way of deleting a resource as it was."""
+    """What prevents deleting a resource as it was."""
     if resource.protect:
         return ". Pulumi refuses to, as it is protected"
     if resource.type == CLUSTER and resource.inputs.get("deletionProtection", True) is not False:

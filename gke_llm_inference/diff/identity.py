@@ -99,7 +99,7 @@ class _Aliases:
 
 
 def _proper(parent: str | None) -> str | None:
-    """A parent as URNs count it: the stack is none, and what is no URN neither."""
+    """A parent as URNs count it: neither the stack nor what is not a URN is one."""
     try:
         return None if not parent or qualified_type(parent) == STACK_TYPE else parent
     except ValueError:

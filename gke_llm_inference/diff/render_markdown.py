@@ -1,6 +1,6 @@
 """A report as one comment for a pull request: GitHub's Markdown, bounded, and safe whatever names and values say.
 
-Everything that comes from a program or a configuration stands in a code span, a code block or an escaped `<code>`,
+Everything that comes from a program or a configuration is in a code span, a code block or an escaped `<code>`,
 where neither markup nor @mentions nor #references have a meaning.
 """
 
@@ -15,7 +15,7 @@ from gke_llm_inference.diff.effects import Severity
 from gke_llm_inference.diff.plan_changes import UNKNOWN_COST
 from gke_llm_inference.diff.report import LIMITS
 from gke_llm_inference.diff.summary import summary_of
-from gke_llm_inference.diff.wording import count, quote, said, shortened, visible
+from gke_llm_inference.diff.wording import count, quote, render_quotes, shortened, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,11 +162,11 @@ def _stack(report: StackReport, summary: Summary, level: _Level) -> Iterable[str
         return
     if report.outcome == "gone":
         yield (
-            "Its file is gone from this revision. Pulumi deletes nothing for that: what is deployed stays, and "
+            "This revision has no file for it. Pulumi deletes nothing because of that: what is deployed stays, and "
             f"{code('pulumi destroy')} needs the old revision."
         )
     elif report.problems:
-        yield "The base has no such preview; everything is shown as new:"
+        yield "The base cannot be previewed; everything is shown as new:"
         yield fenced(shortened("\n".join(report.problems), level.text).splitlines())
     yield from _plan(summary.plan, level)
     yield _lines(summary, level)
@@ -174,7 +174,7 @@ def _stack(report: StackReport, summary: Summary, level: _Level) -> Iterable[str
         yield _sentence(note)
     for heading, warnings in (
         ("New warnings", report.comparison.new_warnings),
-        ("Warnings that are gone", report.comparison.gone_warnings),
+        ("Warnings no longer given", report.comparison.gone_warnings),
     ):
         if warnings:
             yield f"{heading}:"
@@ -189,7 +189,7 @@ def _plan(plan: PlanChanges, level: _Level) -> Iterable[str]:
     if more > 0:
         yield f"The plans of {count(more, 'more server')} change."
     if plan.same:
-        yield "The plan of every server stays as it is."
+        yield "The plan of every server is unchanged."
     facts = [_row(row) for row in plan.quota]
     if facts:
         yield f"GPU quota in use: {'; '.join(facts)}."
@@ -202,7 +202,7 @@ def _server(server: ServerChange) -> Iterable[str]:
     name = code(server.name)
     yield {
         "added": f"**Server {name} is new**",
-        "removed": f"**Server {name} goes**",
+        "removed": f"**Server {name} is removed**",
         "changed": f"**Plan of server {name}**",
     }[server.action]
     if server.rows:
@@ -222,7 +222,7 @@ def _server(server: ServerChange) -> Iterable[str]:
         yield "Decided by presets and rules:"
         yield fenced([shortened(line, 300) for line in decided[:20]], "diff")
     if server.same:
-        yield f"Stays: {'; '.join(f'{row.label} {_sentence(row.after)}' for row in server.same)}."
+        yield f"Unchanged: {'; '.join(f'{row.label} {_sentence(row.after)}' for row in server.same)}."
 
 
 def _row(row: Row) -> str:
@@ -253,11 +253,11 @@ def _details(report: StackReport, level: _Level) -> Iterable[str]:
 
 
 def _sentence(text: str) -> str:
-    return said(text, code)
+    return render_quotes(text, code)
 
 
 def _cell(text: str) -> str:
-    return said(text, lambda quoted: code(quoted, table=True))
+    return render_quotes(text, lambda quoted: code(quoted, table=True))
 
 
 def code(text: str, *, table: bool = False) -> str:

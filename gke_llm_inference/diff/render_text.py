@@ -8,7 +8,7 @@ from gke_llm_inference.diff.details import Bounds, property_lines, resource_line
 from gke_llm_inference.diff.plan_changes import lines_of
 from gke_llm_inference.diff.report import LIMITS
 from gke_llm_inference.diff.summary import summary_of
-from gke_llm_inference.diff.wording import said, visible
+from gke_llm_inference.diff.wording import render_quotes, visible
 from gke_llm_inference.terminal import wrapped
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ _ALL = Bounds()
 
 def render_text(report: Report) -> str:
     """The report for reading; nothing is left out."""
-    lines = [f"{visible(report.project)}: {said(report.head)}, compared with {said(report.base)}"]
+    lines = [f"{visible(report.project)}: {render_quotes(report.head)}, compared with {render_quotes(report.base)}"]
     if report.base_problem:
-        lines += wrapped(f"Nothing to compare with: {said(report.base_problem)}. Everything is shown as new.")
+        lines += wrapped(f"Nothing to compare with: {render_quotes(report.base_problem)}. Everything is shown as new.")
     if report.note:
-        lines += wrapped(said(report.note))
+        lines += wrapped(render_quotes(report.note))
     if report.dependencies:
         lines += ["", "Locked dependencies", *property_lines(report.dependencies, _ALL)]
     for stack in report.stacks:
@@ -39,26 +39,26 @@ def _stack(report: StackReport) -> Iterator[str]:
     summary = summary_of(report)
     yield f"== {visible(report.stack)}: {summary.verdict}"
     if report.problems:
-        heading = "This revision cannot be deployed:" if report.outcome == "failed" else "Of the base:"
+        heading = "This revision cannot be deployed:" if report.outcome == "failed" else "Problems of the base:"
         yield heading
         yield from (f"  {visible(line)}" for problem in report.problems for line in problem.splitlines())
     if report.outcome == "failed":
         return
     if report.outcome == "gone":
         yield from wrapped(
-            "Its file is gone from this revision. Pulumi deletes nothing for that: what is deployed stays, and "
+            "This revision has no file for it. Pulumi deletes nothing because of that: what is deployed stays, and "
             "pulumi destroy needs the old revision."
         )
     yield from _plan(summary.plan)
     if summary.lines:
         yield "Resources"
         for line in summary.lines:
-            yield from wrapped(said(line.text), "  - ", "    ")
+            yield from wrapped(render_quotes(line.text), "  - ", "    ")
     for note in summary.notes:
-        yield from wrapped(said(note))
+        yield from wrapped(render_quotes(note))
     for heading, warnings in (
         ("New warnings", report.comparison.new_warnings),
-        ("Warnings that are gone", report.comparison.gone_warnings),
+        ("Warnings no longer given", report.comparison.gone_warnings),
     ):
         if warnings:
             yield heading
@@ -75,19 +75,22 @@ def _stack(report: StackReport) -> Iterator[str]:
 def _plan(plan: PlanChanges) -> Iterator[str]:
     for server in plan.servers:
         yield (
-            f"Plan of {visible(server.name)}" + {"added": " (new)", "removed": " (goes)", "changed": ""}[server.action]
+            f"Plan of {visible(server.name)}"
+            + {"added": " (new)", "removed": " (removed)", "changed": ""}[server.action]
         )
         for line in lines_of(server):
-            yield from wrapped(said(line), "  ", "    ")
+            yield from wrapped(render_quotes(line), "  ", "    ")
         if server.same:
             yield from wrapped(
-                "stays: " + "; ".join(f"{row.label} {said(row.after)}" for row in server.same), "  ", "    "
+                "unchanged: " + "; ".join(f"{row.label} {render_quotes(row.after)}" for row in server.same),
+                "  ",
+                "    ",
             )
     if plan.same:
-        yield "The plan of every server stays as it is."
+        yield "The plan of every server is unchanged."
     for row in plan.quota:
         yield f"Quota {visible(row.label)}: {row.before or 'none'} → {row.after or 'none'}"
     if plan.cost is not None:
         yield f"Cost a month: {plan.cost.text}"
         for text in plan.notes:
-            yield from wrapped(said(text), "  ", "  ")
+            yield from wrapped(render_quotes(text), "  ", "  ")

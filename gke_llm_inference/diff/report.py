@@ -20,7 +20,8 @@ Outcome = Literal["compared", "no base", "gone", "failed"]
 LIMITS = (
     "This comparison runs both revisions' programs without a cloud. It does not know what is deployed now and what has "
     "drifted, the defaults and names that Google Cloud and Kubernetes fill in, whether the value of a secret changed, "
-    "and whether quota and capacity suffice. What replaces a resource is a table's word, not the provider's."
+    "and whether quota and capacity suffice. Which properties replace a resource comes from a table, not from the "
+    "provider."
 )
 """What no comparison of this kind can know."""
 
@@ -35,7 +36,7 @@ class Tally:
     renamed: int = 0
     removed: int = 0
     restarts: int = 0
-    """Workloads and node pools whose pods start anew."""
+    """Workloads and node pools whose pods restart."""
 
     @property
     def total(self) -> int:

@@ -52,7 +52,7 @@ def base_in_directory(directory: Path) -> Iterator[Revision]:
 
     """
     if not directory.is_dir():
-        raise RevisionError(f"{quote(directory)} is no directory")
+        raise RevisionError(f"{quote(directory)} is not a directory")
     yield Revision(f"directory {quote(directory)}", directory.resolve())
 
 
@@ -98,7 +98,7 @@ def _resolve(reference: str, project: Path) -> tuple[str, str]:
             return name, commit
     shallow = _output(project, "rev-parse", "--is-shallow-repository") == "true"
     why = "; this clone is shallow: fetch the base, in GitHub Actions with fetch-depth: 0" if shallow else ""
-    raise RevisionError(f"{quote(reference)} is no revision of this repository{why}")
+    raise RevisionError(f"{quote(reference)} is not a revision of this repository{why}")
 
 
 def _divergence(name: str, commit: str, project: Path) -> str:
@@ -107,7 +107,7 @@ def _divergence(name: str, commit: str, project: Path) -> str:
         return ""
     commits = "1 commit" if missing == "1" else f"{missing} commits"
     return (
-        f"{quote(name)} has {commits} that this tree lacks; what they did shows here as undone. "
+        f"{quote(name)} has {commits} that this tree lacks; their changes show here as reverted. "
         f"{quote(f'--base $(git merge-base HEAD {name})')} leaves it out."
     )
 

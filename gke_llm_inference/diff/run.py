@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.diff.revisions import Revision
     from gke_llm_inference.diff.values import PropertyChange
     from gke_llm_inference.preview.recording import Recording
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 _POLL_SECONDS = 0.05
 
@@ -44,7 +44,7 @@ def diff(
     base_directory: Path | None = None,
     timeout: float,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Report, tuple[Vault, ...]]:
+) -> tuple[Report, tuple[SecretMasker, ...]]:
     """Compares stacks of a project with those of another revision.
 
     Args:
@@ -56,7 +56,7 @@ def diff(
         progress: told what is being done.
 
     Returns:
-        The report, and the secrets that must not be in what is made of it. A base that cannot be had or does not
+        The report, and the secrets that must not be in what is made of it. A base that is unavailable or does not
         run is part of the report, and so is a program that fails.
 
     Raises:
@@ -76,7 +76,9 @@ def diff(
             problem = f"{found.title}: {error}" if found else str(error)
         names = list(dict.fromkeys(stacks)) or sorted({*stacks_of(loaded), *_stacks_at(found)})
         if not names:
-            raise ConfigError(f"{project}: there are no stacks here; make a Pulumi.NAME.yaml")
+            raise ConfigError(
+                f"{project}: there are no stacks here; write a Pulumi.NAME.yaml, or let gke-llm-inference new write it"
+            )
         interpreter = Interpreter(environment=_environment(project))
         runs = [_Run(name, head, interpreter, is_base=False) for name in names]
         dependencies: tuple[PropertyChange, ...] = ()
@@ -84,27 +86,29 @@ def diff(
             runs += [_Run(name, found, replace(interpreter, python=base_python), is_base=True) for name in names]
             dependencies = tuple(differences(pins(found.directory), pins(project)))
         results = _run_all(runs, timeout, progress)
-    vaults = tuple(ran.recording.vault for ran in results.values() if ran.recording is not None)
+    maskers = tuple(ran.recording.masker for ran in results.values() if ran.recording is not None)
     known = stacks_of(loaded)
     report = Report(
         project=loaded.name,
         head=head.title,
         base=found.title if found else quote(base_directory or base or "HEAD"),
         stacks=tuple(
-            _report(name, results.get((name, True)), results[name, False], vaults, is_gone=name not in known)
+            _report(name, results.get((name, True)), results[name, False], maskers, is_gone=name not in known)
             for name in names
         ),
         base_problem=problem,
         note=found.note if found else "",
         dependencies=dependencies,
     )
-    return report, vaults
+    return report, maskers
 
 
-def _report(name: str, base: _Ran | None, head: _Ran, vaults: tuple[Vault, ...], *, is_gone: bool) -> StackReport:
+def _report(
+    name: str, base: _Ran | None, head: _Ran, maskers: tuple[SecretMasker, ...], *, is_gone: bool
+) -> StackReport:
     def mask(value: Any) -> Any:
-        for vault in vaults:
-            value = vault.mask_value(value)
+        for masker in maskers:
+            value = masker.mask_value(value)
         return value
 
     base = base or _Ran(None)

@@ -26,7 +26,7 @@ _SHORT = Bounds(value=_SHOWN_CHARACTERS + 1)
 
 _VERBS = {
     "added": "is new",
-    "removed": "goes",
+    "removed": "is removed",
     "changed": "changes",
     "replaced": "",
     "renamed": "has a new name",
@@ -68,9 +68,9 @@ def summary_of(report: StackReport) -> Summary:
 def _plan(report: StackReport) -> PlanChanges:
     plan = plan_changes(report.base_plan, report.head_plan)
     if report.outcome == "compared" and report.base_plan.known != report.head_plan.known:
-        # Servers without a plan on one side are not new, nor gone.
+        # Servers without a plan on one side are neither new nor removed.
         which = "this revision" if report.base_plan.known else "the base"
-        return replace(plan, servers=(), notes=(*plan.notes, f"the plan of {which} cannot be read"))
+        return replace(plan, servers=(), notes=(*plan.notes, f"the plan of {which} is unavailable"))
     return plan
 
 
@@ -79,7 +79,7 @@ def _verdict(report: StackReport, severity: Severity | None) -> str:
     if report.outcome == "failed":
         return "fails"
     if report.outcome == "gone":
-        return "is gone"
+        return "is removed"
     if report.outcome == "no base":
         return "all new, nothing to compare with"
     if not tally.total:
@@ -94,7 +94,7 @@ def _verdict(report: StackReport, severity: Severity | None) -> str:
     if any(effect.down for change in report.comparison.resources for effect in report.effects.of(change)):
         parts.append("with downtime")
     if not parts and severity is Severity.UNCLEAR:
-        parts.append("changes, one of them with an effect that is not known")
+        parts.append("changes, one of them with an unknown effect")
     return ", ".join(parts).replace(", with downtime", " with downtime") if parts else "changes in place"
 
 
@@ -108,12 +108,12 @@ def _line(report: StackReport, change: ResourceChange) -> Line:
         verb = f"was {quote(change.base.name)}"
     if kind in ("changed", "replaced") and (change.properties or change.options):
         verb = f"changes {_what(change)}"
-    said = [verb] if verb and not (kind == "removed" and effects) else []
-    said += [effect.text for effect in effects]
+    parts = [verb] if verb and not (kind == "removed" and effects) else []
+    parts += [effect.text for effect in effects]
     if kind == "replaced" and not effects:
-        said = ["is replaced along with what it refers to"]
+        parts = ["is replaced along with what it refers to"]
     severity = effects[0].severity if effects else (Severity.REMOVED if kind == "removed" else None)
-    return Line(severity, f"{text} {'; '.join(said)}", change)
+    return Line(severity, f"{text} {'; '.join(parts)}", change)
 
 
 def _what(change: ResourceChange) -> str:
@@ -154,6 +154,6 @@ def _notes(report: StackReport) -> list[str]:
         also = f" and {more:,} more differ" if more else " differs"
         notes.append(
             f"{names}{also} only in the order of lists that are sets or go by name, which is not shown; "
-            "where it is a pod's, the pod restarts all the same."
+            "a change of that kind in a pod template still restarts the pod."
         )
     return notes

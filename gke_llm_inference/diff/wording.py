@@ -55,7 +55,7 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else ""
 
 
-def said(sentence: str, show: Callable[[str], str] = str) -> str:
+def render_quotes(sentence: str, show: Callable[[str], str] = str) -> str:
     """A sentence with everything quoted in it put through `show`."""
     return _QUOTED.sub(lambda match: show(match[1]), sentence)
 
@@ -74,7 +74,7 @@ def count(number: int, noun: str) -> str:
 def plain_data(value: Any) -> Any:
     """JSON-like data with the marks of quotes taken out of its strings."""
     if isinstance(value, str):
-        return said(value)
+        return render_quotes(value)
     if isinstance(value, dict):
         return {key: plain_data(item) for key, item in value.items()}
     if isinstance(value, list):

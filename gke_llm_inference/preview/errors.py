@@ -10,7 +10,7 @@ class OutputError(CommandError):
 
 
 class RevisionError(CommandError):
-    """A revision to compare with cannot be had (the comparison goes on without it). Quotes are marked."""
+    """A revision to compare with is unavailable (the comparison goes on without it). Quotes are marked."""
 
 
 class ProgramError(CommandError):

@@ -70,7 +70,7 @@ class Manifest:
 def manifests_of(recording: Recording) -> tuple[Manifest, ...]:
     """A manifest for every Kubernetes object, sorted by file name.
 
-    Components of the Kubernetes package (charts, lists of files) and providers are no objects.
+    Components of the Kubernetes package (charts, lists of files) and providers are not objects.
     """
     namespaces = {
         resource.urn: resource.inputs.get("namespace") for resource in recording.resources if resource.is_provider
@@ -133,7 +133,7 @@ def _document(resource: Resource, provider_namespace: Any) -> dict[str, Any]:
 
 
 def _text_instead_of_base64(inputs: dict[str, Any]) -> None:
-    """Moves masked values from `data` to `stringData`: `[secret]` is no base64, kubectl would refuse it."""
+    """Moves masked values from `data` to `stringData`: `[secret]` is not base64, so kubectl would refuse it."""
     data = inputs.get("data")
     if isinstance(data, dict) and SECRET in data.values():
         masked = {key: value for key, value in data.items() if value == SECRET}

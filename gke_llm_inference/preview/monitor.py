@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
 
     from gke_llm_inference.preview.recorder import Recorder
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _WORKERS = 8
@@ -112,7 +112,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         urn = make_urn(recorder.stack, recorder.project, parent, request.type, request.name)
         self._claim(urn, _goal_of(request, parent_goal), context)
         self._transforms.remember(urn, request.transforms)
-        decoded = wire.decode(request.object, recorder.vault)
+        decoded = wire.decode(request.object, recorder.masker)
         if request.remote:
             recorder.log(
                 Severity.WARNING,
@@ -150,7 +150,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
             property_dependencies={key: tuple(urns) for key, urns in property_dependencies.items() if urns},
             aliases=(*request.aliasURNs, *map(_alias, request.aliases)),
             protect=request.protect,
-            options=_options(request, self._recorder.vault),
+            options=_options(request, self._recorder.masker),
         )
 
     def _mask_kubernetes_secret(self, urn: str, properties: struct_pb2.Struct, decoded: wire.Decoded) -> None:
@@ -162,9 +162,9 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
             if plain.WhichOneof("kind") != "struct_value":
                 continue  # unknown as a whole
             items = {key: _unwrap(value).string_value for key, value in plain.struct_value.fields.items()}
-            self._recorder.vault.add(items)
+            self._recorder.masker.add(items)
             if field == "data":
-                self._recorder.vault.add(list(filter(None, map(_from_base64, items.values()))))
+                self._recorder.masker.add(list(filter(None, map(_from_base64, items.values()))))
             values = decoded.value[field]
             unmarked = sorted(k for k, v in values.items() if v != SECRET) if isinstance(values, dict) else []
             if unmarked:
@@ -188,7 +188,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         request: RegisterResourceOutputsRequest,
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> empty_pb2.Empty:
-        decoded = wire.decode(request.outputs, self._recorder.vault)
+        decoded = wire.decode(request.outputs, self._recorder.masker)
         self._recorder.add_outputs(request.urn, decoded.value)
         return _EMPTY
 
@@ -200,7 +200,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         urn = make_urn(recorder.stack, recorder.project, request.parent, request.type, request.name)
         goal = Goal(request.parent, None, None, "", request.provider, {}, is_component=False)
         self._claim(urn, goal, context)
-        decoded = wire.decode(request.properties, recorder.vault)
+        decoded = wire.decode(request.properties, recorder.masker)
         provider = request.provider
         if not provider and parent_goal is not None:
             provider = parent_goal.providers.get(package_of(request.type) or "", "")
@@ -376,7 +376,7 @@ def _alias(alias: Alias) -> str | dict[str, Any]:
     return {field.name: value for field, value in alias.spec.ListFields() if value}
 
 
-def _options(request: RegisterResourceRequest, vault: Vault) -> dict[str, Any]:
+def _options(request: RegisterResourceRequest, masker: SecretMasker) -> dict[str, Any]:
     """The options that are not at their default, by wire name, sorted."""
     options: dict[str, Any] = {
         "additionalSecretOutputs": sorted(request.additionalSecretOutputs),
@@ -400,7 +400,7 @@ def _options(request: RegisterResourceRequest, vault: Vault) -> dict[str, Any]:
         options["customTimeouts"] = {field.name: value for field, value in request.customTimeouts.ListFields() if value}
     if request.HasField("replacement_trigger"):
         trigger = struct_pb2.Struct(fields={"value": request.replacement_trigger})
-        options["replacementTrigger"] = wire.decode(trigger, vault).value["value"]
+        options["replacementTrigger"] = wire.decode(trigger, masker).value["value"]
     if request.hooks.ListFields():
         options["hooks"] = {field.name: list(names) for field, names in request.hooks.ListFields()}
     kept = {key: value for key, value in options.items() if value or key == "deleteBeforeReplace"}

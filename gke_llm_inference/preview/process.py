@@ -31,7 +31,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How a process ended: `code` is negative for a signal, `timed_out` says that it was killed for it."""
 
     code: int
@@ -83,7 +83,7 @@ class ChildProcess:
     def __exit__(self, *exception: object) -> None:
         self.kill()
 
-    def run(self, task: dict[str, Any], timeout: float) -> Ended:
+    def run(self, task: dict[str, Any], timeout: float) -> ProcessResult:
         """Hands over the task and waits for the end, at most `timeout` seconds."""
         process = self._process
         assert process.stdin is not None
@@ -99,7 +99,7 @@ class ChildProcess:
         self.kill()
         for reader in self._readers:
             reader.join(_DRAIN_SECONDS)
-        return Ended(process.returncode, _text(self._stdout), _text(self._stderr), timed_out)
+        return ProcessResult(process.returncode, _text(self._stdout), _text(self._stderr), timed_out)
 
     def kill(self) -> None:
         """Kills the process and everything it started, if anything is left."""

@@ -12,7 +12,7 @@ from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Goal:
 class Recorder:
     """Everything that one program told the engine. Safe for several threads."""
 
-    def __init__(self, project: str, stack: str, vault: Vault) -> None:
+    def __init__(self, project: str, stack: str, masker: SecretMasker) -> None:
         self.project = project
         self.stack = stack
-        self.vault = vault
+        self.masker = masker
         self.stack_finished = False
         """Whether the stack registered its outputs, which is the last thing that a program does."""
         self._resources: dict[str, Resource] = {}
@@ -87,14 +87,14 @@ class Recorder:
         """The error messages so far, in order of arrival, without secrets."""
         with self._lock:
             logs = list(self._logs)
-        return tuple(self.vault.mask(entry.message) for entry in logs if entry.severity is Severity.ERROR)
+        return tuple(self.masker.mask(entry.message) for entry in logs if entry.severity is Severity.ERROR)
 
     def finish(self, stdout: str = "", stderr: str = "") -> Recording:
         """The recording: sorted, and with every known secret masked wherever else the program put it.
 
         Sorting makes two runs equal although registrations and messages arrive in an order that varies.
         """
-        mask, mask_value = self.vault.mask, self.vault.mask_value
+        mask, mask_value = self.masker.mask, self.masker.mask_value
         with self._lock:
             resources = [self._with_outputs(resource) for _, resource in sorted(self._resources.items())]
             logs = sorted(self._logs, key=lambda entry: (entry.severity, entry.urn or "", entry.message))
@@ -106,7 +106,7 @@ class Recorder:
         return Recording(
             project=self.project,
             stack=self.stack,
-            resources=tuple(_masked(resource, self.vault) for resource in resources),
+            resources=tuple(_masked(resource, self.masker) for resource in resources),
             logs=tuple(
                 LogEntry(entry.severity, mask(entry.message), mask(entry.urn) if entry.urn else None)
                 for entry in logs
@@ -115,7 +115,7 @@ class Recorder:
             exports=mask_value(stack.outputs or {}) if stack else {},
             program_stdout=mask(stdout),
             program_stderr=mask(stderr),
-            vault=self.vault,
+            masker=self.masker,
         )
 
     def _with_outputs(self, resource: Resource) -> Resource:
@@ -125,8 +125,8 @@ class Recorder:
         return replace(resource, outputs=outputs)
 
 
-def _masked(resource: Resource, vault: Vault) -> Resource:
-    mask, mask_value = vault.mask, vault.mask_value
+def _masked(resource: Resource, masker: SecretMasker) -> Resource:
+    mask, mask_value = masker.mask, masker.mask_value
     return Resource(
         urn=mask(resource.urn),
         type=resource.type,

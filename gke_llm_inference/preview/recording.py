@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE, is_provider_type
 
 
@@ -94,7 +94,7 @@ class Recording:
     exports: dict[str, Any] = field(default_factory=dict)
     program_stdout: str = ""
     program_stderr: str = ""
-    vault: Vault = field(default_factory=Vault, repr=False, compare=False)
+    masker: SecretMasker = field(default_factory=SecretMasker, repr=False, compare=False)
     """The secrets that were met, for a last search of whatever is made of the recording."""
 
     @property

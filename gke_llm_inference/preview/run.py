@@ -12,12 +12,12 @@ from gke_llm_inference.preview.process import ChildProcess
 from gke_llm_inference.preview.recorder import Recorder
 from gke_llm_inference.preview.recording import Severity
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gke_llm_inference.preview.process import Ended, Interpreter
+    from gke_llm_inference.preview.process import Interpreter, ProcessResult
     from gke_llm_inference.preview.recording import Recording
 
 DEFAULT_TIMEOUT = 120.0
@@ -54,16 +54,16 @@ def record(
     """
     if not timeout > 0:
         raise UsageError("the timeout must be a positive number of seconds")
-    vault = Vault()
+    masker = SecretMasker()
     # The child imports the SDK while this process reads the files and imports its own part of it.
-    with ChildProcess(vault.add, interpreter) as child:
+    with ChildProcess(masker.add, interpreter) as child:
         on_start()
         project = load_project(Path(project_dir).resolve())
         config = load_stack(project, stack, Path(config_file) if config_file is not None else None)
 
         from gke_llm_inference.preview.monitor import MonitorServer
 
-        recorder = Recorder(project.name, config.stack, vault)
+        recorder = Recorder(project.name, config.stack, masker)
         with MonitorServer(recorder) as server:
             ended = child.run(
                 {
@@ -94,7 +94,7 @@ def _located(message: str, urn: str | None) -> str:
     return f"{urn}: {message}" if urn else message
 
 
-def _problems(recorder: Recorder, ended: Ended, timeout: float) -> tuple[str, ...]:
+def _problems(recorder: Recorder, ended: ProcessResult, timeout: float) -> tuple[str, ...]:
     """Why the run counts as failed, most important first; empty if it does not."""
     reported = recorder.problems()
     if ended.timed_out:

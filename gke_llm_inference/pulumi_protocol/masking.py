@@ -20,10 +20,10 @@ _LINE_MINIMUM: Final = 12
 _BASE64_MARGIN: Final = 8
 
 
-class Vault:
+class SecretMasker:
     """The secret values seen during one run, and the search for them in text.
 
-    Safe to use from several threads. Values live in memory only as long as the vault does.
+    Safe to use from several threads. Values live in memory only as long as the masker does.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ def make_urn(stack: str, project: str, parent: str | None, type_: str, name: str
 
 
 def qualified_type(urn: str) -> str:
-    """The chain of types in a URN, outermost first, joined by `$`. Raises ValueError for what is no URN."""
+    """The chain of types in a URN, outermost first, joined by `$`. Raises ValueError for what is not a URN."""
     parts = urn.split("::", 3)
     if len(parts) != 4 or not urn.startswith("urn:"):
         raise ValueError("not a URN")

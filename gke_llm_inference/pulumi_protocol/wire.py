@@ -16,7 +16,7 @@ from gke_llm_inference.terminal import SECRET, UNKNOWN
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
 
-    from gke_llm_inference.pulumi_protocol.masking import Vault
+    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
 """Marks an object as one of the signed forms below."""
@@ -53,14 +53,14 @@ class Decoded:
     """URNs that output values name, per top-level property."""
 
 
-def decode(properties: Struct, vault: Vault) -> Decoded:
+def decode(properties: Struct, masker: SecretMasker) -> Decoded:
     """Decodes properties: secrets to `[secret]`, unknowns to `[unknown]`, whole numbers to int, keys sorted.
 
-    Secret values go to the vault. Never raises for a well-formed Struct; a signature that is not known
+    Secret values go to the masker. Never raises for a well-formed Struct; a signature that is not known
     (a newer SDK) becomes `[unrecognised value]`.
     """
     result = Decoded({})
-    decoder = _Decoder(vault, result)
+    decoder = _Decoder(masker, result)
     for key in sorted(properties.fields):
         decoder.top_level = key
         result.value[key] = decoder.value(properties.fields[key], path_of("", key))
@@ -78,8 +78,8 @@ def path_of(prefix: str, key: str | int) -> str:
 
 
 class _Decoder:
-    def __init__(self, vault: Vault, result: Decoded) -> None:
-        self.vault = vault
+    def __init__(self, masker: SecretMasker, result: Decoded) -> None:
+        self.masker = masker
         self.result = result
         self.top_level = ""
 
@@ -117,7 +117,7 @@ class _Decoder:
 
     def secret(self, value: Value | None, path: str) -> str:
         if value is not None:
-            self.vault.add(_Decoder(self.vault, Decoded({})).value(value, path))
+            self.masker.add(_Decoder(self.masker, Decoded({})).value(value, path))
         self.result.secret_paths.append(path)
         return SECRET
 

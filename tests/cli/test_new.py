@@ -61,7 +61,7 @@ def config_of(file: Path) -> Any:
 
 @pytest.mark.parametrize("mode", ["autopilot", "standard"])
 @pytest.mark.parametrize(
-    ("model", "goal"), zip(CATALOG.models, itertools.cycle(["cost", "latency", "throughput"]), strict=False)
+    ("model", "goal"), list(zip(CATALOG.models, itertools.cycle(["cost", "latency", "throughput"]), strict=False))
 )
 def test_what_is_written_is_valid_and_planned(model: str, goal: str, mode: str, directory: Path) -> None:
     assert main(arguments(model, mode, goal)) == 0

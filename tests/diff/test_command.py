@@ -142,7 +142,10 @@ def test_changes_that_are_not_committed_against_another_directory(project: Works
     ("arguments", "break_base", "said"),
     [
         pytest.param(
-            ["--base", "no-such-branch"], None, "`no-such-branch` is no revision of this repository", id="no revision"
+            ["--base", "no-such-branch"],
+            None,
+            "`no-such-branch` is not a revision of this repository",
+            id="no revision",
         ),
         pytest.param(["--base", "before"], "Pulumi.dev.yaml", "there is no stack 'dev'", id="no such stack"),
         pytest.param(["--base", "before"], "parts.py", "No module named 'parts'", id="does not run"),
@@ -194,7 +197,7 @@ def test_a_stack_that_goes(project: Workspace) -> None:
 
 
 def test_bases_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(RevisionError, match="is no directory"), base_in_directory(tmp_path / "absent"):
+    with pytest.raises(RevisionError, match="is not a directory"), base_in_directory(tmp_path / "absent"):
         pass
     with pytest.raises(RevisionError, match="is not in a git repository"), base_at("main", tmp_path):
         pass

@@ -9,9 +9,9 @@ from gke_llm_inference.diff.compare import compare
 from gke_llm_inference.diff.effects import effects_of
 from gke_llm_inference.diff.plans import ServerFacts, StackFacts
 from gke_llm_inference.diff.report import masked_comparison
-from gke_llm_inference.diff.wording import said
+from gke_llm_inference.diff.wording import render_quotes
 from gke_llm_inference.preview.recording import Recording, Resource
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import make_urn
 from tests.support import CLUSTER, DEPLOYMENT, INFERENCE_SERVER, NODE_POOL, SECRET
 
@@ -148,7 +148,9 @@ def caused(base: Recording, head: Recording) -> list[tuple[str, str]]:
     comparison = compare(base, head)
     effects = effects_of(comparison, head, PLAN)
     return [
-        (effect.severity.name, said(effect.text)) for change in comparison.resources for effect in effects.of(change)
+        (effect.severity.name, render_quotes(effect.text))
+        for change in comparison.resources
+        for effect in effects.of(change)
     ]
 
 
@@ -162,7 +164,7 @@ IN_TURN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavail
     [
         (RECREATE, 1, "restarts its pod (Recreate): down until the new one is ready, about 9 min"),
         (RECREATE, 2, "restarts all 2 pods (Recreate): down until the new one is ready, about 9 min"),
-        (SURGE, 2, "restarts its pods without a break: 1 more at a time, ready, about 9 min"),
+        (SURGE, 2, "restarts its pods without downtime: 1 more at a time, ready, about 9 min"),
         (IN_TURN, 3, "restarts its pods 1 at a time: 2 of 3 serve meanwhile, each new one ready, about 9 min"),
         ({}, 3, "restarts its pods a few at a time (25% more, 25% fewer), about 9 min"),
     ],
@@ -177,7 +179,7 @@ def test_what_does_not_restart_pods() -> None:
     assert caused(base, recording(*server(IN_TURN, 2))) == [("NOTE", "scales from 1 to 2 pods; the pods that run stay")]
     assert caused(base, recording(*server(IN_TURN, 1, progressDeadlineSeconds=9))) == []
     stopped = recording(*server(IN_TURN, 0, image="b"))
-    assert ("NOTE", "the next pods are other ones; none is to run") in caused(base, stopped)
+    assert ("NOTE", "changes the pod template; no pod runs (replicas is 0)") in caused(base, stopped)
 
 
 def driver(**more: Any) -> Resource:
@@ -191,10 +193,10 @@ def test_a_pool_of_gpus_is_replaced_beside_the_old_one() -> None:
     ((severity, text),) = caused(recording(pool(), *server(RECREATE)), recording(driver(), *server(RECREATE)))
     assert severity == "REPLACED"
     assert text == (
-        "is replaced, as this cannot be changed in place: made anew beside the "
-        "old one, which goes afterwards. While both exist, a second set of GPUs is needed: quota for 2 to 6 more "
-        "nvidia-l4; with deleteBeforeReplace, the old pool would go first. Then its pods move (gemma-deployment): each "
-        "is down until it is ready elsewhere, about 9 min"
+        "is replaced, as this cannot be changed in place: created before the "
+        "old one is deleted. While both exist, a second set of GPUs is needed: quota for 2 to 6 more "
+        "nvidia-l4; with deleteBeforeReplace, the old pool is deleted first. Then its pods move (gemma-deployment): "
+        "each is down until it is ready elsewhere, about 9 min"
     )
 
 
@@ -203,7 +205,8 @@ def test_a_pool_of_gpus_that_goes_first_takes_its_servers_down() -> None:
     base = recording(pool(options={"deleteBeforeReplace": True}), *server(RECREATE))
     ((_, text),) = caused(base, recording(first, *server(RECREATE)))
     assert text.endswith(
-        "deleted, then made anew. Its nodes go first: gemma-deployment down until new nodes are there, about 9 min"
+        "deleted, then created again. Its nodes are deleted first: gemma-deployment down until new nodes are there, "
+        "about 9 min"
     )
 
 
@@ -223,8 +226,8 @@ def test_a_cluster_that_is_replaced_takes_everything_with_it() -> None:
     ((severity, text),) = caused(base, recording(cluster(location="b"), dependent(), *server(RECREATE)))
     assert severity == "REPLACED"
     assert text == (
-        "is replaced, as this cannot be changed in place: deleted, then made anew. Everything on the cluster is "
-        "gone until it is deployed anew; gemma-deployment down until then. Replaced along with it: system"
+        "is replaced, as this cannot be changed in place: deleted, then created again. Everything on the cluster is "
+        "gone until it is deployed again; gemma-deployment down until then. Replaced along with it: system"
     )
 
 
@@ -235,11 +238,11 @@ def test_a_cluster_that_is_replaced_takes_everything_with_it() -> None:
         pytest.param(
             {},
             {"somethingNew": 1},
-            [("UNCLEAR", "whether Pulumi replaces it for somethingNew is not known here")],
+            [("UNCLEAR", "whether Pulumi replaces it for somethingNew is not known")],
             id="unclear",
         ),
         pytest.param(
-            {"deletionProtection": True}, {}, [("NOTE", "deletion protection is taken away")], id="deletion protection"
+            {"deletionProtection": True}, {}, [("NOTE", "deletion protection is removed")], id="deletion protection"
         ),
         pytest.param({"enableL4IlbSubsetting": False}, {"enableL4IlbSubsetting": True}, [], id="turned on"),
     ],
@@ -276,7 +279,7 @@ def test_a_secret_that_changes_says_what_pods_do() -> None:
     assert caused(secret("a"), secret("b")) == [
         (
             "REPLACED",
-            "is replaced, as this cannot be changed in place: deleted, then made anew. "
+            "is replaced, as this cannot be changed in place: deleted, then created again. "
             "A pod that starts in between waits for it",
         ),
         ("NOTE", "pods that run keep the old content until they restart"),
@@ -287,9 +290,9 @@ def test_a_secret_of_either_side_is_masked_on_both() -> None:
     token = "hf_pLaNtEdToKeNpLaNtEdToKeN"
     base = recording(resource("test:index:T", "a", {"env": f"x {token}", "same": token}))
     head = recording(resource("test:index:T", "a", {"env": "[secret]", "same": "[secret]"}))
-    vault = Vault()
-    vault.add(token)
-    (change,) = masked_comparison(compare(base, head), vault.mask_value).resources
+    masker = SecretMasker()
+    masker.add(token)
+    (change,) = masked_comparison(compare(base, head), masker.mask_value).resources
     assert [(one.text, one.old, one.new) for one in change.properties] == [
         ("env", "x [secret]", "[secret]"),
         ("same", "[secret]", "[secret]"),

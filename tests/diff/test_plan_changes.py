@@ -13,7 +13,7 @@ from gke_llm_inference.diff.plan_changes import PlanChanges, lines_of, plan_chan
 from gke_llm_inference.diff.plans import StackFacts, facts_of
 from gke_llm_inference.diff.report import StackReport
 from gke_llm_inference.diff.summary import summary_of
-from gke_llm_inference.diff.wording import said
+from gke_llm_inference.diff.wording import render_quotes
 from gke_llm_inference.planning import StackIdentity, plan_stack
 from gke_llm_inference.settings import parse_settings
 from tests.diff.corpus import AUTOPILOT, BASES, STANDARD, Case
@@ -38,7 +38,7 @@ def changed(base: str, change: dict[str, Any]) -> PlanChanges:
 
 
 def sentences(changes: PlanChanges) -> dict[str, list[str]]:
-    return {server.name: [said(line) for line in lines_of(server)] for server in changes.servers}
+    return {server.name: [render_quotes(line) for line in lines_of(server)] for server in changes.servers}
 
 
 @pytest.mark.parametrize("config", [AUTOPILOT, STANDARD])
@@ -98,7 +98,7 @@ def test_a_plan_on_one_side_alone_makes_no_server_new() -> None:
     for base, head, said_of in ((StackFacts(), known, "the base"), (known, StackFacts(), "this revision")):
         plan = summary_of(StackReport("s", "compared", base_plan=base, head_plan=head)).plan
         assert plan.servers == ()
-        assert plan.notes[-1] == f"the plan of {said_of} cannot be read"
+        assert plan.notes[-1] == f"the plan of {said_of} is unavailable"
         assert plan.cost is not None
         assert plan.cost.text == ("at least 623 USD" if head.known else "at least 623 USD before")
     assert len(summary_of(StackReport("s", "no base", head_plan=known)).plan.servers) == 1

@@ -167,7 +167,7 @@ _ENV = "spec.template.spec.containers[0].env[0]"
 _ARGS = "spec.template.spec.containers[0].args"
 _CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 _PLAIN = "holds a credential in plain text"
-_PUBLIC_BALANCER = "is a public load balancer, which asks nobody who they are"
+_PUBLIC_BALANCER = "is a public load balancer without authentication"
 # 730 hours × 20 GPUs × 0.7068 USD
 _BUDGET = (
     "GPU machines may cost 10,319 USD a month at the list prices of us-central1, more than the ceiling of 10,000 USD"
@@ -486,7 +486,7 @@ CASES = (
         "gpu-pool-maximum",
         "no bound",
         (pool(autoscaling={"totalMinNodeCount": 0}),),
-        (("l4", "is not bounded: autoscaling has no greatest number of nodes"),),
+        (("l4", "is not bounded: autoscaling has no maximum number of nodes"),),
     ),
     Case(
         "gpu-pool-maximum",

@@ -25,9 +25,9 @@ _TEXT = """\
 Policies: 15 checked with the levels of dev, 4 violations, 3 mandatory
 
   mandatory: authenticated-entry
-    ! web: is a public load balancer, which asks nobody who they are
-      why: Inference servers ask nobody who they are: whoever finds the address
-      uses the GPUs and reads the answers.
+    ! web: is a public load balancer without authentication
+      why: Inference servers do not authenticate clients: whoever finds the
+      address can use the GPUs and read the answers.
       fix: keep Services internal (networking.gke.io/load-balancer-type:
       Internal), or put a Gateway or Ingress with Identity-Aware Proxy in front
       of them
@@ -35,8 +35,8 @@ Policies: 15 checked with the levels of dev, 4 violations, 3 mandatory
   mandatory: token-from-secret
     ! map: data.token holds a credential in plain text
     ! plain: data.[secret] holds a credential in plain text
-      why: What stands there is read by whoever may look at pods, previews and
-      the state.
+      why: What is there can be read by everybody who may look at pods, previews
+      and the state.
       fix: take the variable from a secretKeyRef; huggingFace.tokenSource has
       three ways for the Hugging Face token
 

@@ -18,7 +18,7 @@ from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.preview.tree import short_type
 from gke_llm_inference.preview.write import write_preview
 from gke_llm_inference.pulumi_project.project import find_project_directory, load_project, load_stack
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import make_urn
 from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY, decode
 from gke_llm_inference.terminal import printable
@@ -181,35 +181,35 @@ def test_the_project_is_found_upward(workspace: Workspace, tmp_path: Path) -> No
 
 @given(st.text(min_size=1), st.text(min_size=8).filter(lambda text: len(text.strip()) >= 8), st.text())
 def test_no_secret_survives_masking(before: str, secret: str, after: str) -> None:
-    vault = Vault()
-    vault.add({"a": [secret]})
+    masker = SecretMasker()
+    masker.add({"a": [secret]})
     needle = secret.strip()
     if needle in ("[secret]", "[unknown]"):
         return
     for text in (before + secret + after, json.dumps(secret), repr(secret)):
-        masked = vault.mask(text)
-        assert not vault.found_in(masked) or needle in "[secret]"
-    assert needle not in str(vault.mask_value({secret: [secret, 1, None]})) or needle in "{'[secret]': [, 1None"
+        masked = masker.mask(text)
+        assert not masker.found_in(masked) or needle in "[secret]"
+    assert needle not in str(masker.mask_value({secret: [secret, 1, None]})) or needle in "{'[secret]': [, 1None"
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "ab", "user:"])
 def test_base64_of_a_secret_is_masked_at_any_offset(prefix: str) -> None:
-    vault = Vault()
-    vault.add("hf_abcdefghijklmnopqrstuvwxyz")
+    masker = SecretMasker()
+    masker.add("hf_abcdefghijklmnopqrstuvwxyz")
     encoded = base64.b64encode(f"{prefix}hf_abcdefghijklmnopqrstuvwxyz!".encode()).decode()
-    assert vault.found_in(encoded)
+    assert masker.found_in(encoded)
 
 
 def test_short_and_placeholder_secrets_do_not_mask_innocent_text() -> None:
-    vault = Vault()
-    vault.add(["true", "8000", "[secret]", 12345678, None])
-    assert vault.mask("true 8000 [secret] 12345678") == "true 8000 [secret] 12345678"
+    masker = SecretMasker()
+    masker.add(["true", "8000", "[secret]", 12345678, None])
+    assert masker.mask("true 8000 [secret] 12345678") == "true 8000 [secret] 12345678"
 
 
 def test_lines_of_a_secret() -> None:
-    vault = Vault()
-    vault.add("-----BEGIN KEY-----\nabcdefghijklmnop\n-----END KEY-----\n")
-    assert "abcdefghijklmnop" not in vault.mask("  |\n    abcdefghijklmnop\n")
+    masker = SecretMasker()
+    masker.add("-----BEGIN KEY-----\nabcdefghijklmnop\n-----END KEY-----\n")
+    assert "abcdefghijklmnop" not in masker.mask("  |\n    abcdefghijklmnop\n")
 
 
 def test_printable() -> None:
@@ -240,7 +240,7 @@ def test_output_values() -> None:
                 "infinite": float("inf"),
             }
         ),
-        Vault(),
+        SecretMasker(),
     )
     assert decoded.value == {
         "a.b": {"c d": "[secret]"},

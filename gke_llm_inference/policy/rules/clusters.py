@@ -44,7 +44,7 @@ def _node_identity(resource: Resource, _: NoSettings) -> Iterator[str]:
 
 
 def _identity_path(resource: Resource) -> tuple[str, ...] | None:
-    """Where the identity of nodes stands; None where there is none to look at."""
+    """Where the identity of nodes is; None where there is none to look at."""
     if resource.type == NODE_POOL:
         return ("nodeConfig",)
     autopilot = resource.at("enableAutopilot")
@@ -85,7 +85,7 @@ def _pool_maximum(resource: Resource, settings: PoolSettings) -> Iterator[str]:
     if is_gpu_pool(resource):
         largest = largest_size(resource)
         if largest is None:
-            yield "is not bounded: autoscaling has no greatest number of nodes"
+            yield "is not bounded: autoscaling has no maximum number of nodes"
         elif not isinstance(largest, Opaque) and largest > settings.max_nodes:
             yield f"may grow to {largest:g} nodes, more than the {settings.max_nodes} that are allowed"
     elif resource.type == CLUSTER:
@@ -114,7 +114,7 @@ DELETION_PROTECTION = ResourcePolicy(
 PRIVATE_NODES = ResourcePolicy(
     name="private-nodes",
     what="Nodes have no public addresses.",
-    why="A node with one can be reached from the internet, whatever stands in front of its pods.",
+    why="A node with one can be reached from the internet, whatever is in front of its pods.",
     fix="set privateClusterConfig.enablePrivateNodes, with Cloud NAT for images; GkeCluster does both",
     check=_private_nodes,
 )
@@ -137,7 +137,7 @@ BASIC_ROLES = ResourcePolicy(
 )
 GPU_POOL_MAXIMUM = ResourcePolicy(
     name="gpu-pool-maximum",
-    what="Every GPU node pool has a greatest size, within what is allowed.",
+    what="Every GPU node pool has a maximum size, within what is allowed.",
     why="GPUs cost by the hour: a pool without bound turns one wrong replica count into a bill.",
     fix="set nodePools.NAME.maxNodes, or raise maxNodes of this policy",
     settings=PoolSettings,

@@ -18,7 +18,7 @@ def _public(resources: Sequence[Resource], _: NoSettings) -> Iterator[tuple[str 
         match resource.group, resource.kind:
             case "core", "Service":
                 if _is_public_service(resource):
-                    yield resource.urn, "is a public load balancer, which asks nobody who they are"
+                    yield resource.urn, "is a public load balancer without authentication"
             case (("networking.k8s.io" | "extensions"), "Ingress"):
                 if _is_public_ingress(resource):
                     for service in _unprotected_services(resource, resources):
@@ -118,7 +118,10 @@ def _enabled(value: Any) -> bool:
 AUTHENTICATED_ENTRY = StackPolicy(
     name="authenticated-entry",
     what="Nothing is reachable from the internet without authentication.",
-    why="Inference servers ask nobody who they are: whoever finds the address uses the GPUs and reads the answers.",
+    why=(
+        "Inference servers do not authenticate clients: whoever finds the address can use the GPUs and read the "
+        "answers."
+    ),
     fix=(
         "keep Services internal (networking.gke.io/load-balancer-type: Internal), or put a Gateway or Ingress with "
         "Identity-Aware Proxy in front of them"

@@ -74,8 +74,8 @@ def _in_words(words: object, where: str) -> Iterator[str]:
 
 TOKEN_FROM_SECRET = ResourcePolicy(
     name="token-from-secret",
-    what="Credentials come from Secrets: none stands in a manifest, an argument or a ConfigMap.",
-    why="What stands there is read by whoever may look at pods, previews and the state.",
+    what="Credentials come from Secrets: none is in a manifest, an argument or a ConfigMap.",
+    why="What is there can be read by everybody who may look at pods, previews and the state.",
     fix="take the variable from a secretKeyRef; huggingFace.tokenSource has three ways for the Hugging Face token",
     check=_credentials,
 )

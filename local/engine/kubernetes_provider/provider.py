@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from local.engine.kubernetes_provider.changes import Change, adopted, changes
 from local.engine.kubernetes_provider.cluster import ClusterError
 from local.engine.kubernetes_provider.kinds import SECRET_PROPERTIES, api_of, is_secret, replaces
@@ -319,7 +319,7 @@ class _Masked:
     """Turns what a cluster refuses into the end of a call, without the values of a Secret."""
 
     def __init__(self, inputs: Object, context: grpc.ServicerContext) -> None:
-        self._vault = Vault()
+        self._vault = SecretMasker()
         if is_secret(inputs.get("apiVersion", ""), inputs.get("kind", "")):
             self._vault.add([inputs.get(key) for key in SECRET_PROPERTIES])
         self._context = context
