@@ -46,6 +46,7 @@ def diff(
     if base is not None and (not base.strip() or base.startswith("-")):
         raise UsageError("--base must be a git revision, such as main")
     with progress() as show:
+        show("running both revisions, without a cloud")
         report, maskers = compare_revisions(
             directory_of(None, project_dir),
             stack or [],

@@ -24,7 +24,7 @@ class Bounds:
     """How much of a change is shown; None for all of it."""
 
     properties: int | None = None
-    """Changes of one resource, and lines of one that comes or goes."""
+    """Changes of one resource, and lines of one that is added or removed."""
     value: int | None = None
     """Characters of one value."""
 

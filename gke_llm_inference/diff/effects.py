@@ -54,7 +54,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Effects:
-    """The effects of a comparison's changes, by URN of the changed resource, the gravest first."""
+    """The effects of a comparison's changes, by URN of the changed resource, the most severe first."""
 
     by_urn: dict[str, tuple[Effect, ...]]
     replaced: frozenset[str]
@@ -229,7 +229,7 @@ class _Context:
         how = ""
         if isinstance(upgrade, dict):
             surge, unavailable = upgrade.get("maxSurge"), upgrade.get("maxUnavailable")
-            how = f" ({quote(surge)} more and {quote(unavailable)} fewer at a time)" if surge is not None else ""
+            how = f" (maxSurge {quote(surge)}, maxUnavailable {quote(unavailable)})" if surge is not None else ""
         servers = listed([server.name for server in self._servers_on(change.head)])
         pods = f": pods of {servers} restart as their nodes are drained" if servers else ""
         yield Effect(Severity.RESTARTS, f"GKE recreates its nodes for {listed(rolling)}{how}{pods}")
@@ -299,7 +299,7 @@ def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
         left = max(replicas - unavailable, 0)
         turn = f"{left} of {replicas} serve meanwhile, each new one ready{ready}"
         return Effect(Severity.RESTARTS, f"restarts its pods {unavailable} at a time: {turn}")
-    text = f"restarts its pods a few at a time ({quote(surge)} more, {quote(unavailable)} fewer){ready}"
+    text = f"restarts its pods a few at a time (maxSurge {quote(surge)}, maxUnavailable {quote(unavailable)}){ready}"
     return Effect(Severity.RESTARTS, text)
 
 

@@ -55,7 +55,7 @@ class ServerChange:
     name: str
     action: Literal["added", "removed", "changed"]
     rows: tuple[Row, ...]
-    """The figures that change; all of them for a server that comes or goes."""
+    """The figures that change; all of them for a server that is added or removed."""
     same: tuple[Row, ...] = ()
     """The figures that stay."""
     new_decisions: tuple[str, ...] = ()
@@ -248,7 +248,7 @@ def _gpus(need: tuple[int, int] | None) -> str:
     if need is None:
         return ""
     running, largest = need
-    return count(running, "GPU") + ("" if running == largest else f", {largest:,} at most")
+    return count(running, "GPU") + ("" if running == largest else f", {largest:,} max")
 
 
 def lines_of(server: ServerChange) -> Iterator[str]:

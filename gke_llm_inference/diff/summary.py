@@ -1,4 +1,4 @@
-"""What both renderers say of a stack: its verdict, its changed resources in order of gravity, its notes."""
+"""What both renderers say of a stack: its verdict, its changed resources by severity, its notes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Summary:
     """A stack for reading."""
 
     severity: Severity | None
-    """The gravest that happens; None if nothing or only additions do."""
+    """The most severe effect; None if nothing or only additions do."""
     verdict: str
     """What happens in a few words of our own."""
     plan: PlanChanges

@@ -166,7 +166,7 @@ IN_TURN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavail
         (RECREATE, 2, "restarts all 2 pods (Recreate): down until the new one is ready, about 9 min"),
         (SURGE, 2, "restarts its pods without downtime: 1 more at a time, ready, about 9 min"),
         (IN_TURN, 3, "restarts its pods 1 at a time: 2 of 3 serve meanwhile, each new one ready, about 9 min"),
-        ({}, 3, "restarts its pods a few at a time (25% more, 25% fewer), about 9 min"),
+        ({}, 3, "restarts its pods a few at a time (maxSurge 25%, maxUnavailable 25%), about 9 min"),
     ],
 )
 def test_how_pods_restart(strategy: dict[str, Any], replicas: int, expected: str) -> None:
