@@ -163,7 +163,7 @@ def with_flags(refusal: Refusal, alternatives: tuple[Alternative, ...]) -> Refus
     if not alternatives:
         return refusal
     fix = "; or ".join(f"{one.what}: {' '.join(_flags(one))}" for one in alternatives[:3])
-    return Refusal(replace(problem, fix=fix) if _is_about_fit(problem) else problem for problem in refusal.problems)
+    return Refusal(replace(problem, fix=fix) if is_about_fit(problem) else problem for problem in refusal.problems)
 
 
 def stack_file(settings: Mapping[str, Any], namespace: str, gcp_project: str, schema: str) -> str:
@@ -229,7 +229,8 @@ def _flags(alternative: Alternative) -> Iterator[str]:
         yield f"{options[path]}{text}" if path in options else f"--set {path}={text}"
 
 
-def _is_about_fit(problem: Finding) -> bool:
+def is_about_fit(problem: Finding) -> bool:
+    """Whether a problem is that a server does not fit its GPUs."""
     return problem.what.startswith("does not fit")
 
 

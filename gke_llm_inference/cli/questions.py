@@ -14,6 +14,7 @@ from gke_llm_inference.cli.draft import (
     checked_model,
     checked_region,
     goals,
+    is_about_fit,
 )
 from gke_llm_inference.cli.plan_report import memory_bar
 from gke_llm_inference.errors import UsageError
@@ -70,7 +71,7 @@ class Interview:
             draft = self._updated(replace(draft, region=region))
         if "gcp_project" in missing:
             self._say(f"{PLACEHOLDER_PROJECT} stands for your Google Cloud project until you set it.")
-            draft = replace(draft, gcp_project=self._ask("Google Cloud project", _text, (), PLACEHOLDER_PROJECT))
+            draft = replace(draft, gcp_project=self._google_project(draft))
         if "model" in missing:
             self._list_models()
             draft = self._updated(replace(draft, model=self._model()))
@@ -83,14 +84,20 @@ class Interview:
         return draft
 
     def _instead(self, draft: Draft, outcome: Outcome) -> Draft:
-        """The draft after a change that was chosen from what would fit, or with another model."""
+        """The draft after a change that was chosen from what would fit, or with another model.
+
+        Raises:
+            Refusal: something else is wrong, which no change proposed here mends.
+
+        """
         assert outcome.refusal is not None
+        if not any(map(is_about_fit, outcome.refusal.problems)):
+            raise outcome.refusal
         for problem in outcome.refusal.problems:
             self._say(f"{problem.path}: {problem.what}: {problem.why}.")
         proposed = outcome.alternatives[:_PROPOSALS]
         if not proposed:
-            for problem in outcome.refusal.problems:
-                self._say(f"To do: {problem.fix}.")
+            self._say("No change that is known here makes it fit.")
             return replace(draft, model=self._model())
         self._say("What fits:")
         for number, one in enumerate(proposed, start=1):
@@ -106,6 +113,16 @@ class Interview:
             return replace(draft, model=checked_model(text, self._catalog), changes={})
 
         return self._ask("Number of a change, or another model", chosen, list(self._catalog.models), "1")
+
+    def _google_project(self, draft: Draft) -> str:
+        def checked(text: str) -> str:
+            refusal = self._plan(replace(draft, model=_DEFAULT_MODEL, changes={}, gcp_project=text)).refusal
+            for problem in refusal.problems if refusal is not None else ():
+                if problem.path == "gcp:project":
+                    raise UsageError(f"{text!r} {problem.what}: {problem.why}; {problem.fix}")
+            return text
+
+        return self._ask("Google Cloud project", checked, (), PLACEHOLDER_PROJECT)
 
     def _model(self) -> str:
         known = [*self._catalog.models, *self._catalog.checkpoints]
@@ -164,10 +181,6 @@ class Interview:
     def _print(self, lines: list[str]) -> None:
         for line in lines:
             self._console.print(line, soft_wrap=True)
-
-
-def _text(text: str) -> str:
-    return text
 
 
 def _rows(plan: StackPlan, catalog: Catalog, look: Look) -> Iterator[tuple[str, str]]:

@@ -290,6 +290,20 @@ def test_another_model_may_be_named_instead(tmp_path: Path) -> None:
     assert list(config_of(tmp_path / "Pulumi.dev.yaml")["gke-llm-inference:servers"]) == ["qwen2-5-7b-instruct"]
 
 
+def test_what_no_change_mends_ends_the_questions(tmp_path: Path) -> None:
+    terminal = Terminal(["new", "--set", "maxModelLength=4096"], tmp_path, PLAIN)
+    terminal.answer("Mode [autopilot", "")
+    terminal.answer("Region [us-central1", "")
+    terminal.answer("Google Cloud project [my-project", "My Project")
+    assert "'My Project' is not a project id: " in terminal.answer("Google Cloud project [my-project", "acme-llm")
+    terminal.answer(f"Model [{QWEN}", "")
+    terminal.answer("Goal [cost", "")
+    code, shown = terminal.ended()
+    assert code == 1
+    assert "did you mean maxModelLen?" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("way", ["interrupt", "end of input", "terminated"])
 def test_whoever_stops_answering_leaves_nothing(way: str, tmp_path: Path) -> None:
     terminal = Terminal(["new"], tmp_path)
