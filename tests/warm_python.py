@@ -30,6 +30,7 @@ _IMPORTED = (
     *("pulumi_gcp.secretmanager", "pulumi_gcp.serviceaccount", "pulumi_kubernetes", "components"),
     *("gke_llm_inference.cli.main", "gke_llm_inference.preview.run", "gke_llm_inference.preview.monitor"),
     *("gke_llm_inference.settings.pulumi_config", "gke_llm_inference.policy.preview_check"),
+    *("gke_llm_inference.cli.draft", "gke_llm_inference.cli.plan_report", "gke_llm_inference.preview.render"),
 )
 _MAXIMUM_FILES = 32
 _START_SECONDS = 60

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pexpect
 
 from tests.support import REPOSITORY
+from tests.warm_python import warm_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,10 +37,12 @@ def run(
     arguments: Sequence[str | Path],
     directory: Path = REPOSITORY,
     variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cold: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """The command off a terminal."""
+    """The command off a terminal; `cold` in a Python of its own, where what is read at the start matters."""
     return subprocess.run(
-        [sys.executable, "-m", "gke_llm_inference", *map(str, arguments)],
+        [sys.executable if cold else warm_python(), "-m", "gke_llm_inference", *map(str, arguments)],
         cwd=directory,
         env=environment(variables),
         stdin=subprocess.DEVNULL,

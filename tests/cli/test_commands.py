@@ -172,7 +172,7 @@ def test_a_stack_file_of_a_project_elsewhere_is_read_with_that_project(tmp_path:
 def test_off_a_terminal_nothing_is_coloured(wrong: Path) -> None:
     variables = dict.fromkeys(("FORCE_COLOR", "GITHUB_ACTIONS", "TTY_COMPATIBLE"), "1")
     for arguments in (["plan", "--stack", "dev"], ["models"], ["plan", "--config-file", str(wrong)], ["plann"]):
-        ended = run(arguments, variables=variables)
+        ended = run(arguments, variables=variables, cold=True)
         assert "\x1b" not in ended.stdout + ended.stderr
 
 
@@ -193,7 +193,7 @@ def test_a_terminal_wraps_errors_below_their_first_word() -> None:
 
 
 def test_text_for_an_encoding_without_the_signs_is_plain() -> None:
-    ended = run(["plan", "--stack", "dev"], variables={"PYTHONIOENCODING": "ascii"})
+    ended = run(["plan", "--stack", "dev"], variables={"PYTHONIOENCODING": "ascii"}, cold=True)
     assert ended.returncode == 0
     assert ended.stdout.isascii()
     assert "[########" in ended.stdout
