@@ -66,10 +66,10 @@ def new(
         raise UsageError(
             f"add {', '.join(f'--{key}' for key in missing)}: this is not a terminal, so nothing can be asked"
         )
-    if missing:
+    if is_interactive():
         from gke_llm_inference.cli.questions import Interview
 
-        also = ["gcp_project"] if gcp_project is None else []
+        also = ["gcp_project"] if missing and gcp_project is None else []
         draft = Interview(plan, catalog).complete(draft, [*missing, *also])
     outcome = plan(draft)
     if outcome.refusal is not None:

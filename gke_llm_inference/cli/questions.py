@@ -44,7 +44,6 @@ class Interview:
     Args:
         plan: what becomes of a draft.
         catalog: the facts to choose from.
-        stream: the terminal.
 
     """
 
@@ -54,10 +53,16 @@ class Interview:
         self._console = console()
         self._look = Look.of(self._console.file)  # type: ignore[arg-type]
         self._shown: list[tuple[str, str]] = []
+        self._given: Draft | None = None
 
     def complete(self, draft: Draft, missing: Collection[str]) -> Draft:
-        """The draft with an answer for everything that is missing, changed until it fits."""
-        catalog = self._catalog
+        """The draft with an answer for everything that is missing, changed until it fits.
+
+        Raises:
+            Refusal: something else is wrong with it.
+
+        """
+        catalog, self._given = self._catalog, draft
         if "mode" in missing:
             self._say("autopilot: Google makes nodes as they are needed. standard: a GPU node pool of your own.")
             draft = self._updated(replace(draft, mode=self._ask("Mode", checked_mode, MODES, MODES[0])))
@@ -110,7 +115,10 @@ class Interview:
                 if not 1 <= int(text) <= len(proposed):
                     raise UsageError(f"use a number from 1 to {len(proposed)}, or name a model")
                 return draft.changed(proposed[int(text) - 1])
-            return replace(draft, model=checked_model(text, self._catalog), changes={})
+            model = checked_model(text, self._catalog)
+            # What was changed for the former model means nothing to another.
+            given = self._given or draft
+            return replace(draft, model=model, changes=given.changes, accelerator=given.accelerator, count=given.count)
 
         return self._ask("Number of a change, or another model", chosen, list(self._catalog.models), "1")
 
@@ -148,7 +156,7 @@ class Interview:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for label, value in rows:
             grid.add_row(label, Text(value, overflow="fold"))
-        self._console.print(Panel(grid, title="Plan", title_align="left", safe_box=self._look.ascii_only))
+        self._console.print(Panel(grid, title="Plan", title_align="left"))
 
     def _ask(self, question: str, check: Callable[[str], T], choices: Iterable[str], default: str) -> T:
         """The answer to a question, asked until it makes sense; Tab completes it from the choices."""

@@ -283,8 +283,7 @@ def test_on_a_terminal_only_what_is_missing_is_asked(tmp_path: Path) -> None:
 
 
 def test_another_model_may_be_named_instead(tmp_path: Path) -> None:
-    terminal = Terminal([*arguments(GEMMA, goal="none")[:-2], "--gcp-project", "acme-llm"], tmp_path)
-    terminal.answer("Goal [cost", "none")
+    terminal = Terminal(arguments(GEMMA, goal="none"), tmp_path)
     terminal.answer("Number of a change, or another model [1", QWEN)
     assert terminal.ended()[0] == 0
     assert list(config_of(tmp_path / "Pulumi.dev.yaml")["gke-llm-inference:servers"]) == ["qwen2-5-7b-instruct"]
