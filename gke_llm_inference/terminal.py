@@ -1,4 +1,4 @@
-"""Text that is shown: how wide, in which colours, and what keeps a terminal safe.
+"""Text that is shown: how wide, in which colors, and what keeps a terminal safe.
 
 rich is imported only where something is drawn with it, as it takes longer to load than a plan takes to print.
 """
@@ -78,7 +78,7 @@ def rendered(*parts: RenderableType) -> str:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """What draws on a stream, stdout if None: in colour on a terminal that wants it, else as plain text."""
+    """What draws on a stream, stdout if None: in color on a terminal that wants it, else as plain text."""
     return _console(stream or sys.stdout)
 
 
@@ -86,13 +86,13 @@ def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
     on_terminal = stream.isatty()
-    wants_colour = on_terminal and not os.environ.get("NO_COLOR")
+    wants_color = on_terminal and not os.environ.get("NO_COLOR")
     # Markup, emoji codes and highlighting would change what names and values say.
     return Console(
         file=stream,
         width=width(),
         force_terminal=on_terminal,
-        color_system="auto" if wants_colour else None,
+        color_system="auto" if wants_color else None,
         markup=False,
         emoji=False,
         highlight=False,
@@ -102,8 +102,8 @@ def _console(stream: TextIO) -> Console:
 class Look:
     """The few marks of plain text: emphasis on a terminal, and signs that its encoding has."""
 
-    def __init__(self, *, colour: bool = False, ascii_only: bool = False) -> None:
-        self.colour = colour
+    def __init__(self, *, color: bool = False, ascii_only: bool = False) -> None:
+        self.color = color
         self.ascii_only = ascii_only
         self.branch, self.last, self.line, self.gap = (
             ("|- ", "`- ", "|  ", "   ") if ascii_only else ("├─ ", "└─ ", "│  ", "   ")
@@ -113,7 +113,7 @@ class Look:
     @classmethod
     def of(cls, stream: TextIO) -> Look:
         """What suits a stream."""
-        return cls(colour=_wants_colour(stream), ascii_only=not _shows(stream, "├×█"))
+        return cls(color=_wants_color(stream), ascii_only=not _shows(stream, "├×█"))
 
     def bold(self, text: str) -> str:
         """Headings."""
@@ -132,7 +132,7 @@ class Look:
         return self._styled(text, "bold red")
 
     def _styled(self, text: str, style: str) -> str:
-        if not self.colour:
+        if not self.color:
             return text
         from rich.color import ColorSystem
         from rich.style import Style
@@ -140,7 +140,7 @@ class Look:
         return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
-def _wants_colour(stream: TextIO) -> bool:
+def _wants_color(stream: TextIO) -> bool:
     return stream.isatty() and console(stream).color_system is not None
 
 

@@ -77,7 +77,7 @@ _END = """\
 ## The budget
 
 `gpu-budget` does not take the program's word for its price. It multiplies what is registered, machines by the maximum
-number of nodes of each GPU pool, with the catalogue's list prices (on-demand, or Spot's for Spot pools) and 730 hours.
+number of nodes of each GPU pool, with the catalog's list prices (on-demand, or Spot's for Spot pools) and 730 hours.
 So it bounds what the autoscaler may spend; the plan's figure is for what runs, and is never higher. A stack without
 GPU pools of its own, as on Autopilot, is counted by its servers, or by the most replicas of their autoscalers, on the
 cheapest machines with their GPUs: the least that it costs. CPU nodes, disks, network and Autopilot's own premium are
@@ -91,8 +91,8 @@ not counted.
   a field of a ConfigMap.
 * Under the CLI, policies about several resources together (marked *stack* below) see their outputs, all others their
   inputs. Offline, all see inputs; a program's resources are the same in both.
-* Secrets reach policies of the CLI in plain text and without a mark. A secret in a manifest is recognised there by the
-  name of its variable or flag, or by the form of a Hugging Face token; an offline preview recognises any other secret
+* Secrets reach policies of the CLI in plain text and without a mark. A secret in a manifest is recognized there by the
+  name of its variable or flag, or by the form of a Hugging Face token; an offline preview recognizes any other secret
   as well. This is the one case in which the offline check says more.
 * Resources that a program only reads, such as an existing cluster, are not checked.
 * A `Gateway` is judged by the routes, backends and policies of its own stack.

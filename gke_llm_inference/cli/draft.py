@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.preset_facts import load_presets
 from gke_llm_inference.cli.unfit import plan_unfit
 from gke_llm_inference.errors import UsageError
 from gke_llm_inference.planning import StackIdentity, StackPlan
+from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.machines import gpu_counts
-from gke_llm_inference.planning.memory import Alternative
 from gke_llm_inference.pulumi_project.yaml_files import as_yaml
 from gke_llm_inference.settings import Finding, Refusal, nearest, parse_settings, suggestion
 from gke_llm_inference.settings.model_config import with_config_files
@@ -101,15 +100,15 @@ def checked_mode(text: str) -> str:
     return _one_of("mode", text, MODES)
 
 
-def checked_goal(text: str) -> str | None:
+def checked_goal(text: str, catalog: Catalog) -> str | None:
     """A goal's name, None for none. Raises UsageError for one that is not known."""
-    goal = _one_of("goal", text, goals())
+    goal = _one_of("goal", text, goals(catalog))
     return None if goal == NO_GOAL else goal
 
 
-def goals() -> tuple[str, ...]:
-    """Names of the goals, and what stands for none."""
-    return (*(name for name, preset in load_presets().items() if preset.kind == "goal"), NO_GOAL)
+def goals(catalog: Catalog) -> tuple[str, ...]:
+    """Names of the goals, and the word for none."""
+    return (*(name for name, preset in catalog.presets.items() if preset.kind == "goal"), NO_GOAL)
 
 
 def checked_region(text: str, accelerator: str, catalog: Catalog) -> str:
@@ -121,20 +120,20 @@ def checked_region(text: str, accelerator: str, catalog: Catalog) -> str:
 
 
 def checked_model(text: str, catalog: Catalog) -> str:
-    """A model of the catalogue, in any case. Raises UsageError for another."""
+    """A model of the catalog, in any case. Raises UsageError for another."""
     known = {name.casefold(): name for name in (*catalog.models, *catalog.checkpoints)}
     if text.casefold() in known:
         return known[text.casefold()]
     near = nearest(text, known.values())
     raise UsageError(
-        f"{text!r} is not in the catalogue; "
+        f"{text!r} is not in the catalog; "
         + (f"did you mean {near}? Otherwise give" if near else "give")
         + " its numbers: write servers.NAME.configFile (its config.json) or servers.NAME.architecture into a stack file"
     )
 
 
 def checked_accelerator(text: str, catalog: Catalog) -> str:
-    """A GPU of the catalogue. Raises UsageError for another."""
+    """A GPU of the catalog. Raises UsageError for another."""
     return _one_of("GPU", text, tuple(catalog.accelerators))
 
 

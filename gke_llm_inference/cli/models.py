@@ -15,7 +15,7 @@ def models(
     count: options.Count = 1,
     json: options.Json = False,
 ) -> int:
-    """List which models of the catalogue run on a GPU.
+    """List which models of the catalog run on a GPU.
 
     Each with its longest context, requests of that length at once, and the price of the machine.
     """
@@ -26,7 +26,7 @@ def models(
     catalog = load_catalog()
     if accelerator not in catalog.accelerators:
         near = suggestion(accelerator, catalog.accelerators)
-        raise UsageError(f"--accelerator {accelerator} is not a GPU of the catalogue; {near}")
+        raise UsageError(f"--accelerator {accelerator} is not a GPU of the catalog; {near}")
     if count not in _COUNTS:
         raise UsageError(f"--count {count}: use one of {', '.join(map(str, _COUNTS))}")
     rows = model_rows(accelerator, count, catalog)

@@ -160,7 +160,7 @@ def _draft(
         if region is not None
         else next(iter(sorted(regions, key=lambda one: (one != "us-central1", one)))),
         model=model if model is None or own_numbers else drafts.checked_model(model, catalog),
-        goal=drafts.checked_goal(goal) if goal is not None else None,
+        goal=drafts.checked_goal(goal, catalog) if goal is not None else None,
         server=server,
         accelerator=accelerator,
         count=count,

@@ -51,9 +51,9 @@ def _regions() -> Iterator[str]:
 
 
 def _goals() -> Iterator[str]:
-    from gke_llm_inference.catalog.preset_facts import load_presets
+    from gke_llm_inference.catalog import load_catalog
 
-    yield from (name for name, preset in load_presets().items() if preset.kind == "goal")
+    yield from (name for name, preset in load_catalog().presets.items() if preset.kind == "goal")
 
 
 Stack = Annotated[
@@ -153,7 +153,7 @@ Goal = Annotated[
     typer.Option(
         "--goal",
         metavar="GOAL",
-        help="What to optimise for: cost, latency, throughput, or none.",
+        help="What to optimize for: cost, latency, throughput, or none.",
         autocompletion=_matching(_goals),
     ),
 ]

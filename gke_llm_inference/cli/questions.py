@@ -19,7 +19,7 @@ from gke_llm_inference.cli.draft import (
 from gke_llm_inference.cli.plan_report import memory_bar
 from gke_llm_inference.errors import UsageError
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
-from gke_llm_inference.planning.memory.plan import floored
+from gke_llm_inference.planning.memory.result import floored
 from gke_llm_inference.terminal import Look, console, printable, wrapped
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Interview:
             draft = self._updated(replace(draft, model=self._model()))
         if "goal" in missing:
             self._say(f"A goal chooses techniques and GPUs; {NO_GOAL} leaves all to you.")
-            draft = self._updated(replace(draft, goal=self._ask("Goal", checked_goal, goals(), _DEFAULT_GOAL)))
+            draft = self._updated(replace(draft, goal=self._goal()))
         while (outcome := self._plan(draft)).refusal is not None:
             draft = self._updated(self._instead(draft, outcome))
         self._show(outcome)
@@ -131,6 +131,10 @@ class Interview:
             return text
 
         return self._ask("Google Cloud project", checked, (), PLACEHOLDER_PROJECT)
+
+    def _goal(self) -> str | None:
+        catalog = self._catalog
+        return self._ask("Goal", lambda text: checked_goal(text, catalog), goals(catalog), _DEFAULT_GOAL)
 
     def _model(self) -> str:
         known = [*self._catalog.models, *self._catalog.checkpoints]
@@ -181,7 +185,7 @@ class Interview:
         for name, model in self._catalog.models.items():
             table.add_row(name, f"{model.weights_gib:.1f}", "needed" if model.gated else "")
         self._console.print(table)
-        self._say("Their quantised checkpoints are known too.")
+        self._say("Their quantized checkpoints are known too.")
 
     def _say(self, text: str) -> None:
         self._print(wrapped(text))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _WORKERS = 8
 
-# What the engine supports and this monitor honours. Left out: output values (only remote components use
+# What the engine supports and this monitor honors. Left out: output values (only remote components use
 # them), byte strings and state migrations, for which the SDK then says itself that they are not supported.
 _FEATURES = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,

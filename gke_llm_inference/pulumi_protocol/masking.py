@@ -97,7 +97,7 @@ def _base64_forms(raw: bytes) -> set[str]:
     """What base64 makes of the bytes, alone and inside a longer text.
 
     Base64 works on groups of three bytes, so within a longer text the same bytes have three possible
-    encodings; the characters at either end, which depend on the neighbours, are left out.
+    encodings; the characters at either end, which depend on the neighbors, are left out.
     """
     forms = set()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

@@ -23,11 +23,11 @@ else:
 
 COLUMNS = 80
 PLAIN = MappingProxyType({"NO_COLOR": "1"})
-"""A terminal that wants no colours."""
+"""A terminal that wants no colors."""
 
 
 def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """What the command sees: this repository's code, and nothing that asks for colours or a width."""
+    """What the command sees: this repository's code, and nothing that asks for colors or a width."""
     unset = ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "TERM", "TTY_COMPATIBLE")
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     return {**kept, "PYTHONPATH": str(REPOSITORY), **more}

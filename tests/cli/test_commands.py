@@ -52,7 +52,7 @@ def wrong(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=" ".join)
-def test_help_fits_a_terminal_and_has_no_colours(subcommand: list[str]) -> None:
+def test_help_fits_a_terminal_and_has_no_colors(subcommand: list[str]) -> None:
     result = CliRunner().invoke(app, [*subcommand, "--help"], env={"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true"})
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage: ")
@@ -109,7 +109,7 @@ def test_no_stack_is_a_matter_of_usage(command: str, capsys: pytest.CaptureFixtu
         (["plan", "--stak", "dev"], "error: no such option: --stak; did you mean --stack?"),
         (["preview", "--polcy-config", "x"], "error: no such option: --polcy-config; did you mean --policy-config?"),
         (["diff", "--bas", "main"], "error: no such option: --bas; did you mean --base?"),
-        (["models", "--accelerator", "nvidia-l5"], "is not a GPU of the catalogue; did you mean nvidia-l4?"),
+        (["models", "--accelerator", "nvidia-l5"], "is not a GPU of the catalog; did you mean nvidia-l4?"),
         (["models", "--count", "3"], "error: --count 3: use one of 1, 2, 4, 8"),
         (["diff", "--format", "html"], "error: invalid value for '--format'"),
         (["plan", "--stack"], "error: option '--stack' requires an argument"),
@@ -169,19 +169,19 @@ def test_a_stack_file_of_a_project_elsewhere_is_read_with_that_project(tmp_path:
     assert ended.stdout == run(["settings", "effective", "--stack", "prod"]).stdout
 
 
-def test_off_a_terminal_nothing_is_coloured(wrong: Path) -> None:
+def test_off_a_terminal_nothing_is_colored(wrong: Path) -> None:
     variables = dict.fromkeys(("FORCE_COLOR", "GITHUB_ACTIONS", "TTY_COMPATIBLE"), "1")
     for arguments in (["plan", "--stack", "dev"], ["models"], ["plan", "--config-file", str(wrong)], ["plann"]):
         ended = run(arguments, variables=variables, cold=True)
         assert "\x1b" not in ended.stdout + ended.stderr
 
 
-def test_a_terminal_has_colours_unless_it_wants_none() -> None:
-    for variable, coloured in (("TERM=xterm", True), ("NO_COLOR=1", False), ("TERM=dumb", False)):
+def test_a_terminal_has_colors_unless_it_wants_none() -> None:
+    for variable, colored in (("TERM=xterm", True), ("NO_COLOR=1", False), ("TERM=dumb", False)):
         name, _, value = variable.partition("=")
         code, shown = Terminal(["plann"], variables={name: value}).ended()
         assert code == 2
-        assert ("\x1b[" in shown) is coloured
+        assert ("\x1b[" in shown) is colored
         assert "no such command 'plann'" in shown
 
 

@@ -212,7 +212,7 @@ def test_a_setting_that_is_not_known_is_refused(failing: Callable[[Sequence[str]
     assert "did you mean maxModelLen?" in said
 
 
-def test_a_model_with_numbers_of_its_own_needs_no_catalogue(directory: Path) -> None:
+def test_a_model_with_numbers_of_its_own_needs_no_catalog(directory: Path) -> None:
     (directory / "config.json").write_text(
         json.dumps(
             {

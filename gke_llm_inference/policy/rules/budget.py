@@ -1,4 +1,4 @@
-"""What the GPUs of a stack may cost in a month, computed from what is registered and the catalogue's list prices."""
+"""What the GPUs of a stack may cost in a month, computed from what is registered and the catalog's list prices."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class BudgetSettings(Settings):
     stacks: dict[NonEmpty, Usd]
     """The same for single stacks, by name."""
     allow_unpriced: bool
-    """Whether machines without a price in the catalogue pass uncounted."""
+    """Whether machines without a price in the catalog pass uncounted."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Share:
 
     Attributes:
         title: what costs.
-        usd_per_hour: at list price; None where the catalogue has none.
+        usd_per_hour: at list price; None where the catalog has none.
         region: whose prices they are.
 
     """
