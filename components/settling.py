@@ -13,6 +13,9 @@ async def settle() -> None:
     outputs anew for each that completes, which in a stack of hundreds of servers outweighs everything else.
 
     After a failure there is no waiting: what depends on a resource that was not registered never completes.
+
+    Its twin in `gke_llm_inference.preview.child` does the same for a program that is previewed and does not settle
+    itself; that module runs in any program's environment, and depends on nothing but the SDK.
     """
     own = asyncio.current_task()
     while True:

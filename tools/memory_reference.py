@@ -19,7 +19,8 @@ what each part of the GPU's memory goes to, how many tokens the KV cache holds, 
 requests of the asked context run at once, and one of three verdicts:
 
 * **fits**: the server starts, with more to spare than the error margin.
-* **tight**: the estimate says that it starts, but the error margin or 300 MiB of doubt about its peak says it may not.
+* **tight**: the estimate says that it starts, but by the error margin, or by 300 MiB of uncertainty about its peak, it
+  may not.
 * **does not fit**: the server refuses or dies at start. The reason says where: *start* (the budget is more than what is
   free), *load* (the weights do not load), *profile* (one request of the asked context does not fit into the KV cache)
   or *runtime* (the profile passes, and sampling a full batch or capturing CUDA graphs runs out of memory).

@@ -5,7 +5,7 @@ from typing import Literal
 
 from gke_llm_inference.catalog import Catalog, ModelArchitecture
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
-from gke_llm_inference.planning.memory.checkpoint_size import checkpoint_gib
+from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.settings import Finding, ServerSettings, nearest
 
 

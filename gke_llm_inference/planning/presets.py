@@ -6,6 +6,7 @@ stack says otherwise, becomes a `Decision` with its reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -215,6 +216,8 @@ def _explicit_refusals(work: _Work) -> list[Finding]:
     problems = []
     for key in ("quantization", "kvCacheDtype"):
         value = _current(work.settings, key) if _is_explicit(work.settings, key) else None
+        if value is None:
+            continue
         rules = [
             _rule(work, preset)
             for preset in work.catalog.presets.values()
@@ -222,7 +225,7 @@ def _explicit_refusals(work: _Work) -> list[Finding]:
             and any(rule.settings.get(key) == value for rule in preset.rules(work.settings.server))
         ]
         refusals = [rule.refused for rule in rules if rule is not None and rule.refused is not None]
-        if value is not None and refusals and len(refusals) == len(rules):
+        if refusals and len(refusals) == len(rules):
             problems.append(
                 Finding(
                     path=f"{work.path}.{key}",
@@ -345,17 +348,20 @@ def _shown(value: Any) -> str:
 
 
 def _rule(work: _Work, preset: Technique) -> PresetRule | None:
-    version = Version(work.version)
-
     def holds(rule: PresetRule) -> bool:
         model = work.model
         return (
-            (not rule.versions or version in SpecifierSet(rule.versions))
+            (not rule.versions or _is_among(work.version, rule.versions))
             and (not rule.families or model.family in rule.families)
             and (not rule.checkpoints or model.checkpoint in rule.checkpoints)
         )
 
     return next((rule for rule in preset.rules(work.settings.server) if holds(rule)), None)
+
+
+@lru_cache(maxsize=4096)
+def _is_among(version: str, specifier: str) -> bool:
+    return Version(version) in SpecifierSet(specifier)
 
 
 def _unmet_need(work: _Work, where: str, name: str, needs: PresetNeeds) -> Finding | None:

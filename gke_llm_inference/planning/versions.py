@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gke_llm_inference.catalog import InferenceServerFacts
 from gke_llm_inference.settings import Finding
 
 
+@lru_cache(maxsize=1024)
 def version_parts(version: str) -> tuple[int, ...]:
     """The numbers of a version, for comparing."""
     return tuple(int(part) for part in re.findall(r"[0-9]+", version))

@@ -154,7 +154,7 @@ class SystemPool(Settings):
 
 
 class StandardCluster(_CreatedCluster):
-    """A GKE Standard cluster: node pools are yours, GPU pools stand under `nodePools`."""
+    """A GKE Standard cluster: node pools are yours, GPU pools are under `nodePools`."""
 
     mode: Literal["standard"]
     """Nodes come from node pools."""
@@ -170,7 +170,7 @@ class ExistingCluster(Settings):
     """A cluster that exists already: a GKE cluster by name and location, one of another stack, or a kubeconfig's."""
 
     mode: Literal["existing"]
-    """The cluster is there already."""
+    """The cluster exists already."""
     profile: Literal["autopilot", "standard"] = "standard"
     """How its nodes come about, which decides what a pod may ask for."""
     name: NonEmpty | None = None

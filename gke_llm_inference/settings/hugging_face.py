@@ -35,7 +35,7 @@ class ExistingSecretToken(_KubernetesSecret):
     """The token is in a Kubernetes Secret that exists already in the stack's namespace."""
 
     token_source: Literal["existingSecret"]
-    """A Secret that is there already."""
+    """A Secret that exists already."""
 
 
 class SecretManagerToken(_KubernetesSecret):

@@ -26,10 +26,10 @@ class OnDemandProvisioning(Settings):
 
 
 class SpotProvisioning(Settings):
-    """Spot machines: cheap, taken back at any time with about 30 seconds' notice."""
+    """Spot VMs: cheaper, preempted at any time with about 30 seconds' notice."""
 
     model: Literal["spot"]
-    """Cheap, may go at any time."""
+    """Cheaper, may be preempted at any time."""
 
 
 class FlexStartProvisioning(Settings):

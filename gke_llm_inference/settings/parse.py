@@ -4,18 +4,16 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
 from gke_llm_inference.settings.findings import TOKEN_PATTERN, Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -223,9 +221,7 @@ class _Location:
 
     def help(self, verb: str) -> str:
         """What the field is for, as its documentation's first sentence says."""
-        if self._field is None or not self._field.description:
-            return verb
-        return f"{verb}: {self._field.description.splitlines()[0]}"
+        return _help(verb, self._field)
 
     def discriminator(self) -> str:
         return discriminator_of(self._annotation)
@@ -241,3 +237,7 @@ class _Location:
     def choices(self) -> list[str]:
         annotation = unwrapped(self._annotation)
         return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _help(verb: str, field: FieldInfo | None) -> str:
+    return f"{verb}: {field.description.splitlines()[0]}" if field is not None and field.description else verb

@@ -102,27 +102,27 @@ class _ServerSettings(Settings):
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
     presets: Annotated[tuple[PresetName, ...], Field(strict=False)] = ()
-    """Goals and techniques, applied in this order; what stands in the settings wins over them."""
+    """Goals and techniques, applied in this order; explicit settings win over them."""
     max_model_len: PositiveInt | None = None
-    """Longest context, prompt and answer together, in tokens; the model's own limit if absent."""
+    """Longest context in tokens, input and output together; the model's own limit if absent."""
     measured_tokens_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Output tokens per second of one replica, as measured by you; gives the plan a price for a million tokens."""
     allow_unfit: bool = False
     """Whether a server that does not fit its GPUs is a warning rather than refused."""
     max_output_tokens: PositiveInt | None = None
-    """Longest answer in tokens; whatever the prompt leaves of the context if absent."""
+    """Most output tokens; what the input leaves of the context if absent."""
     quantization: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,40}$")] | None = None
     """Weight quantization as the server names it; what the checkpoint says if absent."""
     kv_cache_dtype: Literal["auto", "fp8_e4m3", "fp8_e5m2"] | None = None
     """Type of the KV cache; the weights' own if absent."""
     speculative_tokens: Annotated[int, Field(ge=1, le=16)] | None = None
-    """Tokens to guess from the prompt's own text in each step; no guessing if absent."""
+    """Speculative tokens per step, by n-gram lookup in the prompt; no speculation if absent."""
     resources: ResourceSettings = ResourceSettings()
     """Requests of the container; planned where absent."""
     extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """More arguments of the server, as --flag or --flag=value, checked against the version's own flags."""
+    """Extra arguments of the server, as --flag or --flag=value, checked against the version's own flags."""
     extra_env: dict[str, str] = {}
-    """More environment variables of the server; none that hold a secret."""
+    """Extra environment variables of the server; none that hold a secret."""
     labels: Labels = {}
     """Labels of the pods beside the recommended ones."""
 
@@ -147,7 +147,7 @@ class VllmSettings(_ServerSettings):
     attention_backend: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,40}$")] | None = None
     """Attention kernels, as vLLM names them; the version's choice if absent."""
     enforce_eager: bool | None = None
-    """Whether to do without compilation and CUDA graphs: a quicker start, slower answers."""
+    """Whether to disable compilation and CUDA graphs: a faster start, slower output."""
     model_runner: Literal["V1", "V2"] | None = None
     """vLLM's model runner; the version's own choice if absent."""
     compile_cache: Literal["cold", "warm"] = "cold"
@@ -162,7 +162,7 @@ class TgiSettings(_ServerSettings):
     server: Literal["tgi"]
     """Text Generation Inference; in maintenance mode."""
     max_input_tokens: PositiveInt | None = None
-    """Longest prompt in tokens; one less than maxModelLen if absent."""
+    """Most input tokens; one less than maxModelLen if absent."""
     max_batch_prefill_tokens: PositiveInt | None = None
     """Most prompt tokens in one batch; the server's choice if absent."""
     cuda_memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None

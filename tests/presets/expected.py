@@ -55,7 +55,7 @@ NO_TGI_KV_CACHE = Refuses("from 2.4.0 on", ("TGI 3.3.7", "vLLM"))
 NO_TGI_COMPRESSED = Refuses("from 2.4.0 on", ("TGI 3.3.7", "gptq", "awq"))
 NO_TGI_CHUNKS = Refuses("from 3.0 on", ("TGI 3.3.7", "vLLM"))
 NO_TGI_PREFIXES = Refuses("from TGI 3.0", ("TGI 3.3.7", "vLLM"))
-NO_NGRAM = Refuses("flags that are gone", ("vLLM 0.10.0",))
+NO_NGRAM = Refuses("flags that were removed", ("vLLM 0.10.0",))
 
 NGRAM = '--speculative-config={"method":"ngram","num_speculative_tokens":3,"prompt_lookup_max":4}'
 ANSWERS = '--override-generation-config={"max_new_tokens":1024}'
@@ -125,7 +125,7 @@ _ROWS: dict[str, Row] = {
     # Goals, for a model of 8.5 billion weights on one L4.
     "latency": {**vllm(gives(FP8, SMALL_BATCH, CHUNKS)), **tgi(gives("--quantize=fp8"))},
     "throughput": {
-        # A batch that is smaller than the context needs prompts in pieces, which 0.6.0 does only when told.
+        # A batch that is smaller than the context needs chunked prefill, which 0.6.0 does only when told.
         **vllm(gives(FP8, E4M3, PREFIXES), "0.6.0"),
         # 0.10.0 would go back to its older engine for an FP8 KV cache on an L4.
         **vllm(gives(FP8, LARGE_STEP, PREFIXES), "0.10.0"),

@@ -180,7 +180,8 @@ def test_a_preset_that_is_refused_does_not_hold_its_place() -> None:
             ["fp8-kv-cache-e5m2"],
             {"kvCacheDtype": "fp8_e4m3"},
             "--kv-cache-dtype=fp8_e4m3",
-            "fp8-kv-cache-e5m2: kvCacheDtype: fp8_e4m3 kept (set explicitly by the stack; the preset would set fp8_e5m2)",
+            "fp8-kv-cache-e5m2: kvCacheDtype: fp8_e4m3 kept "
+            "(set explicitly by the stack; the preset would set fp8_e5m2)",
         ),
         (
             ["token-limits"],

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, load_peak_mib, memory_request, plan_memory
-from gke_llm_inference.planning.memory.checkpoint_size import checkpoint_gib
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints, served_model
 from gke_llm_inference.settings import Finding, TgiSettings, VllmSettings
 from tests.planning.support import CATALOG, architecture

@@ -185,7 +185,7 @@ def test_a_deployment_says_what_was_decided_as_the_preview_does(on_context: Depl
         "1.5 requests of 4,096 tokens at once\n"
         "  start: 288 s expected, 600 s allowed; 1008 s on a new node, "
         "with the image pulled whole: whether the cluster's nodes stream images is not known\n"
-        "  token-limits: maxOutputTokens: 1024 (a limit on prompt and answer, so that a smaller GPU holds them)"
+        "  token-limits: maxOutputTokens: 1024 (a limit on input and output tokens, so that a smaller GPU holds them)"
     )
     assert legacy == (
         "servers.legacy:\n"
