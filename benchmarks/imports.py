@@ -1,4 +1,4 @@
-"""Times imports of the package in seconds of CPU time, each in a new process with compiled files, beside what they may take.
+"""Times imports of the package in CPU seconds, each in a new process with compiled files, beside what they may take.
 
 `python -m benchmarks.imports [--runs N]` prints a table in Markdown; exit code 1 if a median is over its limit.
 """
