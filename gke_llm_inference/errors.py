@@ -1,7 +1,5 @@
 """The failures a command can end in before it has begun; each becomes a message and an exit code."""
 
-from __future__ import annotations
-
 
 class CommandError(Exception):
     """Base of every failure that the person at the keyboard can act on. Its text is safe to print."""

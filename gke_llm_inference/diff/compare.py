@@ -1,19 +1,13 @@
 """Pure comparison of two recordings of a stack: resources, exports, warnings and provider plugins."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gke_llm_inference.diff.identity import match
 from gke_llm_inference.diff.values import ABSENT, PropertyChange, canonical, differences
-from gke_llm_inference.preview.recording import Severity
+from gke_llm_inference.preview.recording import Recording, Resource, Severity
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE, package_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from gke_llm_inference.preview.recording import Recording, Resource
 
 Action = Literal["added", "removed", "changed", "renamed"]
 

@@ -1,7 +1,5 @@
 """A revision's locked dependencies: an environment of its own where its lock differs, kept for the next time."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os
@@ -10,14 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gke_llm_inference.diff.wording import quote
 from gke_llm_inference.preview.errors import RevisionError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LOCK = "requirements.txt"
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
@@ -77,7 +72,7 @@ def _environment(lock: Path, progress: Callable[[str], None]) -> Path:
 
 
 def _install(directory: Path, python: Path, lock: Path) -> None:
-    """Installs what the lock pins, from wheels alone: to build a package would be to run whatever it holds."""
+    """Install what the lock pins, from wheels alone: to build a package would be to run whatever it holds."""
     uv = shutil.which("uv")
     if uv is not None:
         commands = [

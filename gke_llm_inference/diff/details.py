@@ -1,22 +1,16 @@
 """One resource's change in full, as lines in the manner of a diff: `-` old, `+` new."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gke_llm_inference.diff.values import ABSENT
+from gke_llm_inference.diff.compare import ResourceChange
+from gke_llm_inference.diff.values import ABSENT, PropertyChange
 from gke_llm_inference.diff.wording import shortened, visible
 from gke_llm_inference.preview.manifests import to_yaml
 from gke_llm_inference.preview.tree import short_type
 from gke_llm_inference.terminal import SECRET, UNKNOWN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.diff.compare import ResourceChange
-    from gke_llm_inference.diff.values import PropertyChange
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,12 @@
 """A report as one JSON document, in full."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from gke_llm_inference.diff.report import LIMITS
+from gke_llm_inference.diff.compare import ResourceChange
+from gke_llm_inference.diff.plan_changes import PlanChanges
+from gke_llm_inference.diff.report import LIMITS, Report, StackReport
 from gke_llm_inference.diff.summary import summary_of
 from gke_llm_inference.diff.wording import plain_data, render_quotes
-
-if TYPE_CHECKING:
-    from gke_llm_inference.diff.compare import ResourceChange
-    from gke_llm_inference.diff.plan_changes import PlanChanges
-    from gke_llm_inference.diff.report import Report, StackReport
 
 
 def document_of(report: Report) -> dict[str, Any]:

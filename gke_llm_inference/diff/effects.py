@@ -1,23 +1,17 @@
 """What changes cause, in words: what is replaced and goes down, which pods restart and how, what is not known."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
-from gke_llm_inference.diff.replacement import Verdict, replacements, verdict
+from gke_llm_inference.diff.compare import Comparison, ResourceChange
+from gke_llm_inference.diff.plans import ServerFacts, StackFacts
+from gke_llm_inference.diff.replacement import Replacements, Verdict, replacements, verdict
 from gke_llm_inference.diff.values import ABSENT
 from gke_llm_inference.diff.wording import listed, minutes, quote
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.diff.compare import Comparison, ResourceChange
-    from gke_llm_inference.diff.plans import ServerFacts, StackFacts
-    from gke_llm_inference.diff.replacement import Replacements
-    from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.preview.recording import Recording, Resource
 
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"

@@ -1,16 +1,11 @@
 """Which resource of one revision is which of the other: by URN, or by an alias, as the Pulumi engine finds it."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE, make_urn, qualified_type
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.preview.recording import Recording, Resource
 
 
 @dataclass(frozen=True)

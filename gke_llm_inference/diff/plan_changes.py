@@ -1,19 +1,14 @@
 """What changes in the plan, in words: context, KV cache, GPUs, machine, start, cost, per server and for the stack."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.diff.plans import ServerFacts, StackFacts
 from gke_llm_inference.diff.wording import count, minutes, quote
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.memory.result import floored
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from gke_llm_inference.diff.plans import ServerFacts, StackFacts
 
 UNKNOWN_COST = "not known"
 

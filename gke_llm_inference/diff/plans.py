@@ -4,20 +4,14 @@ What comes back was made by code that may be anybody's, so every value is checke
 of another type is simply not known.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gke_llm_inference.planning.names import dns_label
-from gke_llm_inference.preview.process import run_captured
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gke_llm_inference.preview.process import Interpreter
+from gke_llm_inference.preview.process import Interpreter, run_captured
 
 _LARGEST_NUMBER = 1e15
 _PLAN_COMMANDS = (("gke_llm_inference", "plan"), ("planning",))

@@ -4,25 +4,16 @@ Everything that comes from a program or a configuration is in a code span, a cod
 where neither markup nor @mentions nor #references have a meaning.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
 from gke_llm_inference.diff.effects import Severity
-from gke_llm_inference.diff.plan_changes import UNKNOWN_COST
-from gke_llm_inference.diff.report import LIMITS
-from gke_llm_inference.diff.summary import summary_of
+from gke_llm_inference.diff.plan_changes import UNKNOWN_COST, PlanChanges, Row, ServerChange
+from gke_llm_inference.diff.report import LIMITS, Report, StackReport
+from gke_llm_inference.diff.summary import Summary, summary_of
 from gke_llm_inference.diff.wording import count, quote, render_quotes, shortened, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from gke_llm_inference.diff.plan_changes import PlanChanges, Row, ServerChange
-    from gke_llm_inference.diff.report import Report, StackReport
-    from gke_llm_inference.diff.summary import Summary
 
 MARKER = "<!-- gke-llm-inference preview -->"
 """First line of every comment, by which it is found and edited in place."""

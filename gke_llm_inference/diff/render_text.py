@@ -1,21 +1,13 @@
 """A report as text for a terminal, in full."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
-from gke_llm_inference.diff.plan_changes import lines_of
-from gke_llm_inference.diff.report import LIMITS
+from gke_llm_inference.diff.plan_changes import PlanChanges, lines_of
+from gke_llm_inference.diff.report import LIMITS, Report, StackReport
 from gke_llm_inference.diff.summary import summary_of
 from gke_llm_inference.diff.wording import render_quotes, visible
 from gke_llm_inference.terminal import wrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.diff.plan_changes import PlanChanges
-    from gke_llm_inference.diff.report import Report, StackReport
 
 _ALL = Bounds()
 

@@ -1,22 +1,16 @@
 """Which changes replace a resource: rules over the table of properties in `catalog/replacement.yaml`."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gke_llm_inference.catalog.replacement import load_replacement_table
+from gke_llm_inference.catalog.replacement import PropertyEffects, load_replacement_table
+from gke_llm_inference.diff.compare import Comparison, ResourceChange
+from gke_llm_inference.diff.values import PropertyChange
+from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.terminal import UNKNOWN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.catalog.replacement import PropertyEffects
-    from gke_llm_inference.diff.compare import Comparison, ResourceChange
-    from gke_llm_inference.diff.values import PropertyChange
-    from gke_llm_inference.preview.recording import Recording, Resource
 
 
 class Verdict(Enum):

@@ -1,19 +1,14 @@
 """What a comparison of two revisions comes to: per stack, and for all that were asked for."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gke_llm_inference.diff.compare import Comparison, ResourceChange
 from gke_llm_inference.diff.effects import Effects
 from gke_llm_inference.diff.plans import StackFacts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gke_llm_inference.diff.values import PropertyChange
-    from gke_llm_inference.preview.recording import Recording, Resource
+from gke_llm_inference.diff.values import PropertyChange
+from gke_llm_inference.preview.recording import Recording, Resource
 
 Outcome = Literal["compared", "no base", "gone", "failed"]
 

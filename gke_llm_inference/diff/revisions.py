@@ -1,21 +1,16 @@
 """The two revisions of a project: the tree as it is, and the base in a tree of its own that is gone afterwards."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gke_llm_inference.diff.wording import quote
 from gke_llm_inference.preview.errors import RevisionError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _GIT_SECONDS = 300
 # Set by git for its hooks; they would point our commands to another repository or tree.

@@ -1,37 +1,30 @@
 """Runs both revisions of every stack, each with its own code, configuration and dependencies, and compares them."""
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gke_llm_inference.diff.compare import compare, everything_added, everything_removed
 from gke_llm_inference.diff.dependencies import LOCK, pins, python_of
 from gke_llm_inference.diff.effects import effects_of
 from gke_llm_inference.diff.plans import facts_of, read_plan
 from gke_llm_inference.diff.report import Report, StackReport, masked_comparison, masked_recording
-from gke_llm_inference.diff.revisions import base_at, base_in_directory, head_of
-from gke_llm_inference.diff.values import differences
+from gke_llm_inference.diff.revisions import Revision, base_at, base_in_directory, head_of
+from gke_llm_inference.diff.values import PropertyChange, differences
 from gke_llm_inference.diff.wording import quote
 from gke_llm_inference.errors import ConfigError
 from gke_llm_inference.preview.errors import ProgramError, RevisionError
 from gke_llm_inference.preview.process import Interpreter, kill_all
+from gke_llm_inference.preview.recording import Recording
 from gke_llm_inference.preview.run import record
 from gke_llm_inference.pulumi_project.project import load_project, stacks_of
 from gke_llm_inference.pulumi_protocol.environment import child_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from gke_llm_inference.diff.revisions import Revision
-    from gke_llm_inference.diff.values import PropertyChange
-    from gke_llm_inference.preview.recording import Recording
-    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 _POLL_SECONDS = 0.05
 
@@ -45,7 +38,7 @@ def diff(
     timeout: float,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Report, tuple[SecretMasker, ...]]:
-    """Compares stacks of a project with those of another revision.
+    """Compare stacks of a project with those of another revision.
 
     Args:
         project: the project as it is now.
@@ -104,7 +97,7 @@ def diff(
 
 
 def _report(
-    name: str, base: _Ran | None, head: _Ran, maskers: tuple[SecretMasker, ...], *, is_gone: bool
+    name: str, base: "_Ran | None", head: "_Ran", maskers: tuple[SecretMasker, ...], *, is_gone: bool
 ) -> StackReport:
     def mask(value: Any) -> Any:
         for masker in maskers:
@@ -147,7 +140,7 @@ class _Ran:
 
 
 def _run_all(runs: Sequence[_Run], timeout: float, progress: Callable[[str], None]) -> dict[tuple[str, bool], _Ran]:
-    """Runs programs and plans side by side, as many as there are processors; an interrupt leaves none behind."""
+    """Run programs and plans side by side, as many as there are processors; an interrupt leaves none behind."""
     results: dict[tuple[str, bool], _Ran] = {}
     executor = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1), thread_name_prefix="diff")
     pending: list[Future[Any]] = []

@@ -1,22 +1,16 @@
 """What both renderers say of a stack: its verdict, its changed resources by severity, its notes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
+from gke_llm_inference.diff.compare import ResourceChange
 from gke_llm_inference.diff.details import Bounds, value_text
 from gke_llm_inference.diff.effects import Severity
 from gke_llm_inference.diff.plan_changes import PlanChanges, plan_changes
-from gke_llm_inference.diff.values import ABSENT, Item, path_text
+from gke_llm_inference.diff.report import StackReport
+from gke_llm_inference.diff.values import ABSENT, Item, PropertyChange, path_text
 from gke_llm_inference.diff.wording import count, listed, quote
 from gke_llm_inference.preview.tree import short_type
-
-if TYPE_CHECKING:
-    from gke_llm_inference.diff.compare import ResourceChange
-    from gke_llm_inference.diff.report import StackReport
-    from gke_llm_inference.diff.values import PropertyChange
 
 _SHOWN_PROPERTIES = 3
 _SHOWN_CHARACTERS = 60

@@ -4,19 +4,15 @@ Lists are compared by what their items are: containers, variables and volumes by
 flag, what is a set to Kubernetes or Google Cloud as a set. Every other list is a sequence whose order counts.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gke_llm_inference.pulumi_protocol.wire import path_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Absent(Enum):

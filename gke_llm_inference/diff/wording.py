@@ -4,14 +4,10 @@ What comes from a program or a configuration enters a sentence by `quote` alone.
 what could steer it; Markdown shows it as code, where nothing in it is markup.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 _START, _END = "\x02", "\x03"
 _QUOTED = re.compile(f"{_START}([^{_START}{_END}]*){_END}")

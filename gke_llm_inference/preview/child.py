@@ -5,8 +5,6 @@ says what to run. Errors are reported to the engine the way the language host do
 "already reported".
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json
@@ -15,16 +13,14 @@ import os
 import runpy
 import sys
 import traceback
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pulumi
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 from pulumi.runtime.settings import SETTINGS
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
 
 # Importing the SDKs makes hundreds of thousands of objects that stay. To look for garbage among them every 700 new
 # ones, as Python does by itself, takes about a tenth of a preview's time.
@@ -48,7 +44,7 @@ class QuietEngine:
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
 
     def Log(self, request: engine_pb2.LogRequest) -> Any:  # noqa: N802 - the name of the call
-        """Passes on everything but debug messages."""
+        """Pass on everything but debug messages."""
         if request.severity == engine_pb2.DEBUG:
             return None
         return self._engine.Log(request)
@@ -58,7 +54,7 @@ class QuietEngine:
 
 
 async def settle() -> None:
-    """Waits until nothing that the program started is outstanding.
+    """Wait until nothing that the program started is outstanding.
 
     The SDK waits too, after this, and reports failures then. But it takes up its list of outstanding outputs
     anew for every one that completes, which is quadratic; waiting for all of them at once is linear.
@@ -76,7 +72,7 @@ async def settle() -> None:
 
 
 def settle_after(run: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Makes `pulumi.run` settle after the asynchronous entry point that it is given."""
+    """Make `pulumi.run` settle after the asynchronous entry point that it is given."""
 
     def register(program: Any) -> None:
         if not callable(program):
@@ -99,7 +95,7 @@ def settle_after(run: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def note_secrets(report: Callable[[str], None]) -> None:
-    """Reports plain text that the program wraps in `Output.secret`, to keep it out of messages."""
+    """Report plain text that the program wraps in `Output.secret`, to keep it out of messages."""
     original = pulumi.Output.secret
 
     def secret(val: Any) -> Any:
@@ -173,7 +169,7 @@ def _trim(summary: traceback.TracebackException, seen: set[int]) -> None:
 
 
 def run_program(task: dict[str, Any]) -> int:
-    """Runs the program that the task names and returns the exit code of the process."""
+    """Run the program that the task names and returns the exit code of the process."""
     program = task["program"]
     os.chdir(task["directory"])
     sys.path.insert(0, os.path.dirname(program))
@@ -221,7 +217,7 @@ def run_program(task: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Reads the task from stdin, runs it and ends the process without waiting for threads of the program."""
+    """Read the task from stdin, runs it and ends the process without waiting for threads of the program."""
     task = json.load(sys.stdin.buffer)
     sys.stdin = open(os.devnull)  # noqa: SIM115 - the program's stdin, for as long as the process lives
     os.set_inheritable(task["secretsDescriptor"], False)

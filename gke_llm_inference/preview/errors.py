@@ -1,7 +1,5 @@
 """The failures of a preview itself; the command line turns each into a message and an exit code."""
 
-from __future__ import annotations
-
 from gke_llm_inference.errors import CommandError
 
 

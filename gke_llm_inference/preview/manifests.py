@@ -1,18 +1,14 @@
 """The Kubernetes objects of a recording as YAML documents that `kubectl apply -f` takes."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.terminal import SECRET, UNKNOWN
-
-if TYPE_CHECKING:
-    from gke_llm_inference.preview.recording import Recording, Resource
 
 # Kinds of the groups that Kubernetes itself serves which live outside any namespace.
 _CLUSTER_KINDS = frozenset(
@@ -133,7 +129,7 @@ def _document(resource: Resource, provider_namespace: Any) -> dict[str, Any]:
 
 
 def _text_instead_of_base64(inputs: dict[str, Any]) -> None:
-    """Moves masked values from `data` to `stringData`: `[secret]` is not base64, so kubectl would refuse it."""
+    """Move masked values from `data` to `stringData`: `[secret]` is not base64, so kubectl would refuse it."""
     data = inputs.get("data")
     if isinstance(data, dict) and SECRET in data.values():
         masked = {key: value for key, value in data.items() if value == SECRET}

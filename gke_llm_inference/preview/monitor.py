@@ -1,35 +1,29 @@
 """The stand-in for the Pulumi engine: answers a program as a first preview would, and records it."""
 
-from __future__ import annotations
-
 import base64
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, resource_pb2, resource_pb2_grpc
+from pulumi.runtime.proto.alias_pb2 import Alias
+from pulumi.runtime.proto.callback_pb2 import Callback
+from pulumi.runtime.proto.engine_pb2 import LogRequest
+from pulumi.runtime.proto.resource_pb2 import (
+    ReadResourceRequest,
+    RegisterResourceOutputsRequest,
+    RegisterResourceRequest,
+    ResourceInvokeRequest,
+)
 
-from gke_llm_inference.preview.recorder import Goal
+from gke_llm_inference.preview.recorder import Goal, Recorder
 from gke_llm_inference.preview.recording import Resource, Severity
 from gke_llm_inference.preview.transforms import Transforms
 from gke_llm_inference.pulumi_protocol import wire
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import is_provider_type, make_urn, package_of, provider_urn
 from gke_llm_inference.terminal import SECRET
-
-if TYPE_CHECKING:
-    from pulumi.runtime.proto.alias_pb2 import Alias
-    from pulumi.runtime.proto.callback_pb2 import Callback
-    from pulumi.runtime.proto.engine_pb2 import LogRequest
-    from pulumi.runtime.proto.resource_pb2 import (
-        ReadResourceRequest,
-        RegisterResourceOutputsRequest,
-        RegisterResourceRequest,
-        ResourceInvokeRequest,
-    )
-
-    from gke_llm_inference.preview.recorder import Recorder
-    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _WORKERS = 8
@@ -154,7 +148,7 @@ class RecordingMonitor(resource_pb2_grpc.ResourceMonitorServicer):
         )
 
     def _mask_kubernetes_secret(self, urn: str, properties: struct_pb2.Struct, decoded: wire.Decoded) -> None:
-        """Masks what a Kubernetes Secret holds, keeping its keys, whether or not the program marked it."""
+        """Mask what a Kubernetes Secret holds, keeping its keys, whether or not the program marked it."""
         for field in _SECRET_FIELDS:
             if field not in properties.fields:
                 continue
@@ -322,7 +316,7 @@ class MonitorServer:
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.address = f"127.0.0.1:{port}"
 
-    def __enter__(self) -> MonitorServer:
+    def __enter__(self) -> "MonitorServer":
         self._server.start()
         return self
 
@@ -408,7 +402,7 @@ def _options(request: RegisterResourceRequest, masker: SecretMasker) -> dict[str
 
 
 def _make_secret(properties: struct_pb2.Struct, key: str) -> None:
-    """Marks a property as secret on the wire, unless it is already or is missing."""
+    """Mark a property as secret on the wire, unless it is already or is missing."""
     if key not in properties.fields:
         return
     current = properties.fields[key]

@@ -1,7 +1,5 @@
 """The process that runs a program: started early, told later what to run, never left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,14 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from gke_llm_inference.pulumi_protocol.environment import child_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CHILD = Path(__file__).with_name("child.py")
 _DRAIN_SECONDS = 2.0
@@ -77,14 +73,14 @@ class ChildProcess:
             _start(lambda: _read_all(self._process.stderr, self._stderr)),
         ]
 
-    def __enter__(self) -> ChildProcess:
+    def __enter__(self) -> "ChildProcess":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
 
     def run(self, task: dict[str, Any], timeout: float) -> ProcessResult:
-        """Hands over the task and waits for the end, at most `timeout` seconds."""
+        """Hand over the task and waits for the end, at most `timeout` seconds."""
         process = self._process
         assert process.stdin is not None
         message = json.dumps({**task, "secretsDescriptor": self._secrets_descriptor}).encode()
@@ -102,7 +98,7 @@ class ChildProcess:
         return ProcessResult(process.returncode, _text(self._stdout), _text(self._stderr), timed_out)
 
     def kill(self) -> None:
-        """Kills the process and everything it started, if anything is left."""
+        """Kill the process and everything it started, if anything is left."""
         _kill_group(self._process.pid)
         self._process.wait()
         _running.discard(self._process.pid)
@@ -148,7 +144,7 @@ def run_captured(command: list[str], directory: Path, interpreter: Interpreter, 
 
 
 def kill_all() -> None:
-    """Kills every program that runs now; whoever waits for one sees it end by a signal."""
+    """Kill every program that runs now; whoever waits for one sees it end by a signal."""
     for pid in list(_running):
         _kill_group(pid)
 

@@ -1,18 +1,13 @@
 """What a program told the engine, gathered while it runs and turned into a recording at the end."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gke_llm_inference.preview.recording import LogEntry, Recording, Resource, Severity
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def claim(self, urn: str, goal: Goal) -> bool:
-        """Takes a URN for a registration; False if another one has it already."""
+        """Take a URN for a registration; False if another one has it already."""
         with self._lock:
             if urn in self._goals:
                 return False
@@ -64,12 +59,12 @@ class Recorder:
             urn = goal.parent if goal else ""
 
     def add(self, resource: Resource) -> None:
-        """Records a registration."""
+        """Record a registration."""
         with self._lock:
             self._resources[resource.urn] = resource
 
     def add_outputs(self, urn: str, outputs: dict[str, Any]) -> None:
-        """Records the outputs of a component or of the stack."""
+        """Record the outputs of a component or of the stack."""
         with self._lock:
             self._outputs[urn] = outputs
             goal = self._goals.get(urn)
@@ -77,7 +72,7 @@ class Recorder:
                 self.stack_finished = True
 
     def log(self, severity: Severity, message: str, urn: str | None = None) -> None:
-        """Records a message; the same message twice is recorded once."""
+        """Record a message; the same message twice is recorded once."""
         entry = LogEntry(severity, message.strip(), urn)
         with self._lock:
             if entry not in self._logs:

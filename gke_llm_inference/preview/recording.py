@@ -1,7 +1,5 @@
 """What one run of a program registered: plain, frozen data with secrets already masked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any

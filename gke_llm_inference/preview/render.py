@@ -1,20 +1,13 @@
 """A recording as text for people, and as one JSON document for programs."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from gke_llm_inference.preview.recording import Severity
-from gke_llm_inference.preview.tree import build_tree, servers_of, short_type
+from gke_llm_inference.preview.manifests import Manifest
+from gke_llm_inference.preview.recording import LogEntry, Recording, Resource, Severity
+from gke_llm_inference.preview.tree import Node, Server, build_tree, servers_of, short_type
 from gke_llm_inference.terminal import Look, printable, wrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from gke_llm_inference.preview.manifests import Manifest
-    from gke_llm_inference.preview.recording import LogEntry, Recording, Resource
-    from gke_llm_inference.preview.tree import Node, Server
 
 _LABEL_WIDTH = 12
 

@@ -1,24 +1,16 @@
 """Recording what a Pulumi program would create: `record` runs it and returns the recording."""
 
-from __future__ import annotations
-
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gke_llm_inference.errors import UsageError
 from gke_llm_inference.preview.errors import ProgramError
-from gke_llm_inference.preview.process import ChildProcess
+from gke_llm_inference.preview.process import ChildProcess, Interpreter, ProcessResult
 from gke_llm_inference.preview.recorder import Recorder
-from gke_llm_inference.preview.recording import Severity
+from gke_llm_inference.preview.recording import Recording, Severity
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gke_llm_inference.preview.process import Interpreter, ProcessResult
-    from gke_llm_inference.preview.recording import Recording
 
 DEFAULT_TIMEOUT = 120.0
 """Seconds a program may take."""
@@ -33,7 +25,7 @@ def record(
     interpreter: Interpreter | None = None,
     on_start: Callable[[], None] = lambda: None,
 ) -> Recording:
-    """Runs the program of a project for one stack, without engine, cloud or credentials, and records it.
+    """Run the program of a project for one stack, without engine, cloud or credentials, and records it.
 
     Args:
         project_dir: The directory of the project's Pulumi.yaml.

@@ -4,19 +4,14 @@ A program hosts its transforms itself; the engine calls them back over gRPC whil
 recording monitor does the same, so that what is recorded is what a deployment would create.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import grpc
 from pulumi.runtime.proto import callback_pb2, callback_pb2_grpc, resource_pb2
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pulumi.runtime.proto.callback_pb2 import Callback
-    from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, TransformResourceOptions
+from pulumi.runtime.proto.callback_pb2 import Callback
+from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, TransformResourceOptions
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _OPTIONS = (
@@ -36,12 +31,12 @@ class Transforms:
         self._lock = threading.Lock()
 
     def register_for_stack(self, callback: Callback) -> None:
-        """Remembers a transform of the stack. Must not call back: the program's event loop is waiting."""
+        """Remember a transform of the stack. Must not call back: the program's event loop is waiting."""
         with self._lock:
             self._stack.append(callback)
 
     def remember(self, urn: str, callbacks: Iterable[Callback]) -> None:
-        """Remembers a resource's own transforms, which its children inherit."""
+        """Remember a resource's own transforms, which its children inherit."""
         callbacks = tuple(callbacks)
         if callbacks:
             with self._lock:
@@ -57,7 +52,7 @@ class Transforms:
             return callbacks
 
     def apply(self, callbacks: Iterable[Callback], request: RegisterResourceRequest) -> None:
-        """Runs the transforms and writes the results into the request. Raises grpc.RpcError if one fails."""
+        """Run the transforms and writes the results into the request. Raises grpc.RpcError if one fails."""
         for callback in callbacks:
             question = resource_pb2.TransformRequest(
                 type=request.type,
@@ -84,7 +79,7 @@ class Transforms:
             return self._channels[target]
 
     def close(self) -> None:
-        """Closes the connections to the program."""
+        """Close the connections to the program."""
         with self._lock:
             channels, self._channels = list(self._channels.values()), {}
         for channel in channels:

@@ -1,14 +1,10 @@
 """The resources of a recording as a tree, and the inference servers among them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE, is_provider_type
-
-if TYPE_CHECKING:
-    from gke_llm_inference.preview.recording import Recording, Resource
 
 INFERENCE_SERVER_TYPE = "gke-llm-inference:index:InferenceServer"
 """Type token of the component whose outputs describe a server."""
@@ -19,7 +15,7 @@ class Node:
     """A resource and what it is the parent of, in the order to show."""
 
     resource: Resource
-    children: tuple[Node, ...]
+    children: "tuple[Node, ...]"
 
     @property
     def descendants(self) -> int:

@@ -1,18 +1,14 @@
 """Writing a preview into a directory: everything or nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gke_llm_inference.preview.errors import OutputError
-
-if TYPE_CHECKING:
-    from gke_llm_inference.preview.manifests import Manifest
+from gke_llm_inference.preview.manifests import Manifest
 
 RESOURCES_FILE = "resources.json"
 MANIFESTS_DIRECTORY = "manifests"
@@ -24,7 +20,7 @@ def to_json(document: dict[str, Any]) -> str:
 
 
 def write_preview(directory: Path, resources: str, manifests: tuple[Manifest, ...]) -> tuple[str, ...]:
-    """Replaces `resources.json` and `manifests/` in a directory, which is made if it is missing.
+    """Replace `resources.json` and `manifests/` in a directory, which is made if it is missing.
 
     Files of an earlier preview vanish, other files stay. Until all is written beside them, nothing of the
     old is touched; if the exchange fails, the old is put back.
@@ -43,7 +39,7 @@ def write_preview(directory: Path, resources: str, manifests: tuple[Manifest, ..
 
 
 def write_files(directory: Path, texts: dict[str, str]) -> None:
-    """Writes files into a directory, which is made if it is missing; each file is whole or as it was.
+    """Write files into a directory, which is made if it is missing; each file is whole or as it was.
 
     Raises:
         OutputError: The directory cannot be written.

@@ -4,20 +4,16 @@ Encrypted values are never decrypted: the program gets `[secret]` in their place
 nowhere.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gke_llm_inference.errors import ConfigError, UsageError
 from gke_llm_inference.pulumi_project.yaml_files import read_mapping
 from gke_llm_inference.terminal import SECRET, printable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
 _STACK_FILE = re.compile(r"Pulumi\.(.+)\.ya?ml")
@@ -95,7 +91,7 @@ def project_without_program(directory: Path, name: str) -> Project:
 
 
 def load_project(directory: Path) -> Project:
-    """Reads the project in a directory. Raises ConfigError if there is none or it makes no sense."""
+    """Read the project in a directory. Raises ConfigError if there is none or it makes no sense."""
     path = _project_file(directory)
     if path is None:
         raise ConfigError(f"{directory}: no Pulumi.yaml here; name the project with --project-dir")
@@ -154,7 +150,7 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
 
 
 def check_stack_name(name: str, whole: str | None = None) -> None:
-    """Raises UsageError for what cannot be a stack's name, or a part of the `whole` one."""
+    """Raise UsageError for what cannot be a stack's name, or a part of the `whole` one."""
     if not _STACK_NAME.fullmatch(name):
         form = "use letters, digits, '.', '_' and '-', at most 100"
         raise UsageError(f"'{printable(whole or name)}' is not a valid stack name: {form}")
@@ -277,7 +273,7 @@ def _json_numbers(value: Any) -> Any:
 def _apply_project_config(
     project: Project, stack: str, path: Path, values: dict[str, str], secret_keys: set[str]
 ) -> None:
-    """Adds the project's defaults and checks the types that the project declares."""
+    """Add the project's defaults and checks the types that the project declares."""
     missing: list[str] = []
     for raw_key, declared in sorted(project.config.items()):
         key = _full_key(project.name, raw_key, project.directory / "Pulumi.yaml")

@@ -3,17 +3,13 @@
 Keys given twice are errors.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from gke_llm_inference.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _LARGEST_FILE_BYTES = 4 * 1024 * 1024
 

@@ -1,7 +1,5 @@
 """Keeping secret values out of everything that is written or printed."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -32,7 +30,7 @@ class SecretMasker:
         self._lock = threading.Lock()
 
     def add(self, value: Any) -> None:
-        """Remembers every string within a secret value (containers are searched, other types ignored)."""
+        """Remember every string within a secret value (containers are searched, other types ignored)."""
         if isinstance(value, str):
             self._add_text(value)
         elif isinstance(value, dict):

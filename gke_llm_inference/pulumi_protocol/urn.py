@@ -1,7 +1,5 @@
 """Uniform resource names, built as the Pulumi engine builds them."""
 
-from __future__ import annotations
-
 STACK_TYPE = "pulumi:pulumi:Stack"
 """Type token of the root resource that every program gets."""
 

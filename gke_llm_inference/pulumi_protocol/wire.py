@@ -4,19 +4,15 @@ The format is `google.protobuf.Struct` with signed objects for what JSON lacks: 
 to resources, output values. Secrets are masked while decoding, so that no plain value reaches a recording.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from google.protobuf.struct_pb2 import Struct, Value
+
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.terminal import SECRET, UNKNOWN
-
-if TYPE_CHECKING:
-    from google.protobuf.struct_pb2 import Struct, Value
-
-    from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
 SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
 """Marks an object as one of the signed forms below."""
@@ -54,7 +50,7 @@ class Decoded:
 
 
 def decode(properties: Struct, masker: SecretMasker) -> Decoded:
-    """Decodes properties: secrets to `[secret]`, unknowns to `[unknown]`, whole numbers to int, keys sorted.
+    """Decode properties: secrets to `[secret]`, unknowns to `[unknown]`, whole numbers to int, keys sorted.
 
     Secret values go to the masker. Never raises for a well-formed Struct; a signature that is not known
     (a newer SDK) becomes `[unrecognised value]`.
