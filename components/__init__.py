@@ -1,14 +1,18 @@
 """Pulumi components that platform teams import; they turn plans into resources and decide nothing themselves."""
 
 from .cluster import GkeCluster, GkeClusterArgs
+from .configuration import ConfiguredStack, read_stack
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
+from .inference_stack import InferenceStack, InferenceStackArgs
 from .network import Network, NetworkArgs
 from .node_identity import NodeIdentity, NodeIdentityArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .settling import settle
+from .stack import StackResources, create_stack
 
 __all__ = [
+    "ConfiguredStack",
     "GkeCluster",
     "GkeClusterArgs",
     "GpuNodePool",
@@ -17,9 +21,14 @@ __all__ = [
     "HuggingFaceTokenArgs",
     "InferenceServer",
     "InferenceServerArgs",
+    "InferenceStack",
+    "InferenceStackArgs",
     "Network",
     "NetworkArgs",
     "NodeIdentity",
     "NodeIdentityArgs",
+    "StackResources",
+    "create_stack",
+    "read_stack",
     "settle",
 ]

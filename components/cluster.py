@@ -40,6 +40,16 @@ class GkeCluster(pulumi.ComponentResource):
     """Kubeconfig without credentials, or another stack's as a secret; None for a kubeconfig context."""
     provider: kubernetes.Provider
     """Kubernetes provider; pass it to the components that run on the cluster."""
+    cluster: gcp.container.Cluster | None
+    """The cluster in Google Cloud; None for a kubeconfig context and for another stack's cluster."""
+    network: Network | None
+    """The VPC; None unless it is made for the cluster."""
+    node_identity: NodeIdentity | None
+    """The nodes' service account; None for an existing cluster."""
+    system_pool: gcp.container.NodePool | None
+    """The pool for everything without a GPU; None unless the cluster is Standard and made here."""
+    owner: pulumi.StackReference | None
+    """The stack that made the cluster; None unless the settings refer to one."""
     node_service_account: pulumi.Output[str] | None
     """Email that nodes run as; None for an existing cluster whose settings name none."""
     before_gpu_pools: list[pulumi.Resource]
@@ -53,6 +63,11 @@ class GkeCluster(pulumi.ComponentResource):
         self.kubeconfig = None
         self.node_service_account = None
         self.before_gpu_pools = []
+        self.cluster = None
+        self.network = None
+        self.node_identity = None
+        self.system_pool = None
+        self.owner = None
         match plan.settings:
             case ExistingCluster(kubeconfig_context=str() as context):
                 self.cluster_name = pulumi.Output.from_input(context)
@@ -84,6 +99,7 @@ class GkeCluster(pulumi.ComponentResource):
             NodeIdentityArgs(account_id=_required(plan.service_account_id), project=project),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.node_identity = identity
         self.node_service_account = identity.email
         network: dict[str, Any]
         needs: list[pulumi.Resource] = [*identity.bindings]
@@ -93,6 +109,7 @@ class GkeCluster(pulumi.ComponentResource):
                 NetworkArgs(settings=settings.network, project=project, region=region),
                 opts=pulumi.ResourceOptions(parent=self),
             )
+            self.network = created
             needs.append(created.nat)
             network = {"network": created.network, "subnetwork": created.subnetwork}
             pods_range, services_range = created.pods_range, created.services_range
@@ -122,12 +139,14 @@ class GkeCluster(pulumi.ComponentResource):
         )
         self._use(cluster, plan)
         if isinstance(settings, StandardCluster):
-            self.before_gpu_pools = [self._system_pool(settings, cluster, plan, identity.email)]
+            self.system_pool = self._system_pool(settings, cluster, plan, identity.email)
+            self.before_gpu_pools = [self.system_pool]
 
     def _use_other_stack(self, reference: str, node_service_account: str | None, plan: ClusterPlan) -> None:
         owner = pulumi.StackReference(
             f"{self._prefix}-owner", stack_name=reference, opts=pulumi.ResourceOptions(parent=self)
         )
+        self.owner = owner
         self.cluster_name = _exported(owner, reference, "clusterName")
         # This project's kubeconfigs hold no credential, but another program's may.
         self.kubeconfig = pulumi.Output.secret(_exported(owner, reference, "kubeconfig"))
@@ -140,6 +159,7 @@ class GkeCluster(pulumi.ComponentResource):
         )
 
     def _use(self, cluster: gcp.container.Cluster, plan: ClusterPlan) -> None:
+        self.cluster = cluster
         self.cluster_name = cluster.name
         self.kubeconfig = kubeconfig_of(cluster)
         self.provider = self._kubernetes_provider(

@@ -37,6 +37,16 @@ class HuggingFaceToken(pulumi.ComponentResource):
 
     resources: list[pulumi.Resource]
     """What must exist before a pod can read the token."""
+    secret: kubernetes.core.v1.Secret | None
+    """The Secret; None unless the token is from Pulumi's config."""
+    reader: kubernetes.core.v1.ServiceAccount | None
+    """Reads the token from Secret Manager; None, like the three that follow, for every other source."""
+    access: gcp.secretmanager.SecretIamMember | None
+    """Lets the reader read the token."""
+    provider_class: kubernetes.apiextensions.CustomResource | None
+    """Names the token to GKE's add-on."""
+    sync: kubernetes.apiextensions.CustomResource | None
+    """Has the add-on copy the token to a Secret."""
     version: pulumi.Output[str] | None
     """Another one for every token, for pods that read it only when they start; it says nothing about the token.
 
@@ -56,16 +66,22 @@ class HuggingFaceToken(pulumi.ComponentResource):
         self._plan = args.plan
         self._after = args.after
         self.resources = []
+        self.secret = None
+        self.reader = None
+        self.access = None
+        self.provider_class = None
+        self.sync = None
         self.version = None
         match settings:
             case ConfigToken():
                 assert args.token is not None
-                secret = self._secret(settings, args.token)
+                self.secret = secret = self._secret(settings, args.token)
                 self.resources.append(secret)
                 # The API server counts it up when the Secret's content changes, and only then.
                 self.version = secret.metadata.apply(lambda metadata: metadata.resource_version or "")
             case SecretManagerToken():
-                self.resources.append(self._synchronised_secret(settings))
+                self.sync = self._synchronised_secret(settings)
+                self.resources.append(self.sync)
             case _:
                 pass
         self.register_outputs({"source": settings.token_source})
@@ -79,15 +95,15 @@ class HuggingFaceToken(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
         )
 
-    def _synchronised_secret(self, settings: SecretManagerToken) -> pulumi.Resource:
+    def _synchronised_secret(self, settings: SecretManagerToken) -> kubernetes.apiextensions.CustomResource:
         project, secret = self._secret_manager_id(settings)
-        account = kubernetes.core.v1.ServiceAccount(
+        self.reader = account = kubernetes.core.v1.ServiceAccount(
             f"{self._prefix}-reader",
             metadata=self._metadata(self._plan.reader_name),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
         )
-        binding = gcp.secretmanager.SecretIamMember(
+        self.access = binding = gcp.secretmanager.SecretIamMember(
             f"{self._prefix}-access",
             project=project,
             secret_id=secret,
@@ -99,7 +115,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        provider_class = kubernetes.apiextensions.CustomResource(
+        self.provider_class = provider_class = kubernetes.apiextensions.CustomResource(
             f"{self._prefix}-provider-class",
             api_version="secrets-store.csi.x-k8s.io/v1",
             kind="SecretProviderClass",

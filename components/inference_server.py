@@ -41,13 +41,19 @@ class InferenceServer(pulumi.ComponentResource):
 
     url: str
     """Address of the server inside the cluster."""
+    service_account: core.v1.ServiceAccount
+    """What the pods run as; it has no rights."""
     deployment: apps.v1.Deployment
+    """Runs the pods."""
     service: core.v1.Service
+    """What `url` names."""
+    disruption_budget: policy.v1.PodDisruptionBudget | None
+    """Lets voluntary disruptions take one pod at a time; None where there is one pod only."""
 
     def __init__(self, name: str, args: InferenceServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
         plan = args.plan
-        account = core.v1.ServiceAccount(
+        self.service_account = account = core.v1.ServiceAccount(
             f"{name}-account",
             metadata=_metadata(plan),
             # The server never speaks to the Kubernetes API.
@@ -82,8 +88,9 @@ class InferenceServer(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
         )
+        self.disruption_budget = None
         if plan.rollout.disruption_budget:
-            policy.v1.PodDisruptionBudget(
+            self.disruption_budget = policy.v1.PodDisruptionBudget(
                 f"{name}-disruption-budget",
                 metadata=_metadata(plan),
                 spec=policy.v1.PodDisruptionBudgetSpecArgs(

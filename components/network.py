@@ -40,20 +40,26 @@ class Network(pulumi.ComponentResource):
     """Name of the pods' secondary range."""
     services_range: str
     """Name of the Services' secondary range."""
+    vpc: gcp.compute.Network
+    """The VPC itself."""
+    subnet: gcp.compute.Subnetwork
+    """The subnetwork itself."""
+    router: gcp.compute.Router
+    """Carries the NAT."""
     nat: gcp.compute.RouterNat
     """Nodes can pull images only once it exists."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
         ranges = args.settings
-        vpc = gcp.compute.Network(
+        self.vpc = vpc = gcp.compute.Network(
             f"{name}-vpc",
             project=args.project,
             auto_create_subnetworks=False,
             routing_mode="REGIONAL",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        subnetwork = gcp.compute.Subnetwork(
+        self.subnet = subnetwork = gcp.compute.Subnetwork(
             f"{name}-subnetwork",
             project=args.project,
             region=args.region,
@@ -68,7 +74,7 @@ class Network(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        router = gcp.compute.Router(
+        self.router = router = gcp.compute.Router(
             f"{name}-router",
             project=args.project,
             region=args.region,

@@ -36,12 +36,14 @@ class NodeIdentity(pulumi.ComponentResource):
 
     email: pulumi.Output[str]
     """Email of the service account."""
+    account: gcp.serviceaccount.Account
+    """The service account itself."""
     bindings: list[gcp.projects.IAMMember]
     """Nodes work only once these exist."""
 
     def __init__(self, name: str, args: NodeIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
-        account = gcp.serviceaccount.Account(
+        self.account = account = gcp.serviceaccount.Account(
             f"{name}-account",
             project=args.project,
             account_id=args.account_id,

@@ -1,0 +1,58 @@
+"""From a stack's configuration to its plan, the way every program of a stack file goes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pulumi
+
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.settings import Finding, Refusal
+from gke_llm_inference.settings.pulumi_config import read_configuration, read_token
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredStack:
+    """What a stack's configuration asks for.
+
+    Attributes:
+        plan: the stack, decided and checked.
+        token: the Hugging Face token as a Pulumi secret, where the configuration holds it.
+
+    """
+
+    plan: StackPlan
+    token: pulumi.Output[str] | None = field(default=None, repr=False)
+
+
+def read_stack() -> ConfiguredStack:
+    """The plan of the stack that Pulumi is running, from its `Pulumi.<stack>.yaml`; warnings and decisions are logged.
+
+    Raises:
+        pulumi.RunError: with every problem of the configuration.
+
+    """
+    try:
+        configuration = read_configuration()
+    except Refusal as refusal:
+        raise pulumi.RunError(str(refusal)) from None
+    settings, origins = configuration.settings, configuration.origins
+    identity = StackIdentity(pulumi.get_project(), pulumi.get_stack(), pulumi.Config("gcp").get("project"))
+    try:
+        token = read_token(settings)
+        plan = plan_stack(settings, identity)
+    except Refusal as refusal:
+        raise pulumi.RunError(str(origins.located(refusal))) from None
+    log_plan(plan, origins.located_finding)
+    return ConfiguredStack(plan=plan, token=token)
+
+
+def log_plan(
+    plan: StackPlan,
+    located: Callable[[Finding], Finding] = lambda warning: warning,
+    resource: pulumi.Resource | None = None,
+) -> None:
+    """Logs a plan's warnings and what was decided for each server, about `resource` if there is one."""
+    for warning in plan.warnings:
+        pulumi.log.warn(str(located(warning)), resource)
+    for planned in plan.servers:
+        pulumi.log.info("\n  ".join([f"servers.{planned.key}:", *planned.remarks]), resource)

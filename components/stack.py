@@ -1,0 +1,111 @@
+"""A whole stack from its plan: cluster, namespace, token, node pools and servers, each after what it needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from gke_llm_inference.planning import StackPlan
+
+from .cluster import GkeCluster, GkeClusterArgs
+from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
+from .inference_server import InferenceServer, InferenceServerArgs
+from .node_pool import GpuNodePool, GpuNodePoolArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackResources:
+    """What a stack consists of.
+
+    Attributes:
+        plan: the plan that it was made from.
+        cluster: the cluster; its `provider` is for more objects on it.
+        namespace: the Kubernetes namespace; None where it exists already.
+        token: the Hugging Face token's way into the cluster.
+        node_pools: GPU node pools by their names in the settings.
+        servers: inference servers by their names in the settings.
+
+    """
+
+    plan: StackPlan
+    cluster: GkeCluster
+    namespace: kubernetes.core.v1.Namespace | None
+    token: HuggingFaceToken
+    node_pools: Mapping[str, GpuNodePool]
+    servers: Mapping[str, InferenceServer]
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What others need to know of the stack, by the names that a stack reference finds them under."""
+        return {
+            "clusterName": self.cluster.cluster_name,
+            "kubeconfig": self.cluster.kubeconfig,
+            "nodeServiceAccount": self.cluster.node_service_account,
+            "namespace": self.plan.namespace,
+            "servers": {server.name: self.servers[server.key].url for server in self.plan.servers},
+        }
+
+
+def create_stack(
+    plan: StackPlan, *, token: pulumi.Input[str] | None = None, opts: pulumi.ResourceOptions | None = None
+) -> StackResources:
+    """Registers everything that a plan holds. It adds no resource of its own above the pieces.
+
+    Args:
+        plan: the stack, decided and checked.
+        token: the Hugging Face token, where the plan takes it from the config; made a Pulumi secret in any case.
+        opts: options of every piece, such as `parent`, `protect` or `transforms`.
+
+    """
+
+    def options(own: pulumi.ResourceOptions | None = None) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions.merge(opts, own)
+
+    cluster = GkeCluster("gke", GkeClusterArgs(plan=plan.cluster), options())
+    on_cluster = options(pulumi.ResourceOptions(providers=[cluster.provider]))
+    namespace = None
+    ready: list[pulumi.Resource] = []
+    if plan.create_namespace:
+        namespace = kubernetes.core.v1.Namespace(
+            plan.namespace,
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=plan.namespace, labels=plan.namespace_labels),
+            opts=options(pulumi.ResourceOptions(provider=cluster.provider)),
+        )
+        ready.append(namespace)
+    hugging_face = HuggingFaceToken(
+        "hugging-face", HuggingFaceTokenArgs(plan=plan.token, token=token, after=ready), on_cluster
+    )
+    ready += hugging_face.resources
+    pools = {
+        pool.key: GpuNodePool(
+            pool.name,
+            GpuNodePoolArgs(
+                plan=pool,
+                project=plan.cluster.project,
+                cluster=cluster.cluster_name,
+                location=plan.cluster.location,
+                service_account=cluster.node_service_account,
+                resource_labels=plan.cluster.labels,
+                after=cluster.before_gpu_pools,
+            ),
+            options(),
+        )
+        for pool in plan.node_pools
+    }
+    servers = {
+        server.key: InferenceServer(
+            server.name,
+            InferenceServerArgs(
+                plan=server,
+                after=[*ready, pools[server.node_pool].node_pool] if server.node_pool else ready,
+                token_version=hugging_face.version,
+            ),
+            on_cluster,
+        )
+        for server in plan.servers
+    }
+    return StackResources(
+        plan=plan, cluster=cluster, namespace=namespace, token=hugging_face, node_pools=pools, servers=servers
+    )
