@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 COMMAND := $(BIN)/python -m gke_llm_inference
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
-SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack tests tools
+SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
 .PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine lint lint-workflows \
   typecheck compare-security check format generate benchmark lock clean dist test-package

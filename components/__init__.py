@@ -1,7 +1,7 @@
 """Pulumi components that platform teams import; they turn plans into resources and decide nothing themselves."""
 
 from .cluster import GkeCluster, GkeClusterArgs
-from .configuration import ConfiguredStack, read_stack
+from .configuration import ConfiguredStack, log_plan, read_stack
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .inference_stack import InferenceStack, InferenceStackArgs
@@ -29,6 +29,7 @@ __all__ = [
     "NodeIdentityArgs",
     "StackResources",
     "create_stack",
+    "log_plan",
     "read_stack",
     "settle",
 ]

@@ -42,16 +42,24 @@ def read_stack() -> ConfiguredStack:
         plan = plan_stack(settings, identity)
     except Refusal as refusal:
         raise pulumi.RunError(str(origins.located(refusal))) from None
-    log_plan(plan, origins.located_finding)
+    log_plan(plan, located=origins.located_finding)
     return ConfiguredStack(plan=plan, token=token)
 
 
 def log_plan(
     plan: StackPlan,
-    located: Callable[[Finding], Finding] = lambda warning: warning,
     resource: pulumi.Resource | None = None,
+    *,
+    located: Callable[[Finding], Finding] = lambda warning: warning,
 ) -> None:
-    """Logs a plan's warnings and what was decided for each server, about `resource` if there is one."""
+    """Logs a plan's warnings and what was decided for each server.
+
+    Args:
+        plan: the stack, decided and checked.
+        resource: what the messages are about; the stack if None.
+        located: adds to a warning where it comes from.
+
+    """
     for warning in plan.warnings:
         pulumi.log.warn(str(located(warning)), resource)
     for planned in plan.servers:

@@ -1,6 +1,7 @@
 """An inference server on Kubernetes: Deployment, Service, ServiceAccount and disruption budget."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
@@ -47,6 +48,8 @@ class InferenceServer(pulumi.ComponentResource):
     """Runs the pods."""
     service: core.v1.Service
     """What `url` names."""
+    outputs: dict[str, Any]
+    """What the component tells Pulumi of itself."""
     disruption_budget: policy.v1.PodDisruptionBudget | None
     """Lets voluntary disruptions take one pod at a time; None where there is one pod only."""
 
@@ -99,20 +102,19 @@ class InferenceServer(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
             )
         self.url = f"http://{plan.name}.{plan.namespace}.svc.cluster.local:{plan.service_port}"
-        self.register_outputs(
-            {
-                "server": plan.kind,
-                "version": plan.version,
-                "model": plan.model,
-                "image": plan.image,
-                "args": list(plan.arguments),
-                "gpuType": plan.gpu_type,
-                "gpuCount": plan.gpu_count,
-                "machineType": plan.machine_type,
-                "replicas": plan.replicas,
-                "url": self.url,
-            }
-        )
+        self.outputs = {
+            "server": plan.kind,
+            "version": plan.version,
+            "model": plan.model,
+            "image": plan.image,
+            "args": list(plan.arguments),
+            "gpuType": plan.gpu_type,
+            "gpuCount": plan.gpu_count,
+            "machineType": plan.machine_type,
+            "replicas": plan.replicas,
+            "url": self.url,
+        }
+        self.register_outputs(self.outputs)
 
 
 def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:

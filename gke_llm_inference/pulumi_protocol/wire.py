@@ -20,7 +20,7 @@ SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a t
 _ASSET_SIGNATURE: Final = "c44067f5952c0a294b673a41bacd8c17"
 _ARCHIVE_SIGNATURE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 _RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
-_OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 
 UNKNOWN_SENTINELS: Final = frozenset(
     {
@@ -103,7 +103,7 @@ class _Decoder:
             return self.secret(_field(struct, "value"), path)
         if signature == _RESOURCE_SIGNATURE:
             return fields["urn"].string_value
-        if signature == _OUTPUT_SIGNATURE:
+        if signature == OUTPUT_SIGNATURE:
             return self.output(struct, path)
         if signature == _ASSET_SIGNATURE:
             return _asset("asset", fields)

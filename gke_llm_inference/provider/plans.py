@@ -1,0 +1,145 @@
+"""From a component's arguments to its plan, with every refusal at the property that it is about."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.provider.arguments import GCP_PROJECT, Component, ServerArguments
+from gke_llm_inference.settings import (
+    ConfigToken,
+    ExistingCluster,
+    Finding,
+    Refusal,
+    StackSettings,
+    parse_settings,
+    suggestion,
+)
+from gke_llm_inference.settings.annotations import fields_of
+from gke_llm_inference.settings.model_config import with_config_files
+from gke_llm_inference.settings.parse import parse_model, tokens_in
+from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
+
+_STACK_PROJECT = "gcp:project"
+
+
+def stack_plan(raw: Mapping[str, Any], identity: StackIdentity, *, has_token: bool, preview: bool) -> StackPlan:
+    """The plan of a whole stack.
+
+    Args:
+        raw: the arguments that are settings, as YAML would hold them.
+        identity: which stack it is.
+        has_token: whether the token was passed.
+        preview: whether a missing token is a warning only, so that a stack can be looked at before it has one.
+
+    Raises:
+        Refusal: with every problem; paths are properties of the component.
+
+    """
+    settings = _with_config_files(parse_settings(raw))
+    problems = []
+    from_config = isinstance(settings.hugging_face, ConfigToken)
+    if has_token and not from_config:
+        problems.append(
+            Finding(
+                path=TOKEN_KEY,
+                what="is set, but huggingFace.tokenSource is not config",
+                why="nothing would read it",
+                fix="set huggingFace.tokenSource to config, or leave the token out",
+            )
+        )
+    missing = Finding(
+        path=TOKEN_KEY,
+        what="is missing",
+        why="huggingFace.tokenSource is config, so servers that download gated models need it",
+        fix="pass the token as a secret",
+    )
+    if from_config and not has_token and not preview:
+        problems.append(missing)
+    try:
+        plan = plan_stack(settings, identity)
+    except Refusal as refusal:
+        raise Refusal([*problems, *map(_stack_property, refusal.problems)]) from None
+    if problems:
+        raise Refusal(problems)
+    warned = (replace(missing, severity="warning"),) if from_config and not has_token else ()
+    return replace(plan, warnings=tuple(sorted((*map(_stack_property, plan.warnings), *warned))))
+
+
+def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> StackPlan:
+    """The plan of a stack that is one server; raises like `stack_plan`.
+
+    Args:
+        raw: the arguments that are settings, as YAML would hold them.
+        name: of the resource, which becomes the server's.
+        identity: which stack it is.
+
+    """
+    leaked = list(tokens_in(raw))
+    if leaked:
+        raise Refusal(leaked)
+    arguments = parse_model(ServerArguments, raw)
+    settings = StackSettings(
+        # Only the profile decides anything; the program's Kubernetes provider knows the cluster.
+        cluster=ExistingCluster(mode="existing", profile=arguments.profile, kubeconfig_context=name),
+        hugging_face=arguments.hugging_face,
+        namespace=arguments.namespace,
+        create_namespace=False,
+        servers={name: arguments.server},
+    )
+
+    def located(finding: Finding) -> Finding:
+        prefix = f"servers.{name}"
+        if finding.path == prefix or finding.path.startswith(f"{prefix}."):
+            return replace(finding, path=f"server{finding.path.removeprefix(prefix)}")
+        return replace(finding, path=finding.path.removeprefix("cluster."))
+
+    try:
+        plan = plan_stack(_with_config_files(settings), identity)
+    except Refusal as refusal:
+        raise Refusal(map(located, refusal.problems)) from None
+    return replace(plan, warnings=tuple(map(located, plan.warnings)))
+
+
+def argument_problems(component: Component, raw: Mapping[str, Any]) -> list[Finding]:
+    """Problems of arguments that are not settings: those that the component does not have, and mistyped ones."""
+    known = [*fields_of(component.settings), *(argument.name for argument in component.others)]
+    problems = [
+        Finding(
+            path=name,
+            what="is not a known argument",
+            why="a misspelt argument would be ignored silently",
+            fix=suggestion(name, known),
+        )
+        for name in sorted(raw)
+        if name not in known
+    ]
+    if not isinstance(raw.get(GCP_PROJECT, ""), str):
+        problems.append(
+            Finding(path=GCP_PROJECT, what="is not text", why="ids of projects are text", fix="write the project's id")
+        )
+    return problems
+
+
+def _stack_property(finding: Finding) -> Finding:
+    if finding.path != _STACK_PROJECT:
+        return finding
+    return replace(finding, path=GCP_PROJECT, fix=f"{finding.fix}, or set {GCP_PROJECT}")
+
+
+def _with_config_files(settings: StackSettings) -> StackSettings:
+    """Settings with the architectures of config files; only absolute paths, as the program's directory is not known."""
+    relative = [
+        Finding(
+            path=f"servers.{key}.configFile",
+            what="is a relative path",
+            why="a provider does not know the program's directory",
+            fix="use an absolute path, or give the numbers under architecture",
+        )
+        for key, server in settings.servers.items()
+        if server.config_file is not None and not Path(server.config_file).is_absolute()
+    ]
+    if relative:
+        raise Refusal(relative)
+    return with_config_files(settings, Path("/"))
