@@ -35,6 +35,7 @@ GKE_CLUSTER = f"{PROJECT}:index:GkeCluster"
 GPU_NODE_POOL = f"{PROJECT}:index:GpuNodePool"
 HUGGING_FACE_TOKEN = f"{PROJECT}:index:HuggingFaceToken"
 INFERENCE_SERVER = f"{PROJECT}:index:InferenceServer"
+INFERENCE_STACK = f"{PROJECT}:index:InferenceStack"
 NETWORK = f"{PROJECT}:index:Network"
 NODE_IDENTITY = f"{PROJECT}:index:NodeIdentity"
 

@@ -15,6 +15,8 @@ from components import (
     HuggingFaceTokenArgs,
     InferenceServer,
     InferenceServerArgs,
+    InferenceStack,
+    InferenceStackArgs,
     Network,
     NetworkArgs,
 )
@@ -279,6 +281,13 @@ HuggingFaceToken(
     "protected-token", HuggingFaceTokenArgs(plan=plan(SERVERS["vllm"]).token, token="hf_protected"), protected
 )
 InferenceServer("protected-server", InferenceServerArgs(plan=plan(SERVERS["crowd"]).servers[0]), protected)
+InferenceStack(
+    "protected-stack",
+    InferenceStackArgs(
+        plan=plan(CLUSTERS["autopilot"], namespace="pieces", servers={"pieces": yaml.safe_load(OPEN_MODEL)})
+    ),
+    protected,
+)
 Network(
     "protected-network",
     NetworkArgs(settings=CreatedNetwork(mode="create"), project="my-project", region="us-central1"),

@@ -8,6 +8,7 @@ from tests.support import (
     GPU_NODE_POOL,
     HUGGING_FACE_TOKEN,
     INFERENCE_SERVER,
+    INFERENCE_STACK,
     KUBERNETES_PROVIDER,
     NETWORK,
     NODE_IDENTITY,
@@ -23,6 +24,7 @@ PROTECTED = [
     (INFERENCE_SERVER, "protected-server", 4),
     (NETWORK, "protected-network", 4),
     (NODE_IDENTITY, "protected-nodes", 4),
+    (INFERENCE_STACK, "protected-stack", 19),
 ]
 
 
@@ -71,6 +73,10 @@ def test_the_callers_kubernetes_provider_reaches_every_object(gallery: Recording
 
 
 def test_without_options_nothing_is_protected(gallery: Recording) -> None:
-    unprotected = [resource for resource in gallery.resources if "::protected-" not in resource.urn]
+    unprotected = [
+        resource
+        for resource in gallery.resources
+        if "::protected-" not in resource.urn and INFERENCE_STACK not in resource.urn
+    ]
     assert len(unprotected) > 100
     assert not [resource.urn for resource in unprotected if resource.protect]
