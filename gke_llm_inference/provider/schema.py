@@ -35,6 +35,8 @@ def package_schema() -> dict[str, Any]:
         "description": "Open LLMs on Google Kubernetes Engine with vLLM or TGI, planned before anything is created.",
         "keywords": ["pulumi", "kind/component", "category/infrastructure", "gke", "llm", "vllm"],
         "license": "Apache-2.0",
+        # SDKs are packages of their languages, a Go module with its go.mod.
+        "meta": {"supportPack": True},
         "language": {
             "csharp": {"respectSchemaVersion": True},
             "go": {"respectSchemaVersion": True},
@@ -50,7 +52,7 @@ def package_schema() -> dict[str, Any]:
 
 def _resource(component: Component, types: "_Types") -> dict[str, Any]:
     fields = fields_of(component.settings)
-    inputs = {key: types.property(component.settings, field) for key, field in fields.items()}
+    inputs = {key: _argument_of(types.property(component.settings, field)) for key, field in fields.items()}
     inputs |= {argument.name: _argument(argument) for argument in component.others}
     outputs = {
         key: {**_OUTPUT_TYPES[kind.rstrip("?")], "description": text} for key, (kind, text) in component.outputs.items()
@@ -63,6 +65,18 @@ def _resource(component: Component, types: "_Types") -> dict[str, Any]:
         "properties": dict(sorted(outputs.items())),
         "required": sorted(key for key, (kind, _) in component.outputs.items() if not kind.endswith("?")),
     }
+
+
+def _argument_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """A property as an argument of a component.
+
+    The generator for Go gives a plain map of objects a type that it does not write where it is an argument. A union of
+    the type with itself is the same in every other language, and in Go takes the struct, as every other union does.
+    """
+    values = spec.get("additionalProperties", {})
+    if "$ref" not in values:
+        return spec
+    return {**spec, "additionalProperties": {"oneOf": [values, values], "plain": True}}
 
 
 def _argument(argument: Argument) -> dict[str, Any]:

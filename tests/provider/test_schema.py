@@ -80,6 +80,10 @@ def shape_of(schema: dict[str, Any], annotation: Any) -> dict[str, Any]:
 def shape_in(schema: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     """The same of a property in the schema; every part of it is plain."""
     assert spec["plain"] is True
+    if "oneOf" in spec and "discriminator" not in spec:
+        one, other = spec["oneOf"]
+        assert one == other
+        return shape_in(schema, one)
     if "oneOf" in spec:
         mapping = spec["discriminator"]["mapping"]
         assert [member["$ref"] for member in spec["oneOf"]] == list(mapping.values())
