@@ -16,7 +16,7 @@ UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
-.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine lint lint-workflows \
+.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-languages lint lint-workflows \
   typecheck compare-security check format generate benchmark lock clean dist test-package
 
 help: ## List the targets
@@ -82,6 +82,9 @@ test-cluster: $(VENV)/.development ## Run every example and preset on a real con
 
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine, with stand-ins for the clouds
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
+
+test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; some ten minutes at first)
+	@TEST_LANGUAGES=1 $(BIN)/python -m pytest -n 0 tests/languages
 
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)
