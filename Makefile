@@ -83,7 +83,7 @@ test-cluster: $(VENV)/.development ## Run every example and preset on a real con
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine, with stand-ins for the clouds
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
 
-test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; some ten minutes at first)
+test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; three to six minutes)
 	@TEST_LANGUAGES=1 $(BIN)/python -m pytest -n 0 tests/languages
 
 lint: $(VENV)/.development ## Check style and formatting

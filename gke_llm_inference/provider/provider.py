@@ -24,6 +24,9 @@ from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.version import __version__
 
+_UNRESOLVED = " "
+"""Ends the path of a property. The engine shows the value that it finds under a path, even a secret's; with this, it
+finds none."""
 _Settings = Mapping[str, Any]
 _Construct = Callable[[], ConstructResult]
 
@@ -64,11 +67,11 @@ class ComponentProvider(Provider):
 
 
 def property_errors(problems: Iterable[Finding]) -> pulumi.InputPropertiesError:
-    """Problems of inputs as the SDK reports them, each at its property."""
+    """Problems of inputs as the SDK reports them, each at its property, and none with its value."""
     refusal = Refusal(problems)
     return pulumi.InputPropertiesError(
         str(refusal).partition(":\n")[0].replace("the configuration has", "the arguments have"),
-        [{"property_path": one.path, "reason": _reason(one)} for one in refusal.problems],
+        [{"property_path": f"{one.path}{_UNRESOLVED}", "reason": _reason(one)} for one in refusal.problems],
     )
 
 

@@ -284,7 +284,7 @@ InferenceServer("protected-server", InferenceServerArgs(plan=plan(SERVERS["crowd
 InferenceStack(
     "protected-stack",
     InferenceStackArgs(
-        plan=plan(CLUSTERS["autopilot"], namespace="pieces", servers={"pieces": yaml.safe_load(OPEN_MODEL)})
+        plan=plan(CLUSTERS["autopilot"], createNamespace=False, servers={"pieces": yaml.safe_load(OPEN_MODEL)})
     ),
     protected,
 )

@@ -24,7 +24,7 @@ PROTECTED = [
     (INFERENCE_SERVER, "protected-server", 4),
     (NETWORK, "protected-network", 4),
     (NODE_IDENTITY, "protected-nodes", 4),
-    (INFERENCE_STACK, "protected-stack", 19),
+    (INFERENCE_STACK, "protected-stack", 18),
 ]
 
 

@@ -1,7 +1,8 @@
 """The tier of other languages: skipped unless TEST_LANGUAGES is 1, as `make test-languages` sets.
 
-It takes about ten minutes where nothing is built yet, and three after that: it builds Pulumi's generators, installs
-npm packages, and deploys to a control plane on this machine. Then what is missing is an error.
+It takes some three to six minutes, and half an hour more where the control plane, the Pulumi CLI and its plugins are
+not built yet: it builds Pulumi's generators, installs npm packages, and deploys to a control plane on this machine.
+Then what is missing is an error.
 """
 
 import os

@@ -12,7 +12,7 @@ from typing import Any
 from gke_llm_inference.preview.monitor import MonitorServer
 from gke_llm_inference.preview.recorder import Recorder
 from gke_llm_inference.preview.recording import Recording
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from tests.support import REPOSITORY
 
 SCHEMA = REPOSITORY / "tests" / "provider" / "golden" / "schema.json"
@@ -53,10 +53,15 @@ def run(command: Sequence[str | Path], directory: Path, environment: Mapping[str
     return ended.stdout
 
 
-def example_in(directory: Path, language: str, sdk: Path) -> Path:
-    """A copy of an example project with its SDK."""
+def example_in(directory: Path, language: str, sdk: Path | None = None) -> Path:
+    """A copy of an example project with its SDK; it names the provider of this checkout."""
     shutil.copytree(EXAMPLES / language, directory, ignore=shutil.ignore_patterns("node_modules", "sdks"))
-    shutil.copytree(sdk, directory / "sdks" / PACKAGE)
+    if sdk is not None:
+        shutil.copytree(sdk, directory / "sdks" / PACKAGE)
+    project = directory / "Pulumi.yaml"
+    text = project.read_text("utf-8")
+    assert text.count("../../../provider") == 1
+    project.write_text(text.replace("../../../provider", str(REPOSITORY / "provider")), "utf-8")
     return directory
 
 
@@ -95,7 +100,7 @@ class TypeScript:
 
     def recorded(self) -> Recording:
         """The example, run by Pulumi's own SDK as its language host runs it."""
-        recorder = Recorder("chat", "test", Vault())
+        recorder = Recorder("chat", "test", SecretMasker())
         with MonitorServer(recorder) as server:
             options = {"monitor": server.address, "engine": server.address, "project": "chat", "stack": "test"}
             flags = [f"--{name}={value}" for name, value in options.items()]

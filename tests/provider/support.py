@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from gke_llm_inference.preview.monitor import MonitorServer
 from gke_llm_inference.preview.recorder import Recorder
 from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
-from gke_llm_inference.pulumi_protocol.masking import Vault
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE as ROOT_TYPE
 from gke_llm_inference.pulumi_protocol.wire import OUTPUT_SIGNATURE, SECRET_SIGNATURE, SIGNATURE_KEY
 from gke_llm_inference.settings.stack_config import configuration_of
@@ -87,7 +88,7 @@ class Provider:
             PropertyErrors: the provider refused the inputs.
 
         """
-        recorder = Recorder(PROJECT, stack, Vault())
+        recorder = Recorder(PROJECT, stack, SecretMasker())
         request = provider_pb2.ConstructRequest(
             project=PROJECT,
             stack=stack,
@@ -120,8 +121,10 @@ class Provider:
 @contextlib.contextmanager
 def running() -> Iterator[Provider]:
     """The provider as the engine starts it, in another directory than the repository."""
+    # The SDK for Kubernetes makes an argument of KUBECONFIG.
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "provider")], cwd="/", stdout=subprocess.PIPE, text=True
+        [sys.executable, str(REPOSITORY / "provider")], cwd="/", env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -173,5 +176,7 @@ def _property_errors(error: grpc.RpcError) -> dict[str, str] | None:
         for detail in status.details:
             errors = errors_pb2.InputPropertiesError()
             if detail.Unpack(errors):
-                return {one.property_path: one.reason for one in errors.errors}
+                # The engine would show the value of a path that it can resolve.
+                assert all(one.property_path.endswith(" ") for one in errors.errors)
+                return {one.property_path.rstrip(): one.reason for one in errors.errors}
     return None

@@ -12,18 +12,24 @@ from tests.provider.support import TOKEN, Provider, below, output, registrations
 from tests.support import PROJECT, REPOSITORY, STACKS, Recordings, find
 
 ID = "12345678-1234-1234-1234-123456789012"
-FILES = [REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS]
+EXAMPLES = REPOSITORY / "examples"
+FILES = [
+    *(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS),
+    # Another stack's cluster, and presets, which what a program states itself wins over.
+    EXAMPLES / "platform-team" / "Pulumi.chat.yaml",
+    EXAMPLES / "guide" / "Pulumi.vllm-7b-awq.yaml",
+]
 SERVER = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 8192}
 
 
-@pytest.mark.parametrize("file", FILES, ids=STACKS)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_whole_stack_differs_from_that_of_the_program_by_its_parent_alone(
     provider: Provider, recordings: Recordings, file: Path
 ) -> None:
-    stack = file.name.split(".")[1]
+    stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
     settings, config = settings_in(file)
     made = provider.construct(STACK_TYPE, settings, stack=stack, config=config)
-    program = recordings.stack(stack)
+    program = recordings.stack(stack) if stack in STACKS else recordings.file(file)
     assert made.urn == f"urn:pulumi:{stack}::{PROJECT}::{STACK_TYPE}::chat"
     component, pieces = find(made.recording, STACK_TYPE, "chat"), made.recording.resources
     assert component.outputs == program.exports

@@ -116,5 +116,10 @@ def test_pre_commit_installs_the_locked_ruff() -> None:
 def test_dependabot_looks_into_every_folder_with_a_go_module() -> None:
     updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
     (go,) = [one for one in updates if one["package-ecosystem"] == "gomod"]
-    modules = {f"/{path.parent.relative_to(REPOSITORY)}" for path in REPOSITORY.rglob("go.mod")}
+    # Dependabot cannot resolve a module that needs an SDK which is generated first.
+    modules = {
+        f"/{path.parent.relative_to(REPOSITORY)}"
+        for path in REPOSITORY.rglob("go.mod")
+        if "=> ./sdks/" not in path.read_text("utf-8")
+    }
     assert [one for one in modules if not any(Path(one).match(pattern) for pattern in go["directories"])] == []
