@@ -98,7 +98,7 @@ def test_an_answer_cannot_be_capped_on_0_6_0_and_the_plan_says_so() -> None:
     assert problem.what.startswith("vLLM 0.6.0 refuses --override-generation-config: ")
     assert problem.fix == "leave the setting out, or use another version"
     plan = plan_of(version="0.6.0", presets=["token-limits"])
-    assert "this version cannot cap answers" in " ".join(map(str, plan.decisions))
+    assert "this version cannot cap output tokens" in " ".join(map(str, plan.decisions))
 
 
 @pytest.mark.parametrize("version", ["0.10.0", "0.19.1", "0.26.0", "0.33.0"])
