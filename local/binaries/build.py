@@ -1,5 +1,6 @@
 """Builds what is not on this machine from the pinned Go modules."""
 
+import json
 import os
 import shutil
 import signal
@@ -97,6 +98,7 @@ class _Build:
         part.mkdir(parents=True)
         started = time.monotonic()
         try:
+            self._embed(go, part)
             total = self._packages_to_compile(go, programs)
             for program in programs:
                 # One at a time: `go build -o DIRECTORY` would name them after their packages.
@@ -108,6 +110,30 @@ class _Build:
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self._tell(f"built in {time.monotonic() - started:.0f} s")
+
+    def _embed(self, go: Path, part: Path) -> None:
+        """Make Go see the files that are embedded where our program expects them; nothing is copied."""
+        if not self._module.embedded:
+            return
+        source = self._module.source
+        # It checks the module against go.sum.
+        answer = subprocess.run(
+            [str(go), "mod", "download", "-json", source],
+            cwd=self._module.directory,
+            env=environment(go),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        got = json.loads(answer.stdout) if answer.stdout else {}
+        if answer.returncode:
+            raise BinariesError(self._failure(f"{source} could not be had: {got.get('Error') or answer.stderr}"))
+        places = {
+            str(self._module.directory / name): str(Path(got["Dir"], path)) for name, path in self._module.embedded
+        }
+        overlay = part / "overlay.json"
+        overlay.write_text(json.dumps({"Replace": places}), "utf-8")
+        self._flags.append(f"-overlay={overlay}")
 
     def _packages_to_compile(self, go: Path, programs: Sequence[Program]) -> int:
         """How many packages Go has not compiled yet, for the progress; 0 where that cannot be told."""

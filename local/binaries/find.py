@@ -29,6 +29,8 @@ def on_path(program: Program, progress: Callable[[str], None]) -> Path | None:
 def _fitting(program: Program, path: Path, place: str, progress: Callable[[str], None]) -> Path | None:
     # Parts of one control plane must not be of several minor versions.
     path = path.resolve()
+    if program.version_arguments is None:
+        return path
     found, wanted = _version(path, program.version_arguments), _minor(program.module.version)
     if found == wanted:
         return path

@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 _GO = Path(__file__).resolve().parent / "go"
@@ -23,12 +24,17 @@ class GoModule:
         name: its directory's name.
         source: path of the Go module whose version is the programs' version.
         variables: variables of the programs that the linker sets, so that they tell their version.
+        embedded: files that its own program embeds: the name here, and the path inside `source`. They are not
+            committed; a build takes them from there.
+        sdk: the Python package that its program serves. The engine warns of a plugin that tells an older version.
 
     """
 
     name: str
     source: str
     variables: tuple[str, ...] = ()
+    embedded: tuple[tuple[str, str], ...] = ()
+    sdk: str = ""
 
     @property
     def directory(self) -> Path:
@@ -49,15 +55,16 @@ class GoModule:
     def linker_flags(self) -> str:
         """Flags of Go's linker: no debug symbols, and the version."""
         major, minor, *_ = self.version.split(".")
-        values = [variable.format(version=self.version, major=major, minor=minor) for variable in self.variables]
+        sdk = metadata.version(self.sdk) if self.sdk else ""
+        values = [one.format(version=self.version, major=major, minor=minor, sdk=sdk) for one in self.variables]
         return " ".join(["-s", "-w", *(f"-X={value}" for value in values)])
 
     @property
     def key(self) -> str:
         """Name of the cache's directory: other pins or flags are other programs."""
         digest = hashlib.sha256(self.linker_flags.encode())
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.directory / name).read_bytes())
+        for path in (self.directory / name for name in ("go.mod", "go.sum", "main.go")):
+            digest.update(path.read_bytes() if path.exists() else b"")
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
 
@@ -67,14 +74,15 @@ class Program:
 
     Attributes:
         package: the Go package that it is built from.
-        version_arguments: arguments with which it prints its version.
+        version_arguments: arguments with which it prints its version; None for a plugin, which prints none. Pulumi
+            takes such a one from PATH as it is.
 
     """
 
     name: str
     module: GoModule
     package: str
-    version_arguments: tuple[str, ...] = ("--version",)
+    version_arguments: tuple[str, ...] | None = ("--version",)
 
 
 _KUBERNETES = GoModule("kubernetes", "k8s.io/kubernetes", _KUBERNETES_FLAGS)
@@ -84,6 +92,16 @@ _PULUMI = GoModule(
     "pulumi",
     "github.com/pulumi/pulumi/pkg/v3",
     ("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}",),
+)
+_PULUMI_KUBERNETES = GoModule(
+    "pulumi-kubernetes",
+    "github.com/pulumi/pulumi-kubernetes/provider/v4",
+    ("github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version={version}", "main.sdk={sdk}"),
+    (("schema.json", "cmd/pulumi-resource-kubernetes/schema.json"),),
+    "pulumi-kubernetes",
+)
+_PULUMI_YAML = GoModule(
+    "pulumi-yaml", "github.com/pulumi/pulumi-yaml", ("github.com/pulumi/pulumi-yaml/pkg/version.Version=v{version}",)
 )
 
 PROGRAMS = {
@@ -95,6 +113,8 @@ PROGRAMS = {
         Program("kube-scheduler", _KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler"),
         Program("kwok", _KWOK, "sigs.k8s.io/kwok/cmd/kwok"),
         Program("pulumi", _PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ("version",)),
+        Program("pulumi-resource-kubernetes", _PULUMI_KUBERNETES, "gke-llm-inference/binaries/pulumi-kubernetes", None),
+        Program("pulumi-language-yaml", _PULUMI_YAML, "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", None),
     )
 }
 """Every program by its name."""

@@ -1,5 +1,6 @@
 """Programs are taken where they are, built where they are not, and every failure says what to do."""
 
+import json
 import os
 import signal
 import stat
@@ -83,6 +84,37 @@ def test_a_program_of_another_minor_version_is_passed_over_and_said_to_be(alone:
     paths = ensure(["etcd"], lines.append)
     assert paths["etcd"].read_text() == "built\n"
     assert any("is version 3.5, not 3.6; passed over" in line for line in lines)
+
+
+def test_a_plugin_on_path_is_taken_as_it_is_as_it_tells_no_version(alone: Path) -> None:
+    plugin = script(alone / "pulumi-resource-kubernetes", "exit 2")
+    lines: list[str] = []
+    assert ensure(["pulumi-resource-kubernetes"], lines.append) == {"pulumi-resource-kubernetes": plugin}
+    assert lines == []
+
+
+def go_with_module(directory: Path, download: str) -> None:
+    """A Go that builds a program which is the overlay of the build."""
+    overlay = 'for one in "$@"; do case "$one" in -overlay=*) overlay=${one#-overlay=};; esac; done'
+    build = 'while [ "$1" != -o ]; do shift; done; cat "$overlay" > "$2"'
+    script(
+        directory / "go",
+        f'case "$1" in env) echo go1.99.0;; list) echo a;; mod) {download};; build) {overlay}; {build};; esac',
+    )
+
+
+def test_what_a_program_embeds_is_taken_from_its_module(alone: Path) -> None:
+    go_with_module(alone, """echo '{"Dir": "/module"}'""")
+    overlay = json.loads(ensure(["pulumi-resource-kubernetes"])["pulumi-resource-kubernetes"].read_text())
+    wanted = PROGRAMS["pulumi-resource-kubernetes"].module.directory / "schema.json"
+    assert overlay == {"Replace": {str(wanted): "/module/cmd/pulumi-resource-kubernetes/schema.json"}}
+    assert not wanted.exists()
+
+
+def test_a_module_that_cannot_be_had_is_named(alone: Path) -> None:
+    go_with_module(alone, """echo '{"Error": "no such host"}'; exit 1""")
+    with pytest.raises(BinariesError, match=r"pulumi-kubernetes/provider/v4 could not be had: no such host"):
+        ensure(["pulumi-resource-kubernetes"])
 
 
 def test_what_is_built_is_kept(alone: Path) -> None:
@@ -182,7 +214,9 @@ def test_every_program_tells_the_version_that_is_pinned() -> None:
     assert f"version.gitMinor={apiserver.version.split('.')[1]}" in apiserver.linker_flags
 
 
-@pytest.mark.parametrize("name", ["kubernetes", "etcd", "kwok", "gateway"])
+@pytest.mark.parametrize(
+    "name", ["kubernetes", "etcd", "kwok", "gateway", "pulumi", "pulumi-kubernetes", "pulumi-yaml"]
+)
 def test_pins_are_whole(name: str) -> None:
     module = GoModule(name, "")
     pins = (module.directory / "go.mod").read_text()
