@@ -7,11 +7,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from gke_llm_inference.errors import CommandError
 from gke_llm_inference.planning import StackIdentity, plan_stack
@@ -19,19 +17,18 @@ from gke_llm_inference.pulumi_project.project import load_stack
 from gke_llm_inference.settings import ConfigToken, ExistingCluster
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.settings.stack_config import settings_of
+from local.engine.cluster import ApiServer, ClusterError
 from local.engine.command import find_command
 from local.engine.display import Display, counted
 from local.engine.errors import EngineError
-from local.engine.kubernetes_provider.cluster import ApiServer, ClusterError
-from local.engine.kubernetes_provider.provider import Admission, KubernetesProvider
-from local.engine.plugin import Plugin, kubernetes_plugin
-from local.engine.provider_server import attached
+from local.engine.provider import find_provider
+from local.engine.recovery import end_plugins
 from local.engine.stack import EngineStack
-from local.engine.table import read_report, render
+from local.engine.table import read_report, render, what_waits
 from local.gke import LocalGke
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gke_llm_inference.planning import StackPlan
@@ -105,18 +102,25 @@ def up(stack: LocalStack) -> int:
     """
     started = time.monotonic()
     secrets = _secrets(stack)
-    command, running = _set_up(stack)
-    plugin = kubernetes_plugin(command, stack.state_directory, _say)
-    _say(f"control plane {running.server}; engine pulumi {command.version}; provider {plugin.title}")
+    command, provider, running = _set_up(stack)
+    _say(f"control plane {running.server}; engine pulumi {command.version}; provider {provider}")
     display = Display(sys.stdout)
-    with _engine(stack, stack.config, command, running, plugin, secrets) as engine:
-        try:
-            engine.up(display.show)
-        except EngineError:
-            _say("what was made so far stays; `make up` goes on from here, `make down` removes it")
-            raise
+    engine = _engine(stack, stack.config, command, provider, running, secrets)
+    try:
+        engine.up(display.show)
+    except EngineError:
+        _say_what_waits(stack, running)
+        _say("what was made so far stays; `make up` goes on from here, `make down` removes it")
+        raise
     _say(f"{counted(display.changes)}; up after {time.monotonic() - started:.0f} s\n")
     return status(stack)
+
+
+def _say_what_waits(stack: LocalStack, running: Running) -> None:
+    """The provider tells that pods are not ready, but not why."""
+    with suppress(ClusterError):
+        for line in what_waits(read_report(connect(stack, running), stack.plan)):
+            _say(line)
 
 
 def status(stack: LocalStack) -> int:
@@ -158,6 +162,7 @@ def down(files: LocalFiles) -> int:
     elif files.deployed and (config := _config_or_none(files)) is not None:
         _destroy(files, config, running)
     cluster.reset()
+    end_plugins(files.state_directory / "home")
     if files.state_directory.exists():
         shutil.rmtree(files.state_directory)
     _say("down: no process and no file is left")
@@ -174,12 +179,11 @@ def _config_or_none(files: LocalFiles) -> StackConfig | None:
 
 def _destroy(files: LocalFiles, config: StackConfig, running: Running) -> None:
     command = find_command(_say)
-    plugin = kubernetes_plugin(command, files.state_directory, _say)
-    display = Display(sys.stdout)
-    with _engine(files, config, command, running, plugin, {}) as engine:
-        if engine.exists:
-            engine.destroy(display.show)
-            _say(counted(display.changes))
+    engine = _engine(files, config, command, find_provider(command, _say), running, {})
+    if engine.exists:
+        display = Display(sys.stdout)
+        engine.destroy(display.show)
+        _say(counted(display.changes))
 
 
 def connect(files: LocalFiles, running: Running) -> ApiServer:
@@ -188,40 +192,40 @@ def connect(files: LocalFiles, running: Running) -> ApiServer:
     return ApiServer(running.kubeconfig, running.context, files.state_directory / "discovery.json")
 
 
-def _set_up(stack: LocalStack) -> tuple[EngineCommand, Running]:
-    """The CLI and the control plane, both at once: where one is built, the other is not waited for."""
+def _set_up(stack: LocalStack) -> tuple[EngineCommand, Path, Running]:
+    """The CLI with the provider, and the control plane at the same time: where one is built, the other goes on."""
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
         starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say, cancelled=cancelled)
         try:
             command = find_command(_say)
+            provider = find_provider(command, _say)
             running = starting.result()
         except BaseException:
             cancelled.set()
             raise
     stack.cluster.simulate(stack.plan)
-    return command, running
+    return command, provider, running
 
 
-@contextmanager
 def _engine(
     files: LocalFiles,
     config: StackConfig,
     command: EngineCommand,
+    provider: Path,
     running: Running,
-    plugin: Plugin,
     secrets: Mapping[str, str],
-) -> Iterator[EngineStack]:
-    providers = {} if plugin.real else {"kubernetes": KubernetesProvider(connect(files, running), admission(running))}
-    with attached(providers) as variables:
-        yield EngineStack(
-            command=command,
-            directory=files.state_directory,
-            project=files.project,
-            config=config,
-            secrets=secrets,
-            environment={**plugin.environment, **variables, "KUBECONFIG": str(running.kubeconfig)},
-        )
+) -> EngineStack:
+    return EngineStack(
+        command=command,
+        directory=files.state_directory,
+        project=files.project,
+        config=config,
+        secrets=secrets,
+        provider=provider,
+        # Nothing but this control plane is known by the context's name, and no plugin of the user's takes part.
+        environment={"KUBECONFIG": str(running.kubeconfig), "PULUMI_IGNORE_AMBIENT_PLUGINS": "true"},
+    )
 
 
 def _secrets(stack: LocalStack) -> dict[str, str]:
@@ -249,38 +253,6 @@ def assert_local(settings: StackSettings) -> None:
         f"  fix: in Pulumi.{STACK}.yaml, cluster: {{mode: existing, profile: standard, kubeconfigContext: {CONTEXT}}}; "
         "or give the stack another name, and deploy it with make up STACK=NAME"
     )
-
-
-def admission(running: Running) -> Admission:
-    """Only the control plane of this stack is served, whatever kubeconfig a program passes."""
-
-    def admit(arguments: dict[str, Any]) -> str | None:
-        asked = _server_of(arguments)
-        if asked in (None, running.server):
-            return None
-        return (
-            f"this provider serves {running.server} only, the control plane of stack '{STACK}'; "
-            f"the program asks for {asked}, and nothing was touched there"
-        )
-
-    return admit
-
-
-def _server_of(arguments: dict[str, Any]) -> str | None:
-    """The API server that a provider's arguments name; None if they leave it to the environment."""
-    text = arguments.get("kubeconfig")
-    context = arguments.get("context")
-    if not text:
-        return None if context in (None, CONTEXT) else f"context '{context}'"
-    try:
-        config = yaml.safe_load(text)
-        wanted = context or config["current-context"]
-        cluster = arguments.get("cluster") or next(
-            one["context"]["cluster"] for one in config["contexts"] if one["name"] == wanted
-        )
-        return str(next(one["cluster"]["server"] for one in config["clusters"] if one["name"] == cluster))
-    except (AttributeError, KeyError, TypeError, StopIteration, yaml.YAMLError):
-        return "a kubeconfig that cannot be read"
 
 
 def _say(line: str) -> None:

@@ -6,20 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from local.engine.errors import EngineError
-from local.gke.processes import program_name
+from local.gke.processes import program_name, running_from, stop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def assert_unlocked(backend: Path, stack: str) -> None:
-    """Removes the locks of engines that are gone.
+_PATIENCE = 5.0
+
+
+def end_plugins(home: Path) -> None:
+    """Ends plugins that were started from below a PULUMI_HOME: they outlive an engine that is killed."""
+    stop(running_from(home / "plugins"), _PATIENCE)
+
+
+def assert_unlocked(directory: Path, stack: str) -> None:
+    """Removes the locks of engines that are gone from a directory with state, and ends what they left running.
 
     Raises:
         EngineError: an engine that still runs holds one.
 
     """
-    for path in sorted((backend / ".pulumi" / "locks").rglob(f"{stack}/*.json")):
+    for path in sorted((directory / "backend" / ".pulumi" / "locks").rglob(f"{stack}/*.json")):
         try:
             holder = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
@@ -28,6 +36,7 @@ def assert_unlocked(backend: Path, stack: str) -> None:
             holder = {}  # its writer was killed while it wrote
         # The name of the host is not compared: this state is never on another one, and names of hosts change.
         if not _is_pulumi(holder.get("pid")):
+            end_plugins(directory / "home")
             path.unlink(missing_ok=True)
             continue
         raise EngineError(

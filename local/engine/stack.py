@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import secrets as random
 import textwrap
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,11 +27,12 @@ from pulumi.automation.errors import CommandError as FailedCommand
 from pulumi.runtime.settings import SETTINGS
 
 from local.engine.errors import EngineError
+from local.engine.provider import offer
 from local.engine.recovery import assert_unlocked, taken_up, unfinished
-from local.gke.files import write_json, write_private
+from local.gke.files import private_directory, write_json, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pulumi.automation import CommandResult
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from local.engine.command import EngineCommand
 
 T = TypeVar("T")
+
+# The provider reads it itself, where it takes no argument of that name.
+_PASSED_ON = ("PULUMI_K8S_ENABLE_PATCH_FORCE",)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class EngineStack:
         project: the project whose program is run, as it is.
         config: the stack's configuration, from its file. The file itself is never written.
         secrets: decrypted secrets by `namespace:key`; they reach the program and nothing else.
-        environment: variables of the engine, such as where it finds providers.
+        provider: Pulumi's Kubernetes provider; without it, the engine looks for it on its own.
+        environment: further variables of the engine.
         program: what is run instead of the project's program.
 
     """
@@ -60,6 +67,7 @@ class EngineStack:
     project: Project
     config: StackConfig
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    provider: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     program: Path | None = None
 
@@ -111,7 +119,7 @@ class EngineStack:
 
     def _ready(self, *, recover: bool) -> Stack:
         self._prepare()
-        assert_unlocked(self.directory / "backend", self.config.stack)
+        assert_unlocked(self.directory, self.config.stack)
         workspace = LocalWorkspace(
             work_dir=str(self._work),
             pulumi_home=str(self.directory / "home"),
@@ -132,6 +140,7 @@ class EngineStack:
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.directory / "passphrase"),
             "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             **self.environment,
         }
 
@@ -152,8 +161,10 @@ class EngineStack:
 
     def _prepare(self) -> None:
         """Writes what the engine reads: passphrase, and the plain part of the configuration."""
-        for name in ("backend", "home", "work"):
-            (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("", "backend", "home", "work"):
+            private_directory(self.directory / name)
+        if self.provider is not None:
+            offer(self.provider, self.directory / "home")
         passphrase = self.directory / "passphrase"
         if not passphrase.exists() or not passphrase.stat().st_size:
             if self.exists:
@@ -180,11 +191,26 @@ class EngineStack:
 
     def _told(self, operation: Callable[[], T]) -> T:
         try:
-            return operation()
+            with _without_kubeconfig():
+                return operation()
         except FailedCommand as error:
             if self.command.interrupted.is_set():
                 raise KeyboardInterrupt from None
             raise EngineError(_said(error)) from None
+
+
+@contextmanager
+def _without_kubeconfig() -> Iterator[None]:
+    """Keeps the caller's clusters out: the program runs in this process, and its SDK makes an argument of the variable.
+
+    What the engine's own environment says holds then.
+    """
+    kept = os.environ.pop("KUBECONFIG", None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ["KUBECONFIG"] = kept
 
 
 def _said(error: FailedCommand) -> str:

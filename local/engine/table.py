@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gke_llm_inference.planning import ServerPlan, StackPlan
-    from local.engine.kubernetes_provider.cluster import Cluster, Object
+    from local.engine.cluster import ApiServer, Object
 
 _MACHINE_LABEL = "node.kubernetes.io/instance-type"
 _WIDTH = 80
@@ -72,7 +72,7 @@ class Report:
         return all(server.wanted is not None and server.ready >= server.wanted for server in self.servers)
 
 
-def read_report(cluster: Cluster, plan: StackPlan) -> Report:
+def read_report(cluster: ApiServer, plan: StackPlan) -> Report:
     """Reads the state of a stack's servers and of the nodes from the cluster."""
     pods = cluster.select("v1", "Pod", plan.namespace, {})
     used: dict[str, int] = {}
@@ -107,9 +107,7 @@ def render(report: Report) -> str:
     used, free = sum(node.used for node in report.nodes), sum(node.gpus - node.used for node in report.nodes)
     lines += ["", f"GPUs      {used} used, {free} free", f"cost      {_cost(report)}"]
     lines += [f"endpoint  {server.endpoint}" for server in report.servers]
-    for server in report.servers:
-        if server.waiting:
-            lines += textwrap.wrap(f"waiting   {server.name}: {server.waiting}", _WIDTH, subsequent_indent=" " * 10)
+    lines += what_waits(report)
     lines += [
         "",
         "next      make status              what runs now",
@@ -119,7 +117,17 @@ def render(report: Report) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _server(plan: ServerPlan, cluster: Cluster, pods: Sequence[Object]) -> Server:
+def what_waits(report: Report) -> list[str]:
+    """Lines that say why pods of servers are not running."""
+    return [
+        line
+        for server in report.servers
+        if server.waiting
+        for line in textwrap.wrap(f"waiting   {server.name}: {server.waiting}", _WIDTH, subsequent_indent=" " * 10)
+    ]
+
+
+def _server(plan: ServerPlan, cluster: ApiServer, pods: Sequence[Object]) -> Server:
     deployment = cluster.get("apps/v1", "Deployment", plan.namespace, plan.name)
     own = [pod for pod in pods if plan.selector.items() <= pod["metadata"].get("labels", {}).items()]
     nodes = sorted({node for pod in own if (node := (pod.get("spec") or {}).get("nodeName"))})

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +69,36 @@ def program_name(pid: int) -> str | None:
         return None if Path("/proc/self/comm").exists() else _ps(pid, "comm=").rpartition("/")[2] or None
 
 
+def running_from(directory: Path) -> list[Process]:
+    """The processes whose programs were started from below a directory, whoever started them."""
+    found = []
+    for pid, command in _commands():
+        program = command.partition("\0")[0]
+        if program.startswith(f"{directory}{os.sep}") and (started := start_time(pid)) is not None:
+            found.append(Process(program.rpartition(os.sep)[2], pid, started))
+    return found
+
+
+def _commands() -> Iterator[tuple[int, str]]:
+    """Every process, with the program and the arguments that it was started with."""
+    if not Path("/proc/self/cmdline").exists():
+        for line in _ps_of("pid=,command=", "-A").splitlines():
+            pid, _, command = line.strip().partition(" ")
+            yield int(pid), command
+        return
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield int(path.parent.name), path.read_text("utf-8", "replace")
+
+
 def _ps(pid: int, columns: str) -> str:
     """What `ps` says of a process, where there is no /proc; empty if there is no such process."""
+    return _ps_of(columns, "-p", str(pid))
+
+
+def _ps_of(columns: str, *which: str) -> str:
     answer = subprocess.run(
-        ["ps", "-o", columns, "-p", str(pid)],  # noqa: S607 the system's own
+        ["ps", *which, "-o", columns],  # noqa: S607 the system's own
         env=_PS_ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.gke import LocalGke
-from tests.cluster.support import Cluster
-
-SPEED = 600.0
-"""Ten simulated minutes in a second."""
+from tests.cluster.support import Cluster, running_gke
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,18 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def standard_gke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGke]:
-    gke = LocalGke(tmp_path_factory.mktemp("standard") / "gke")
-    gke.start("standard", speed=SPEED, progress=print)
-    yield gke
-    gke.reset()
+    yield from running_gke("standard", tmp_path_factory.mktemp("standard"))
 
 
 @pytest.fixture(scope="session")
 def autopilot_gke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGke]:
-    gke = LocalGke(tmp_path_factory.mktemp("autopilot") / "gke")
-    gke.start("autopilot", speed=SPEED, progress=print)
-    yield gke
-    gke.reset()
+    yield from running_gke("autopilot", tmp_path_factory.mktemp("autopilot"))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Ways to bring stacks to a simulated cluster, and to see what becomes of them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import kubernetes.config
 import kubernetes.dynamic
 import yaml
 
-from gke_llm_inference.planning.plan import ServerPlan, StackPlan
+from gke_llm_inference.planning.plan import ClusterProfile, ServerPlan, StackPlan
 from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 from gke_llm_inference.preview.manifests import manifests_of
 from gke_llm_inference.preview.recording import Recording
@@ -27,10 +27,20 @@ _dynamic: Any = kubernetes.dynamic
 T = TypeVar("T")
 Document = dict[str, Any]
 
+SPEED = 600.0
+"""Ten simulated minutes in a second."""
 NAMESPACE = "llm-inference"
 SYSTEM_NAMESPACES = {"default", "kube-node-lease", "kube-public", "kube-system", "local-gke-system"}
 MACHINE = "node.kubernetes.io/instance-type"
 GPU = "nvidia.com/gpu"
+
+
+def running_gke(profile: ClusterProfile, directory: Path) -> Iterator[LocalGke]:
+    """A cluster that runs as long as it is asked for."""
+    gke = LocalGke(directory / "gke")
+    gke.start(profile, speed=SPEED, progress=print)
+    yield gke
+    gke.reset()
 
 
 def plan_of_file(path: Path) -> StackPlan:
@@ -81,6 +91,16 @@ class Cluster:
         )
         applied: Document = answer.to_dict()
         return applied
+
+    def patch(self, document: Document) -> None:
+        """Change an object by hand; fields that the document has not stay."""
+        resource = self._dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        resource.patch(
+            body=document,
+            name=document["metadata"]["name"],
+            namespace=document["metadata"].get("namespace"),
+            content_type="application/merge-patch+json",
+        )
 
     def deploy(self, recording: Recording, plan: StackPlan) -> None:
         """Give the cluster the plan's node pools, and the stack's objects."""
@@ -149,9 +169,12 @@ class Cluster:
 
     def clear(self) -> None:
         """Remove everything that a test left."""
-        for namespace in self.core.list_namespace().items:
-            if namespace.metadata.name not in SYSTEM_NAMESPACES:
-                self.core.delete_namespace(namespace.metadata.name)
+        for name in self.namespaces() - SYSTEM_NAMESPACES:
+            # A namespace waits for the grace periods of its pods, in real time, unless they are gone before.
+            self.apps.delete_collection_namespaced_deployment(name)
+            self.apps.delete_collection_namespaced_replica_set(name)
+            self.core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
+            self.core.delete_namespace(name)
         self.gke.simulate()
         self.wait(
             lambda: self.namespaces() <= SYSTEM_NAMESPACES,

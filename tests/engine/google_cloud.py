@@ -1,5 +1,7 @@
 """A stand-in for the Google Cloud provider: keeps its resources in memory, and replaces what the real one replaces.
 
+All of its clusters have one and the same API server.
+
 The rules are those of the real provider's schema (ForceNew), for the types that the components register.
 """
 
@@ -12,9 +14,9 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
-from local.engine.kubernetes_provider.changes import Change, adopted, changes
-from local.engine.provider_server import ProviderBase, fail
-from local.engine.wire import decode, encode
+from tests.engine.changes import Change, adopted, changes
+from tests.engine.provider_server import ProviderBase, fail
+from tests.engine.wire import decode, encode
 
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"
@@ -49,14 +51,14 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
     "gcp:secretmanager/secretIamMember:SecretIamMember": ("member", "project", "role", "secretId"),
 }
 _NAMELESS = (ACCOUNT, "gcp:projects/iAMMember:IAMMember", "gcp:secretmanager/secretIamMember:SecretIamMember")
-CERTIFICATE = "Y2VydGlmaWNhdGU="
 
 
 class GoogleCloud(ProviderBase):
     """The provider; what is in the cloud is in `resources`, by id."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str, authority: str) -> None:
         super().__init__(version("pulumi-gcp"))
+        self._api_server = (address, authority)
         self.resources: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, str]] = []
         """Every creation, update and deletion: what, and the resource's name in the program."""
@@ -109,7 +111,7 @@ class GoogleCloud(ProviderBase):
         with self._lock:
             if id_ in self.resources:
                 fail(context, f"Error 409: Already exists: {id_}")
-            self.resources[id_] = _state_of(type_, inputs)
+            self.resources[id_] = self._state_of(type_, inputs)
             self.calls.append(("create", _name_of(request.urn)))
         return provider_pb2.CreateResponse(id=id_, properties=encode(self.resources[id_]))
 
@@ -126,7 +128,7 @@ class GoogleCloud(ProviderBase):
             # What the cloud computed stays as it was, unless the update says otherwise.
             return provider_pb2.UpdateResponse(properties=encode({**decode(request.olds), **decode(request.news)}))
         with self._lock:
-            self.resources[request.id] = _state_of(_type_of(request.urn), decode(request.news))
+            self.resources[request.id] = self._state_of(_type_of(request.urn), decode(request.news))
             self.calls.append(("update", _name_of(request.urn)))
         return provider_pb2.UpdateResponse(properties=encode(self.resources[request.id]))
 
@@ -139,6 +141,26 @@ class GoogleCloud(ProviderBase):
             if found:
                 self.calls.append(("delete", _name_of(request.urn)))
         return Empty()
+
+    def _state_of(self, type_: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        project = inputs.get("project", "my-project")
+        state = {**inputs, "project": project}
+        if type_ == CLUSTER:
+            address, authority = self._api_server
+            endpoints = dict(inputs.get("controlPlaneEndpointsConfig") or {})
+            endpoints["dnsEndpointConfig"] = {**(endpoints.get("dnsEndpointConfig") or {}), "endpoint": address}
+            state |= {
+                "endpoint": address,
+                "masterVersion": "1.36.3-gke.1000",
+                "masterAuth": {"clusterCaCertificate": authority},
+                "controlPlaneEndpointsConfig": endpoints,
+            }
+        elif type_ == ACCOUNT:
+            email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
+            state |= {"email": email, "member": f"serviceAccount:{email}"}
+        else:
+            state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
+        return state
 
 
 def _within(path: str, other: str) -> bool:
@@ -164,27 +186,3 @@ def _id_of(type_: str, inputs: dict[str, Any]) -> str:
     if "member" in inputs:
         return f"{inputs.get('secretId', project)}/{inputs['role']}/{inputs['member']}"
     return f"projects/{project}/{type_.split('/')[-1]}/{inputs.get('region', 'global')}/{inputs['name']}"
-
-
-def _state_of(type_: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    project = inputs.get("project", "my-project")
-    state = {**inputs, "project": project}
-    if type_ == CLUSTER:
-        digest = hashlib.sha256(inputs["name"].encode()).hexdigest()[:10]
-        endpoints = dict(inputs.get("controlPlaneEndpointsConfig") or {})
-        endpoints["dnsEndpointConfig"] = {
-            **(endpoints.get("dnsEndpointConfig") or {}),
-            "endpoint": f"gke-{digest}.{inputs['location']}.gke.goog",
-        }
-        state |= {
-            "endpoint": "203.0.113.9",
-            "masterVersion": "1.36.3-gke.1000",
-            "masterAuth": {"clusterCaCertificate": CERTIFICATE},
-            "controlPlaneEndpointsConfig": endpoints,
-        }
-    elif type_ == ACCOUNT:
-        email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
-        state |= {"email": email, "member": f"serviceAccount:{email}"}
-    else:
-        state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
-    return state

@@ -1,14 +1,14 @@
-"""A stack's life in the real engine, with stand-in providers."""
+"""A stack's life: the real engine, Pulumi's Kubernetes provider and a real control plane."""
 
-import json
-import threading
-import time
+import base64
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from local.engine.cluster import Object
 from local.engine.errors import EngineError
+from local.engine.table import read_report
+from tests.cluster.support import NAMESPACE, plan_of_file
 from tests.engine.support import INTERRUPT, KILL, TOKEN, Background, Bench, Events, files_with, wait_until
 
 SERVER = "{server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}"
@@ -45,9 +45,18 @@ def with_options(program: str, options: str) -> str:
     )
 
 
-def _token_version(deployment: dict[str, Any]) -> str:
-    version: str = deployment["spec"]["template"]["metadata"]["annotations"]["llm-inference/token-version"]
-    return version
+SHORT_WAIT = """
+import pulumi
+
+def _shortly(args):
+    if args.type_ != "kubernetes:apps/v1:Deployment":
+        return None
+    timeouts = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="3s", update="60s"))
+    return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, timeouts))
+
+pulumi.runtime.register_stack_transformation(_shortly)
+"""
+"""Gives a program's Deployments a few seconds to become ready."""
 
 
 def up(bench: Bench, text: str) -> Events:
@@ -57,53 +66,53 @@ def up(bench: Bench, text: str) -> Events:
 def test_up_creates_everything_and_a_second_up_changes_nothing(bench: Bench) -> None:
     first = up(bench, LOCAL)
     assert first.operations["create"] == first.summary["create"] == 10
-    assert bench.cluster.names("Deployment") == ["gemma"]
-    applied = list(bench.cluster.applied)
+    assert bench.deployment()["status"]["readyReplicas"] == 1
+    versions = bench.versions()
     second = up(bench, LOCAL)
     assert (second.steps, second.summary) == ([], {"same": 10})
-    assert bench.cluster.applied == applied
+    assert bench.versions() == versions
 
 
 def test_the_token_is_in_no_file_in_clear(bench: Bench) -> None:
     up(bench, LOCAL)
-    (name,) = bench.cluster.names("Secret")
-    secret = bench.cluster.objects["v1", "Secret", "llm-inference", name]
-    assert TOKEN not in json.dumps(secret)  # base64, as the API server keeps it
+    (secret,) = _secrets(bench)
+    encoded = secret["data"]["hf_api_token"]
+    assert base64.b64decode(encoded).decode() == TOKEN
     assert files_with(bench.directory, TOKEN) == []
-    assert files_with(bench.directory, secret["data"]["hf_api_token"]) == []
+    assert files_with(bench.directory, encoded) == []
     (passphrase,) = bench.directory.rglob("passphrase")
     assert passphrase.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_preview_shows_the_one_change_and_makes_none(bench: Bench) -> None:
     up(bench, LOCAL)
-    applied = list(bench.cluster.applied)
+    versions = bench.versions()
     changed = LOCAL.replace("maxModelLen: 4096", "maxModelLen: 2048")
     preview = bench.run(bench.stack(changed).preview)
     assert preview.steps == [("update", "gemma-deployment")]
-    assert bench.cluster.applied == applied
+    assert bench.versions() == versions
     assert up(bench, changed).steps == preview.steps
-    arguments = bench.cluster.objects["apps/v1", "Deployment", "llm-inference", "gemma"]["spec"]["template"]["spec"][
-        "containers"
-    ][0]["args"]
-    assert "--max-model-len=2048" in arguments
+    assert "--max-model-len=2048" in bench.deployment()["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
-def test_a_refresh_finds_drift_and_the_next_up_mends_it(bench: Bench) -> None:
+def test_a_refresh_finds_drift_and_the_next_up_mends_it_once_that_is_asked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     up(bench, LOCAL)
-    untouched = bench.run(bench.stack(LOCAL).refresh)
-    assert untouched.summary == {"same": 10}
-    key = ("apps/v1", "Deployment", "llm-inference", "gemma")
-    bench.cluster.objects[key]["spec"]["replicas"] = 7
-    drifted = bench.run(bench.stack(LOCAL).refresh)
-    assert drifted.summary == {"same": 9, "update": 1}
-    assert up(bench, LOCAL).steps == [("update", "gemma-deployment")]
-    assert bench.cluster.objects[key]["spec"]["replicas"] == 1
+    assert bench.run(bench.stack(LOCAL).refresh).summary == {"same": 10}
+    bench.patch("apps/v1", "Deployment", "gemma", {"spec": {"replicas": 0}})
+    assert bench.run(bench.stack(LOCAL).refresh).summary == {"same": 9, "update": 1}
+    with pytest.raises(EngineError, match=r"\.spec\.replicas"):
+        up(bench, LOCAL)
+    # The SDK makes an argument of the provider of it, too.
+    monkeypatch.setenv("PULUMI_K8S_ENABLE_PATCH_FORCE", "true")
+    assert up(bench, LOCAL).steps == [("update", "gke-kubernetes"), ("update", "gemma-deployment")]
+    assert bench.deployment()["spec"]["replicas"] == 1
 
 
 def test_a_refresh_notices_what_somebody_deleted_and_the_next_up_makes_it_anew(bench: Bench) -> None:
     up(bench, LOCAL)
-    del bench.cluster.objects["v1", "Service", "llm-inference", "gemma"]
+    bench.cluster.delete(_document("v1", "Service"))
     assert ("delete", "gemma-service") in bench.run(bench.stack(LOCAL).refresh).steps
     assert up(bench, LOCAL).steps == [("create", "gemma-service")]
 
@@ -112,119 +121,104 @@ def test_destroy_deletes_everything(bench: Bench) -> None:
     up(bench, TWO_SERVERS)
     destroyed = bench.run(bench.stack(TWO_SERVERS).destroy)
     assert destroyed.operations == {"delete": destroyed.summary["delete"]}
-    assert bench.cluster.objects == {}
+    assert bench.empty()
     assert bench.stack(LOCAL).state().get("resources", []) == []
 
 
 def test_an_engine_killed_in_mid_update_loses_nothing(bench: Bench) -> None:
-    bench.cluster.rollout_seconds = 3600
     stack = bench.stack(LOCAL)
-    bench.kill_when(lambda: ("Deployment", "gemma") in bench.cluster.applied, stack.up, KILL)
+    bench.without_nodes()
+    bench.kill_when(bench.deployed, stack.up, KILL)
     assert [one["type"] for one in stack.state()["pending_operations"]] == ["creating"]
-    assert bench.cluster.names("Deployment") == ["gemma"]
-    bench.cluster.rollout_seconds = 0
+    uid = bench.deployment()["metadata"]["uid"]
     recovered = up(bench, LOCAL)
     assert ("create", "gemma-deployment") not in recovered.steps  # it exists, and was taken up
+    assert bench.deployment()["metadata"]["uid"] == uid
+    assert bench.deployment()["status"]["readyReplicas"] == 1
     assert stack.state().get("pending_operations", []) == []
     assert up(bench, LOCAL).summary == {"same": 10}
     bench.run(stack.destroy)
-    assert bench.cluster.objects == {}
+    assert bench.empty()
 
 
 def test_what_was_being_made_when_the_engine_was_killed_goes_even_if_the_program_no_longer_wants_it(
     bench: Bench,
 ) -> None:
     up(bench, LOCAL)
-    bench.cluster.rollout_seconds = 3600
     stack = bench.stack(TWO_SERVERS)
-    bench.kill_when(lambda: ("Deployment", "second") in bench.cluster.applied, stack.up, KILL)
-    bench.cluster.rollout_seconds = 0
+    bench.without_nodes()
+    bench.kill_when(lambda: bench.deployed("second"), stack.up, KILL)
     up(bench, LOCAL)
-    assert bench.cluster.names("Deployment") == ["gemma"]
-    assert bench.cluster.names("Service") == ["gemma"]
+    for api_version, kind in (("apps/v1", "Deployment"), ("v1", "Service")):
+        names = [one["metadata"]["name"] for one in bench.api.select(api_version, kind, NAMESPACE, {})]
+        assert names == ["gemma"]
 
 
 def test_an_interrupted_update_ends_soon_and_the_next_goes_on(bench: Bench) -> None:
-    bench.cluster.rollout_seconds = 3600
     stack = bench.stack(LOCAL)
-    bench.kill_when(lambda: ("Deployment", "gemma") in bench.cluster.applied, stack.up, INTERRUPT)
+    bench.without_nodes()
+    bench.kill_when(bench.deployed, stack.up, INTERRUPT)
     assert stack.state().get("pending_operations", []) == []
-    bench.cluster.rollout_seconds = 0
     up(bench, LOCAL)
+    assert bench.deployment()["status"]["readyReplicas"] == 1
     assert up(bench, LOCAL).summary == {"same": 10}
 
 
 def test_an_interrupted_destroy_goes_on_where_it_ended(bench: Bench) -> None:
-    up(bench, TWO_SERVERS)
-    stack = bench.stack(TWO_SERVERS)
-    bench.cluster.refuse_deletion.set()
-    with pytest.raises(EngineError, match="deletion is forbidden for now"):
-        stack.destroy()
-    assert bench.cluster.names("Deployment") == ["gemma", "second"]
-    bench.cluster.refuse_deletion.clear()
-    deleting = threading.Event()
-    delete = bench.cluster.delete
-
-    def slowly(api_version: str, kind: str, namespace: str | None, name: str) -> None:
-        delete(api_version, kind, namespace, name)
-        deleting.set()
-        if kind == "Deployment":
-            time.sleep(1)
-
-    bench.cluster.delete = slowly  # type: ignore[method-assign]
-    bench.kill_when(deleting.is_set, stack.destroy, KILL)
+    up(bench, LOCAL)
+    stack = bench.stack(LOCAL)
+    bench.patch("apps/v1", "Deployment", "gemma", {"metadata": {"finalizers": ["tests/hold"]}})
+    bench.kill_when(lambda: "deletionTimestamp" in bench.deployment()["metadata"], stack.destroy, KILL)
+    assert bench.deployed()
+    bench.patch("apps/v1", "Deployment", "gemma", {"metadata": {"finalizers": None}})
     bench.run(stack.destroy)
-    assert bench.cluster.objects == {}
+    assert bench.empty()
     assert stack.state().get("resources", []) == []
 
 
 def test_a_second_operation_on_the_same_stack_is_refused_while_the_first_runs(bench: Bench) -> None:
-    bench.cluster.rollout_seconds = 4
     stack = bench.stack(LOCAL)
+    bench.without_nodes()
     first = Background(stack.up)
-    wait_until(lambda: ("Deployment", "gemma") in bench.cluster.applied)
+    wait_until(bench.deployed)
     with pytest.raises(EngineError, match=r"another operation on stack 'test' is running: process \d+"):
         stack.up()
+    bench.stack(LOCAL)
     first.join()
     assert first.failure is None
     assert up(bench, LOCAL).summary == {"same": 10}
 
 
-def test_an_object_that_somebody_else_made_is_not_taken_over(bench: Bench) -> None:
-    bench.cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "llm-inference"}}, "somebody else"
-    )
-    with pytest.raises(EngineError, match="Namespace llm-inference exists already, and this stack did not make it"):
-        up(bench, LOCAL)
-    assert bench.cluster.names("Secret") == []
-
-
-def test_a_failing_rollout_fails_the_update_and_is_kept(bench: Bench) -> None:
-    bench.cluster.progress_deadline_exceeded = True
-    stack = bench.stack(LOCAL)
-    with pytest.raises(EngineError, match=r"gemma was applied, but .*progress deadline"):
+def test_a_rollout_that_fails_fails_the_update_and_is_kept(bench: Bench, tmp_path: Path) -> None:
+    program = tmp_path / "shortly.py"
+    program.write_text(SHORT_WAIT + bench.stack(LOCAL).project.program.read_text("utf-8"), encoding="utf-8")
+    stack = bench.stack(LOCAL, program=program)
+    bench.without_nodes()
+    with pytest.raises(EngineError, match=r"(?s)'gemma' timed out waiting to be Ready.*minimum availability"):
         stack.up()
+    (server,) = read_report(bench.api, plan_of_file(bench.directory / "Pulumi.test.yaml")).servers
+    assert "nodes are available" in server.waiting
     assert any(one["urn"].endswith("::gemma-deployment") for one in stack.state()["resources"])
-    bench.cluster.progress_deadline_exceeded = False
     assert up(bench, LOCAL).steps == [("update", "gemma-deployment")]
+    assert bench.deployment()["status"]["readyReplicas"] == 1
 
 
-def test_a_new_token_reaches_the_secret_and_the_servers_that_read_it(bench: Bench) -> None:
+def test_a_new_token_reaches_the_secret_and_restarts_the_servers_that_read_it(bench: Bench) -> None:
     up(bench, LOCAL)
-    key = ("apps/v1", "Deployment", "llm-inference", "gemma")
-    before = _token_version(bench.cluster.objects[key])
+    before, pods = _token_version(bench), _pods(bench)
     events = bench.run(bench.stack(LOCAL, token="hf_anotherPlantedToken0123456789").up)
     # Pods name the version of the Secret, so that a new token rolls them.
     assert {name for _, name in events.steps} == {"hugging-face-secret", "gemma-deployment"}
-    (secret,) = bench.cluster.names("Secret")
-    version = bench.cluster.objects["v1", "Secret", "llm-inference", secret]["metadata"]["resourceVersion"]
-    assert _token_version(bench.cluster.objects[key]) == version != before
+    (secret,) = _secrets(bench)
+    assert _token_version(bench) == secret["metadata"]["resourceVersion"] != before
+    assert len(pods) == 1
+    wait_until(lambda: len(_pods(bench)) == 1 and _pods(bench) != pods)
     assert files_with(bench.directory, "hf_anotherPlantedToken0123456789") == []
 
 
 def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_path: Path) -> None:
     up(bench, LOCAL)
-    before = {key: found["metadata"]["uid"] for key, found in bench.cluster.objects.items()}
+    before = bench.versions()
     program = tmp_path / "renamed.py"
     source = (bench.stack(LOCAL).project.program).read_text("utf-8")
     options = "pulumi.ResourceOptions(aliases=[pulumi.Alias(name=server.name)])"
@@ -235,7 +229,7 @@ def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_p
     program.write_text(renamed, encoding="utf-8")
     events = bench.run(bench.stack(LOCAL, program=program).up)
     assert not {"create", "delete", "replace", "create-replacement", "delete-replaced"} & set(events.operations)
-    assert {key: found["metadata"]["uid"] for key, found in bench.cluster.objects.items()} == before
+    assert bench.versions() == before
 
 
 def test_what_is_protected_stays_until_it_no_longer_is(bench: Bench, tmp_path: Path) -> None:
@@ -245,10 +239,10 @@ def test_what_is_protected_stays_until_it_no_longer_is(bench: Bench, tmp_path: P
     bench.run(bench.stack(LOCAL, program=program).up)
     with pytest.raises(EngineError, match="protect"):
         bench.stack(LOCAL, program=program).destroy()
-    assert bench.cluster.names("Deployment") == ["gemma"]
+    assert bench.deployed()
     up(bench, LOCAL)
     bench.run(bench.stack(LOCAL).destroy)
-    assert bench.cluster.objects == {}
+    assert bench.empty()
 
 
 def test_protected_clusters_stay(bench: Bench) -> None:
@@ -259,7 +253,7 @@ def test_protected_clusters_stay(bench: Bench) -> None:
     up(bench, standard(protection="false"))
     bench.run(bench.stack(standard(protection="false")).destroy)
     assert bench.cloud.resources == {}
-    assert bench.cluster.objects == {}
+    assert bench.empty()
 
 
 def test_a_larger_node_pool_is_an_update_in_place(bench: Bench) -> None:
@@ -274,3 +268,22 @@ def test_spot_replaces_the_node_pool_and_nothing_else_of_the_cluster(bench: Benc
     up(bench, standard(provisioning="spot"))
     # The new pool first: pods have somewhere to go before the old one ends.
     assert bench.cloud.calls == [("create", "l4"), ("delete", "l4")]
+
+
+def _secrets(bench: Bench) -> list[Object]:
+    return bench.api.select("v1", "Secret", NAMESPACE, {})
+
+
+def _token_version(bench: Bench) -> str:
+    annotations = bench.deployment()["spec"]["template"]["metadata"]["annotations"]
+    version: str = annotations["llm-inference/token-version"]
+    return version
+
+
+def _pods(bench: Bench) -> set[str]:
+    pods = bench.api.select("v1", "Pod", NAMESPACE, {"app.kubernetes.io/instance": "gemma"})
+    return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+
+def _document(api_version: str, kind: str) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "gemma", "namespace": NAMESPACE}}

@@ -11,29 +11,17 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.pulumi_project.project import load_project
 from gke_llm_inference.settings import parse_settings
 from local.engine import cli
+from local.engine.cluster import ClusterError
 from local.engine.errors import EngineError
-from local.engine.kubernetes_provider.changes import Change, changes
-from local.engine.kubernetes_provider.cluster import ClusterError
-from local.engine.kubernetes_provider.kinds import replaces
-from local.engine.local import LocalFiles, admission, assert_local, down
+from local.engine.local import LocalFiles, assert_local, down
 from local.engine.recovery import assert_unlocked
 from local.engine.table import Node, Report, Server, render
 from local.gke import LocalGke, Running
+from local.gke.processes import running_from
 from tests.engine.support import wait_until
 
 SERVERS = {"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "maxModelLen": 4096}}
 OWN = "https://127.0.0.1:41911"
-FOREIGN = "https://203.0.113.9"
-
-
-def kubeconfig(server: str) -> str:
-    return json.dumps(
-        {
-            "current-context": "one",
-            "contexts": [{"name": "one", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {"server": server}}],
-        }
-    )
 
 
 @pytest.mark.parametrize(
@@ -53,23 +41,6 @@ def test_a_local_stack_for_another_cluster_is_refused(cluster: dict[str, str], n
     assert "fix: in Pulumi.local.yaml" in str(refused.value)
 
 
-def test_the_provider_serves_its_own_control_plane_only() -> None:
-    admit = admission(Running(Path("kubeconfig"), "local", OWN, "standard", 60.0, ()))
-    assert admit({}) is None
-    assert admit({"context": "local", "clusterIdentifier": "local"}) is None
-    assert admit({"kubeconfig": kubeconfig(OWN)}) is None
-    for arguments in (
-        {"kubeconfig": kubeconfig(FOREIGN)},
-        {"kubeconfig": kubeconfig(FOREIGN), "context": "one"},
-        {"context": "gke_production"},
-        {"kubeconfig": "/home/someone/.kube/config"},
-    ):
-        refusal = admit(arguments)
-        assert refusal is not None
-        assert OWN in refusal
-        assert "nothing was touched" in refusal
-
-
 def test_other_stacks_need_the_pulumi_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert cli.main(["up", "--stack", "dev"]) == 1
@@ -79,35 +50,6 @@ def test_other_stacks_need_the_pulumi_cli(monkeypatch: pytest.MonkeyPatch, capsy
 def test_a_stack_that_does_not_exist_is_told_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["up", "--stack", "locl"]) == 1
     assert "did you mean 'local'?" in capsys.readouterr().err
-
-
-def test_changes_are_found_by_path() -> None:
-    old = {"spec": {"replicas": 1, "args": ["a", "b"], "gone": True}}
-    new = {"spec": {"replicas": 2, "args": ["a", "c"], "new": 1}}
-    assert list(changes(old, new)) == [
-        ("spec.args[1]", Change.UPDATE),
-        ("spec.gone", Change.DELETE),
-        ("spec.new", Change.ADD),
-        ("spec.replicas", Change.UPDATE),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "expected"),
-    [
-        (("apps/v1", "Deployment"), "spec.replicas", False),
-        (("apps/v1", "Deployment"), "spec.selector.matchLabels.app", True),
-        (("apps/v1", "Deployment"), "metadata.name", True),
-        (("apps/v1", "Deployment"), "metadata.labels.app", False),
-        (("v1", "Secret"), "stringData.token", True),
-        (("v1", "Service"), "spec.ports[0].port", False),
-        (("v1", "Service"), "spec", True),
-        (("v1", "PersistentVolumeClaim"), "spec.resources.requests.storage", False),
-        (("policy/v1", "PodDisruptionBudget"), "spec.maxUnavailable", False),
-    ],
-)
-def test_which_changes_replace_an_object(kind: tuple[str, str], path: str, expected: bool) -> None:
-    assert replaces(*kind, path) is expected
 
 
 def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
@@ -177,7 +119,7 @@ def test_a_control_plane_that_does_not_answer_is_no_traceback(
 
 
 def lock_of(directory: Path, pid: int) -> Path:
-    path = directory / ".pulumi" / "locks" / "organization" / "llm-inference" / "local" / "one.json"
+    path = directory / "backend" / ".pulumi" / "locks" / "organization" / "llm-inference" / "local" / "one.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"pid": pid, "username": "me", "hostname": "another", "timestamp": "then"}))
     return path
@@ -203,3 +145,17 @@ def test_a_lock_of_a_running_engine_stays(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_plugins_that_a_killed_engine_left_end_with_its_lock(tmp_path: Path) -> None:
+    plugin = tmp_path / "home" / "plugins" / "resource-kubernetes-v4.34.0" / "pulumi-resource-kubernetes"
+    plugin.parent.mkdir(parents=True)
+    plugin.symlink_to("/bin/sleep")
+    process = subprocess.Popen([plugin, "60"])
+    # A process has its arguments a moment after it was started.
+    wait_until(lambda: running_from(tmp_path) != [])
+    assert_unlocked(tmp_path, "local")
+    assert [one.pid for one in running_from(tmp_path)] == [process.pid]  # no engine was killed
+    lock_of(tmp_path, os.getpid())
+    assert_unlocked(tmp_path, "local")
+    assert running_from(tmp_path) == []

@@ -9,6 +9,7 @@ from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
 from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY
 from gke_llm_inference.terminal import SECRET, UNKNOWN
+from tests.cluster.support import plan_of_file
 from tests.engine.support import Bench
 from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
 
@@ -29,6 +30,8 @@ ADDED_INPUTS = {
     ("pulumi:providers:kubernetes", "version"): "the engine notes the plugin's version, which is no input of a program",
 }
 """Inputs that the engine's state has and no registration, with the reason."""
+RENAMED_INPUTS = {("kubernetes:core/v1:Secret", "stringData"): "data"}
+"""Inputs that the provider writes as the API server does."""
 ONLY_DEPLOYED = {
     "inputs.spec.template.metadata.annotations.llm-inference/token-version": "the Secret has it once it is applied",
 }
@@ -37,7 +40,11 @@ OPTIONS = ("additionalSecretOutputs", "customTimeouts", "ignoreChanges", "protec
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem.removeprefix("Pulumi."))
-def test_the_engine_is_told_what_the_preview_shows(bench: Bench, recordings: Recordings, path: Path) -> None:
+def test_the_engine_is_told_what_the_preview_shows(
+    request: pytest.FixtureRequest, recordings: Recordings, path: Path
+) -> None:
+    autopilot = plan_of_file(path).cluster.profile == "autopilot"
+    bench: Bench = request.getfixturevalue("autopilot_bench" if autopilot else "bench")
     recording = recordings.file(path)
     stack = bench.stack_of(path)
     stack.up()
@@ -56,7 +63,7 @@ def test_a_team_on_the_cluster_of_another_team(bench: Bench, recordings: Recordi
     team = bench.stack_of(path)
     team.up()
     assert differences(recordings.file(path), team.state()["resources"]) == []
-    assert bench.cluster.names("Deployment") == ["qwen"]
+    assert [one["metadata"]["name"] for one in bench.api.select("apps/v1", "Deployment", "chat", {})] == ["qwen"]
     (kubeconfig,) = [
         one["inputs"]["kubeconfig"] for one in team.state()["resources"] if "kubeconfig" in one.get("inputs", {})
     ]
@@ -110,7 +117,8 @@ def _compare(shown: Resource, told: dict[str, Any]) -> list[str]:
         inputs = {
             key: value for key, value in told.get("inputs", {}).items() if key in shown.inputs or key not in added
         }
-        found += _values(shown.inputs, inputs, "inputs")
+        named = {RENAMED_INPUTS.get((shown.type, key), key): value for key, value in shown.inputs.items()}
+        found += _values(named, inputs, "inputs")
     if shown.outputs is not None:
         found += _values(shown.outputs, told.get("outputs", {}), "outputs")
     return found

@@ -1,5 +1,6 @@
 """`python -m local.engine` as a user runs it: a whole life with Ctrl-C in the middle, on a control plane of its own."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,15 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from local.engine.command import EngineCommand
 from tests.support import REPOSITORY
+
+FOREIGN = {
+    "contexts": [{"name": "local", "context": {"cluster": "mine", "user": "me"}}],
+    "clusters": [{"name": "mine", "cluster": {"server": "https://127.0.0.1:9"}}],
+    "users": [{"name": "me", "user": {}}],
+}
+"""A user's own kubeconfig, whose context happens to have the name that the local stack's has."""
 
 
 @pytest.fixture
-def project(command: EngineCommand, tmp_path: Path) -> Path:
+def project(provider: Path, tmp_path: Path) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
     for name in ("Pulumi.yaml", "Pulumi.local.yaml", "__main__.py"):
-        shutil.copy(REPOSITORY / name, tmp_path)
-    return tmp_path
+        shutil.copy(REPOSITORY / name, directory)
+    (tmp_path / "kubeconfig").write_text(json.dumps(FOREIGN))
+    return directory
 
 
 def engine(project: Path, *arguments: str, interrupt_at: str | None = None) -> tuple[int, str]:
@@ -25,7 +35,7 @@ def engine(project: Path, *arguments: str, interrupt_at: str | None = None) -> t
     process = subprocess.Popen(
         [sys.executable, "-m", "local.engine", *arguments],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "KUBECONFIG": str(project.parent / "kubeconfig")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from local.gke import LocalGke, LocalGkeError, Running
 from local.gke.api import ApiError
-from local.gke.processes import Process, launch, recorded, start_time, stop
+from local.gke.processes import Process, launch, recorded, running_from, start_time, stop
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -64,6 +65,27 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     stop([process], 0.3)
     assert not process.alive
     assert time.monotonic() - started < 5
+
+
+def test_what_runs_from_below_a_directory_is_found_and_nothing_else(tmp_path: Path) -> None:
+    program = tmp_path / "below" / "program"
+    program.parent.mkdir()
+    program.symlink_to("/bin/sleep")
+    children = [subprocess.Popen([path, "60"]) for path in (program, Path("/bin/sleep"))]
+    try:
+        # A process has its arguments a moment after it was started.
+        while not (started := running_from(tmp_path / "below")):
+            time.sleep(0.01)
+        (found,) = started
+        assert (found.name, found.pid) == ("program", children[0].pid)
+        assert running_from(tmp_path / "bel") == []
+        stop([found], 5)
+        assert running_from(tmp_path / "below") == []
+        assert children[1].poll() is None
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def test_the_record_is_for_its_user_only(process: Process, tmp_path: Path) -> None:

@@ -3,18 +3,12 @@
 The preview's decoder masks secrets; a provider needs them in clear, so this is the provider's side of the format.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Any, Final
 
-from typing import TYPE_CHECKING, Any, Final
-
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY, UNKNOWN_SENTINELS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from google.protobuf.struct_pb2 import Value
 
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What the engine takes for a value that is not known yet."""
@@ -25,26 +19,11 @@ def decode(properties: Struct) -> dict[str, Any]:
     return {key: _decoded(value) for key, value in sorted(properties.fields.items())}
 
 
-def encode(properties: Mapping[str, Any], secret: Iterable[str] = ()) -> Struct:
-    """Properties for the engine; what stands under a key of `secret` is marked as a secret."""
+def encode(properties: Mapping[str, Any]) -> Struct:
+    """Properties for the engine."""
     struct = Struct()
-    marked = set(secret)
-    struct.update(
-        {
-            key: {SIGNATURE_KEY: SECRET_SIGNATURE, "value": value} if key in marked else value
-            for key, value in properties.items()
-        }
-    )
+    struct.update(dict(properties))
     return struct
-
-
-def has_unknowns(value: Any) -> bool:
-    """Whether a value, or anything in it, is not known yet."""
-    if isinstance(value, dict):
-        return any(map(has_unknowns, value.values()))
-    if isinstance(value, list):
-        return any(map(has_unknowns, value))
-    return bool(value == UNKNOWN)
 
 
 def _decoded(value: Value) -> Any:

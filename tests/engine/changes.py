@@ -1,14 +1,10 @@
 """The differences between two sets of inputs, by property path."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gke_llm_inference.pulumi_protocol.wire import path_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Change(Enum):
