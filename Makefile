@@ -80,7 +80,7 @@ test-servers: $(VENV)/.development ## Hold arguments against the servers' own pa
 test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
 	@TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster
 
-test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine, with stand-ins for the clouds
+test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine and Kubernetes provider, on simulated nodes
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
 
 test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; three to six minutes)
