@@ -85,5 +85,6 @@ class Terminal(_Spawn):
     def ended(self) -> tuple[int | None, str]:
         """The exit code, and what was shown since the last question."""
         self.expect(pexpect.EOF)
+        self.wait()  # closing at once would hang up on a process that is about to end
         self.close()
         return self.exitstatus, (self.before or "").replace("\r\n", "\n")
