@@ -40,13 +40,13 @@ class Network(pulumi.ComponentResource):
     """Name of the pods' secondary range."""
     services_range: str
     """Name of the Services' secondary range."""
-    vpc: gcp.compute.Network
+    vpc: "gcp.compute.Network"  # quoted: the module takes half a second to import
     """The VPC itself."""
-    subnet: gcp.compute.Subnetwork
+    subnet: "gcp.compute.Subnetwork"  # quoted: the module takes half a second to import
     """The subnetwork itself."""
-    router: gcp.compute.Router
+    router: "gcp.compute.Router"  # quoted: the module takes half a second to import
     """Carries the NAT."""
-    nat: gcp.compute.RouterNat
+    nat: "gcp.compute.RouterNat"  # quoted: the module takes half a second to import
     """Nodes can pull images only once it exists."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
