@@ -249,13 +249,31 @@ def test_a_refusal_comes_with_every_problem_and_registers_nothing(installed: Ins
     assert not (team / "out").exists()
 
 
-def test_the_command_needs_no_project_for_a_stack_file(installed: Installed, team: Path) -> None:
-    empty = team / "empty"
-    empty.mkdir()
-    shutil.copy2(REPOSITORY / "examples" / "guide" / "Pulumi.vllm-7b-awq.yaml", empty)
-    ended = installed.command("plan", "--config-file", "Pulumi.vllm-7b-awq.yaml", "--json", cwd=empty)
+def test_the_command_needs_no_project_for_a_stack_file(installed: Installed, tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "examples" / "guide" / "Pulumi.vllm-7b-awq.yaml", tmp_path)
+    ended = installed.command("plan", "--config-file", "Pulumi.vllm-7b-awq.yaml", "--json", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [server["server"] for server in json.loads(ended.stdout)["servers"].values()] == ["vllm"]
+
+
+def test_a_project_made_from_nothing_previews(installed: Installed, tmp_path: Path) -> None:
+    answers = [
+        "--mode",
+        "autopilot",
+        "--region",
+        "us-central1",
+        "--model",
+        "Qwen/Qwen2.5-7B-Instruct",
+        "--goal",
+        "cost",
+    ]
+    made = installed.command("new", "--project", "chat", *answers, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    shown = installed.command("preview", "--stack", "dev", "--json", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["exports"]["namespace"] == "llm-inference"
+    checked = installed.command("policy", "--stack", "dev", cwd=tmp_path)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_other_peoples_type_checkers_see_types(installed: Installed, team: Path) -> None:
