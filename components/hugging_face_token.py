@@ -80,7 +80,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
                 # The API server counts it up when the Secret's content changes, and only then.
                 self.version = secret.metadata.apply(lambda metadata: metadata.resource_version or "")
             case SecretManagerToken():
-                self.sync = self._synchronised_secret(settings)
+                self.sync = self._synchronized_secret(settings)
                 self.resources.append(self.sync)
             case _:
                 pass
@@ -95,7 +95,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
         )
 
-    def _synchronised_secret(self, settings: SecretManagerToken) -> kubernetes.apiextensions.CustomResource:
+    def _synchronized_secret(self, settings: SecretManagerToken) -> kubernetes.apiextensions.CustomResource:
         project, secret = self._secret_manager_id(settings)
         self.reader = account = kubernetes.core.v1.ServiceAccount(
             f"{self._prefix}-reader",

@@ -1,4 +1,4 @@
-"""Serving open LLMs on GKE: settings, plans and the catalogue they rest on. Imports neither Pulumi nor gRPC.
+"""Serving open LLMs on GKE: settings, plans and the catalog they rest on. Imports neither Pulumi nor gRPC.
 
 The names are loaded when they are first used, so that the command starts at once.
 """

@@ -1,1 +1,1 @@
-"""Tools that make the catalogue's files from what the servers' makers publish."""
+"""Tools that make the catalog's files from what the servers' makers publish."""

@@ -1,4 +1,4 @@
-"""Writes the flags of one vLLM version to the catalogue, from its package on PyPI, without importing it.
+"""Writes the flags of one vLLM version to the catalog, from its package on PyPI, without importing it.
 
 `python -m tools.extract_vllm_flags VERSION --date YYYY-MM-DD` downloads the package (with pip, no dependencies), reads
 its source and writes `gke_llm_inference/catalog/servers/flags/vllm-VERSION.yaml`. Review the difference to the version
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     source.add_argument("--wheel", type=Path, help="a wheel of that version, or a directory with its content")
     source.add_argument("--download-dir", type=Path, help="keeps the download, and uses one that is there already")
     parser.add_argument("--date", type=_date, required=True, help="the date to record, YYYY-MM-DD")
-    parser.add_argument("--out", type=Path, help="file to write; default: the catalogue's vllm-VERSION.yaml")
+    parser.add_argument("--out", type=Path, help="file to write; default: the catalog's vllm-VERSION.yaml")
     options = parser.parse_args(arguments)
     try:
         if options.wheel:
@@ -123,7 +123,7 @@ def _pip() -> list[str]:
 
 
 def render(extraction: Extraction, date: str) -> str:
-    """The catalogue's file; the same text whenever the same package is read."""
+    """The catalog's file; the same text whenever the same package is read."""
     document: dict[str, Any] = {
         "server": "vllm",
         "version": extraction.version,

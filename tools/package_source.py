@@ -194,7 +194,7 @@ class Function:
 
     @property
     def source(self) -> str:
-        """The function as normalised source text."""
+        """The function as normalized source text."""
         return ast.unparse(self.node)
 
 

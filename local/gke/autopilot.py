@@ -1,7 +1,7 @@
 """What GKE Autopilot refuses and changes, as admission policies. Pure.
 
 Sources: GKE's pages on Autopilot's security, resource requests and GPUs; the texts are those of Autopilot's
-own admission controller, Warden, as users quote them. Bounds and floors are the catalogue's.
+own admission controller, Warden, as users quote them. Bounds and floors are the catalog's.
 """
 
 from typing import Any

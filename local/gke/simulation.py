@@ -195,7 +195,7 @@ def _planned_pool(plan: NodePoolPlan, region: str, catalog: Catalog) -> Pool:
 
 
 def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
-    """A pool of the machine that a server is planned for; None where the catalogue has no such machine."""
+    """A pool of the machine that a server is planned for; None where the catalog has no such machine."""
     machine = server.machine_type or cheapest_machine(
         server.gpu_type, server.gpu_count, pod_request(server.resources), catalog
     )

@@ -59,7 +59,7 @@ def test_a_token_that_is_there_already_or_not_needed_creates_nothing(gallery: Re
 
 
 @pytest.mark.parametrize("name", ["from-secret-manager", "from-other-project"])
-def test_a_token_of_secret_manager_is_synchronised_by_exactly_four_resources(gallery: Recording, name: str) -> None:
+def test_a_token_of_secret_manager_is_synchronized_by_exactly_four_resources(gallery: Recording, name: str) -> None:
     assert shape(gallery, find(gallery, HUGGING_FACE_TOKEN, name)) == {
         (SECRET_IAM_MEMBER, f"{name}-access"),
         (PROVIDER_CLASS, f"{name}-provider-class"),
@@ -101,7 +101,7 @@ def test_one_kubernetes_account_may_read_one_secret_through_workload_identity(
         ("from-other-project", "hub", "api.key", "projects/vault/secrets/hf/versions/7"),
     ],
 )
-def test_the_synchronised_secret_has_the_name_and_key_that_servers_read(
+def test_the_synchronized_secret_has_the_name_and_key_that_servers_read(
     gallery: Recording, name: str, secret: str, key: str, version: str
 ) -> None:
     provider_class = find(gallery, PROVIDER_CLASS, f"{name}-provider-class").inputs
@@ -124,7 +124,7 @@ def test_the_synchronised_secret_has_the_name_and_key_that_servers_read(
     }
 
 
-def test_the_synchronisation_comes_last(gallery: Recording) -> None:
+def test_the_synchronization_comes_last(gallery: Recording) -> None:
     sync = find(gallery, SYNC, "from-secret-manager-sync")
     assert names_of(sync.dependencies) == [
         "from-secret-manager-access",

@@ -58,7 +58,7 @@ def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
     report = Report(
         (
             Server("gemma", "google/gemma-7b-it", 2, 1, ("node-1",), "http://gemma.llm-inference.svc:8000", waiting),
-            Server(long_name, f"organisation/{long_name}", None, 0, (), f"http://{long_name}.llm-inference.svc:8000"),
+            Server(long_name, f"organization/{long_name}", None, 0, (), f"http://{long_name}.llm-inference.svc:8000"),
         ),
         (Node("node-1", "g2-standard-8", 1, 1), Node("n" * 60, "g2-standard-24", 2, 0)),
     )

@@ -56,7 +56,7 @@ def test_a_team_on_the_cluster_of_another_team(bench: Bench, recordings: Recordi
     owner = bench.stack_of(platform)
     owner.up()
     assert differences(recordings.file(platform), owner.state()["resources"]) == []
-    # The name of a stack in a backend without organisations.
+    # The name of a stack in a backend without organizations.
     path = bench.directory / "Pulumi.chat.yaml"
     text = (TEAMS / "Pulumi.chat.yaml").read_text("utf-8")
     path.write_text(text.replace("my-org/", "organization/"), encoding="utf-8")

@@ -296,7 +296,7 @@ def test_a_masked_secret_stays_applicable(case: Case) -> None:
     assert case.manifest("cluster-clusterrole-role.yaml")["metadata"] == {"name": "role"}
 
 
-def test_transforms_are_honoured(workspace: Workspace) -> None:
+def test_transforms_are_honored(workspace: Workspace) -> None:
     workspace.program("""
         async def own(args):
             args.props["own"] = args.props["x"] + 1

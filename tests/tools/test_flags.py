@@ -303,7 +303,7 @@ def test_which_versions_have_a_flag(name: str, versions: set[str]) -> None:
         ("auto_awq", {"0.26.0", "0.33.0"}),
     ],
 )
-def test_which_versions_have_a_quantisation(method: str, versions: set[str]) -> None:
+def test_which_versions_have_a_quantization(method: str, versions: set[str]) -> None:
     assert {version for version in VLLM if method in flag(version, "--quantization").choices} == versions
 
 
