@@ -1,23 +1,20 @@
-"""What the engine does, a line at a time, readable at 80 columns."""
+"""What the engine does, a line at a time, within the terminal's width."""
 
 from __future__ import annotations
 
-import textwrap
 import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
 from gke_llm_inference.preview.tree import short_type
-from gke_llm_inference.terminal import printable
+from gke_llm_inference.terminal import printable, wrapped
 
 if TYPE_CHECKING:
     from pulumi.automation import EngineEvent
 
-WIDTH = 80
-
 _DONE = {
     "create": "created",
-    "create-replacement": "created anew",
+    "create-replacement": "created again",
     "delete": "deleted",
     "delete-replaced": "deleted, replaced",
     "import": "imported",
@@ -35,7 +32,7 @@ class Display:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._started: dict[str, float] = {}
-        self._said: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._lock = threading.Lock()
         self.changes: dict[str, int] = {}
         """Resources by what was done with them, once the operation has ended."""
@@ -68,8 +65,8 @@ class Display:
             return
         name = "" if not urn or urn.split("::")[2] == _STACK_TYPE else urn.rpartition("::")[2]
         if ephemeral:
-            if self._said.get(name) != text:
-                self._said[name] = text
+            if self._shown.get(name) != text:
+                self._shown[name] = text
                 self._line(f"  {name}: {text}")
             return
         sign = {"warning": "warning: ", "error": "error: "}.get(severity, "")
@@ -78,13 +75,7 @@ class Display:
     def _line(self, text: str) -> None:
         for line in printable(text, lines=True).splitlines():
             indent = len(line) - len(line.lstrip()) + 4
-            print(
-                textwrap.fill(
-                    line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-                ),
-                file=self._stream,
-                flush=True,
-            )
+            print("\n".join(wrapped(line, rest=" " * indent)), file=self._stream, flush=True)
 
 
 def counted(changes: dict[str, int]) -> str:

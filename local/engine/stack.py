@@ -79,22 +79,22 @@ class EngineStack:
 
         """
         stack = self._ready(recover=True)
-        return self._told(lambda: stack.up(on_event=on_event, show_secrets=False, **options))
+        return self._translating_errors(lambda: stack.up(on_event=on_event, show_secrets=False, **options))
 
     def preview(self, on_event: OnEvent | None = None, **options: Any) -> PreviewResult:
         """What `up` would do. Raises EngineError like `up`."""
         stack = self._ready(recover=False)
-        return self._told(lambda: stack.preview(on_event=on_event, **options))
+        return self._translating_errors(lambda: stack.preview(on_event=on_event, **options))
 
     def refresh(self, on_event: OnEvent | None = None, **options: Any) -> RefreshResult:
         """Takes into the state what has become of the resources. Raises EngineError like `up`."""
         stack = self._ready(recover=True)
-        return self._told(lambda: stack.refresh(on_event=on_event, show_secrets=False, **options))
+        return self._translating_errors(lambda: stack.refresh(on_event=on_event, show_secrets=False, **options))
 
     def destroy(self, on_event: OnEvent | None = None, **options: Any) -> None:
         """Deletes every resource of the stack. Raises EngineError like `up`."""
         stack = self._ready(recover=True)
-        self._told(lambda: stack.destroy(on_event=on_event, show_secrets=False, **options))
+        self._translating_errors(lambda: stack.destroy(on_event=on_event, show_secrets=False, **options))
 
     @property
     def exists(self) -> bool:
@@ -129,9 +129,9 @@ class EngineStack:
             project_settings=ProjectSettings(name=self.project.name, runtime="python"),
         )
         create_or_select = Stack.select if self.exists else Stack.create_or_select
-        stack = self._told(lambda: create_or_select(self.config.stack, workspace))
+        stack = self._translating_errors(lambda: create_or_select(self.config.stack, workspace))
         if recover and (urns := unfinished(self.state())):
-            self._told(lambda: self._take_up(stack, urns))
+            self._translating_errors(lambda: self._take_up(stack, urns))
         return stack
 
     @property
@@ -189,14 +189,14 @@ class EngineStack:
         SETTINGS.root_directory = str(self.project.directory)
         runpy.run_path(str(self.program or self.project.program), run_name="__main__")
 
-    def _told(self, operation: Callable[[], T]) -> T:
+    def _translating_errors(self, operation: Callable[[], T]) -> T:
         try:
             with _without_kubeconfig():
                 return operation()
         except FailedCommand as error:
             if self.command.interrupted.is_set():
                 raise KeyboardInterrupt from None
-            raise EngineError(_said(error)) from None
+            raise EngineError(_error_message(error)) from None
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def _without_kubeconfig() -> Iterator[None]:
             os.environ["KUBECONFIG"] = kept
 
 
-def _said(error: FailedCommand) -> str:
+def _error_message(error: FailedCommand) -> str:
     """What went wrong, out of all that the CLI printed."""
     printed = str(error)
     diagnostics = re.search(r"^Diagnostics:\n(.*?)(?=^\S|\Z)", printed, re.DOTALL | re.MULTILINE)

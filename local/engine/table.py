@@ -1,13 +1,15 @@
-"""What runs on the local control plane, as a table of 80 columns."""
+"""What runs on the local control plane, as tables of the terminal's width."""
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
+from gke_llm_inference.terminal import rendered, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from local.engine.cluster import ApiServer, Object
 
 _MACHINE_LABEL = "node.kubernetes.io/instance-type"
-_WIDTH = 80
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -92,18 +93,17 @@ def read_report(cluster: ApiServer, plan: StackPlan) -> Report:
 
 def render(report: Report) -> str:
     """The table, what it costs on the real thing, and the next commands."""
-    lines = [f"{'SERVER':<20}{'READY':<8}{'MODEL':<32}MACHINE"]
     machines = {node.name: node.machine for node in report.nodes}
+    servers = _table("SERVER", "READY", "MODEL", "MACHINE")
     for server in report.servers:
         ready = f"{server.ready}/{server.wanted if server.wanted is not None else '-'}"
         kinds = ", ".join(sorted({machines.get(node, "?") for node in server.nodes})) or "-"
-        lines.append(f"{_cut(server.name, 19):<20}{ready:<8}{_cut(server.model, 31):<32}{_cut(kinds, 20)}")
-    lines += ["", f"{'NODE':<48}{'SERVERS':<20}GPUS USED"]
+        servers.add_row(server.name, ready, server.model, kinds)
+    nodes = _table("NODE", "SERVERS", "GPUS USED")
     for node in report.nodes:
         names = ", ".join(server.name for server in report.servers if node.name in server.nodes) or "-"
-        lines.append(f"{_cut(node.name, 47):<48}{_cut(names, 19):<20}{node.used} of {node.gpus}")
-    if not report.nodes:
-        lines.append("none with GPUs")
+        nodes.add_row(node.name, names, f"{node.used} of {node.gpus}")
+    lines = [] if report.nodes else ["none with GPUs"]
     used, free = sum(node.used for node in report.nodes), sum(node.gpus - node.used for node in report.nodes)
     lines += ["", f"GPUs      {used} used, {free} free", f"cost      {_cost(report)}"]
     lines += [f"endpoint  {server.endpoint}" for server in report.servers]
@@ -114,7 +114,15 @@ def render(report: Report) -> str:
         "          make preview STACK=dev   what a stack on Google Cloud consists of",
         "          make down                remove all of it",
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return rendered(servers, "", nodes) + "".join(f"{line}\n" for line in lines)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        # Long names go on in the next line; figures stay whole.
+        table.add_column(column, overflow="fold", no_wrap=column in ("READY", "MACHINE", "GPUS USED"))
+    return table
 
 
 def what_waits(report: Report) -> list[str]:
@@ -123,7 +131,7 @@ def what_waits(report: Report) -> list[str]:
         line
         for server in report.servers
         if server.waiting
-        for line in textwrap.wrap(f"waiting   {server.name}: {server.waiting}", _WIDTH, subsequent_indent=" " * 10)
+        for line in wrapped(f"waiting   {server.name}: {server.waiting}", rest=" " * 10)
     ]
 
 
@@ -165,7 +173,3 @@ def _cost(report: Report) -> str:
             return f"nothing here; on GKE unknown, without a price of {node.machine}"
         total += machine.usd_per_hour.spot if node.spot else machine.usd_per_hour.on_demand
     return f"nothing here; on GKE {total:.2f} USD an hour ({catalog.prices.reference_region}, {catalog.prices.date})"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -66,7 +66,7 @@ def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
     assert max(map(len, lines)) <= 80
     assert not report.ready
     text = "\n".join(lines)
-    assert "gemma               1/2     google/gemma-7b-it" in text
+    assert "gemma 1/2 google/gemma-7b-it g2-standard-8" in [" ".join(line.split()) for line in lines]
     assert "GPUs      1 used, 2 free" in text
     assert "waiting   gemma: 0/3 nodes are available" in text
 
