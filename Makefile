@@ -114,7 +114,8 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 
-benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time and weigh previews and comparisons
+benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time imports, previews and comparisons
+	@$(BIN)/python -m benchmarks.imports
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.preview
 	@$(BIN)/python -m benchmarks.diff

@@ -14,6 +14,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _STATEMENTS = {
     "pass": None,
     "import gke_llm_inference": 0.3,
+    "from gke_llm_inference import parse_settings, plan_stack": 0.3,
     "from gke_llm_inference.components import InferenceServer": 1.2,
     "import gke_llm_inference.cli.main": 0.3,
 }
