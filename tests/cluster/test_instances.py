@@ -163,6 +163,9 @@ def test_a_process_that_died_makes_the_next_start_anew(directory: Path) -> None:
     before = gke.start()
     (scheduler,) = [process for process in before.processes if process.name == "kube-scheduler"]
     os.kill(scheduler.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while scheduler.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert gke.running() is None
     after = gke.start()
     assert sorted(alive(after)) == sorted(START_ORDER)
