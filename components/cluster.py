@@ -170,7 +170,14 @@ class GkeCluster(pulumi.ComponentResource):
         )
 
     def _kubernetes_provider(self, **inputs: Any) -> kubernetes.Provider:
-        return kubernetes.Provider(f"{self._prefix}-kubernetes", **inputs, opts=pulumi.ResourceOptions(parent=self))
+        return kubernetes.Provider(
+            f"{self._prefix}-kubernetes",
+            # Else a new token replaces its Secret, deletes the old one first, and every Deployment that reads it
+            # before that.
+            enable_secret_mutable=True,
+            **inputs,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
     def _system_pool(
         self,

@@ -132,9 +132,7 @@ def _deployment_spec(plan: ServerPlan, token_version: pulumi.Input[str] | None) 
             type=rollout.strategy,
             rolling_update=apps.v1.RollingUpdateDeploymentArgs(
                 max_surge=rollout.max_surge, max_unavailable=rollout.max_unavailable
-            )
-            if rollout.strategy == "RollingUpdate"
-            else None,
+            ),
         ),
         template=core.v1.PodTemplateSpecArgs(
             metadata=meta.v1.ObjectMetaArgs(labels=plan.labels, annotations=_pod_annotations(plan, token_version)),

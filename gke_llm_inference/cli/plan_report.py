@@ -114,7 +114,12 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
             "graceSeconds": server.shutdown.grace_seconds,
         },
-        "rollout": {"strategy": server.rollout.strategy, "reason": server.rollout.reason},
+        "rollout": {
+            "strategy": server.rollout.strategy,
+            "maxSurge": server.rollout.max_surge,
+            "maxUnavailable": server.rollout.max_unavailable,
+            "reason": server.rollout.reason,
+        },
         "cost": {
             **_cost_document(cost, catalog),
             "usdPerMillionTokens": _rounded(

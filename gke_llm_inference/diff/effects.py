@@ -280,17 +280,18 @@ def _restart(type_: str, spec: dict[str, Any], ready: str) -> Effect:
     if type_ != _DEPLOYMENT:
         return Effect(Severity.RESTARTS, "restarts its pods one after another")
     strategy = _mapping(spec.get("strategy"))
-    if strategy.get("type") == "Recreate":
-        pods = "its pod" if replicas == 1 else f"all {quote(replicas)} pods"
-        text = f"restarts {pods} (Recreate): down until the new one is ready{ready}"
-        return Effect(Severity.RESTARTS, text, down=True)
     rolling = _mapping(strategy.get("rollingUpdate"))
     surge, unavailable = rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%")
+    recreate = strategy.get("type") == "Recreate"
+    if recreate or (isinstance(replicas, int) and isinstance(unavailable, int) and unavailable >= replicas):
+        pods = "its pod" if replicas == 1 else f"all {quote(replicas)} pods"
+        text = f"restarts {pods}{' (Recreate)' if recreate else ''}: down until the new one is ready{ready}"
+        return Effect(Severity.RESTARTS, text, down=True)
     if unavailable == 0:
         text = f"restarts its pods without downtime: {quote(surge)} more at a time, ready{ready or ' in its turn'}"
         return Effect(Severity.RESTARTS, text)
-    if isinstance(replicas, int) and isinstance(unavailable, int) and replicas > 1:
-        left = max(replicas - unavailable, 0)
+    if isinstance(replicas, int) and isinstance(unavailable, int):
+        left = replicas - unavailable
         turn = f"{left} of {replicas} serve meanwhile, each new one ready{ready}"
         return Effect(Severity.RESTARTS, f"restarts its pods {unavailable} at a time: {turn}")
     text = f"restarts its pods a few at a time (maxSurge {quote(surge)}, maxUnavailable {quote(unavailable)}){ready}"

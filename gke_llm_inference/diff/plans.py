@@ -151,13 +151,21 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         concurrency=_number(memory.get("maxConcurrency")),
         start_seconds=_whole(startup.get("expectedSeconds")),
         image_seconds=_image_seconds(startup.get("parts")),
-        rollout=_text(rollout.get("strategy")),
+        rollout=_rollout(rollout),
         monthly_usd=_number(cost.get("monthlyUsd")),
         cost_note=_text(cost.get("note")) or "",
         usd_per_million_tokens=_number(cost.get("usdPerMillionTokens")),
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
     )
+
+
+def _rollout(document: dict[str, Any]) -> str | None:
+    """The strategy, and how many pods it adds and takes at a time; older plans have the strategy alone."""
+    strategy, more, fewer = (document.get(key) for key in ("strategy", "maxSurge", "maxUnavailable"))
+    if isinstance(strategy, str) and isinstance(more, int) and isinstance(fewer, int):
+        return f"{strategy}, maxSurge {more}, maxUnavailable {fewer}"
+    return _text(strategy)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

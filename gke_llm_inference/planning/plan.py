@@ -242,24 +242,25 @@ class RolloutPlan:
     """How an update replaces pods.
 
     Attributes:
-        strategy: Recreate stops all pods first; RollingUpdate replaces some at a time.
         max_surge: pods above `replicas` during a rolling update.
         max_unavailable: pods below `replicas` during a rolling update.
         progress_deadline_seconds: how long an update may stand still before it counts as failed. Each pod that
             becomes available, and each old one that goes, starts the count anew.
         longest_seconds: how long an update may take in all, if its pods start one after the other.
         disruption_budget: whether voluntary disruptions take one pod at a time.
-        reason: why this strategy.
+        reason: why so many more or fewer pods.
+        strategy: always RollingUpdate. Of a Recreate, Pulumi's provider may report success while no new pod runs yet:
+            it judges by the old ReplicaSet.
 
     """
 
-    strategy: Literal["Recreate", "RollingUpdate"]
     max_surge: int
     max_unavailable: int
     progress_deadline_seconds: int
     longest_seconds: int
     disruption_budget: bool
     reason: str
+    strategy: Literal["RollingUpdate"] = "RollingUpdate"
 
 
 @dataclass(frozen=True, kw_only=True)

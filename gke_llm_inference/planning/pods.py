@@ -121,45 +121,33 @@ def rollout_plan(
         one_node: whether the pod has a volume that only one node at a time can mount.
 
     """
-    budget = replicas > 1
     longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
-    if may_surge and not one_node:
-        return RolloutPlan(
-            strategy="RollingUpdate",
-            max_surge=1,
-            max_unavailable=0,
-            progress_deadline_seconds=deadline,
-            longest_seconds=longest,
-            disruption_budget=budget,
-            reason="the node pool has room for one more pod",
+    surges = may_surge and not one_node
+    if surges:
+        reason = "the node pool has room for one more pod"
+    else:
+        why = (
+            "only one node at a time can mount the model's volume"
+            if one_node
+            else "nobody can promise a spare GPU on Autopilot"
+            if profile == "autopilot"
+            else "the node pool has no room for one more pod"
+            if pool_known
+            else "whether the cluster has a spare GPU is not known"
         )
-    why = (
-        "only one node at a time can mount the model's volume"
-        if one_node
-        else "nobody can promise a spare GPU on Autopilot"
-        if profile == "autopilot"
-        else "the node pool has no room for one more pod"
-        if pool_known
-        else "whether the cluster has a spare GPU is not known"
-    )
-    if replicas > 1:
-        return RolloutPlan(
-            strategy="RollingUpdate",
-            max_surge=0,
-            max_unavailable=1,
-            progress_deadline_seconds=deadline,
-            longest_seconds=longest,
-            disruption_budget=budget,
-            reason=f"{why}: one pod at a time makes room for its successor",
+        then = (
+            "one pod at a time makes room for its successor"
+            if replicas > 1
+            else "the only pod stops before its successor starts"
         )
+        reason = f"{why}: {then}"
     return RolloutPlan(
-        strategy="Recreate",
-        max_surge=0,
-        max_unavailable=1,
+        max_surge=1 if surges else 0,
+        max_unavailable=0 if surges else 1,
         progress_deadline_seconds=deadline,
         longest_seconds=longest,
-        disruption_budget=budget,
-        reason=f"{why}: the only pod stops before its successor starts",
+        disruption_budget=replicas > 1,
+        reason=reason,
     )
 
 

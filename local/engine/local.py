@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.pulumi_project.project import Project, StackConfig
     from gke_llm_inference.settings import StackSettings
     from local.engine.command import EngineCommand
+    from local.engine.table import Report
     from local.gke import Running
 
 STACK = "local"
@@ -112,8 +113,10 @@ def up(stack: LocalStack) -> int:
         _say_what_waits(stack, running)
         _say("what was made so far stays; `make up` goes on from here, `make down` removes it")
         raise
-    _say(f"{counted(display.changes)}; up after {time.monotonic() - started:.0f} s\n")
-    return status(stack)
+    report = _report(stack, running)
+    state = "up" if report.ready else "deployed, but not up: replicas are missing"
+    _say(f"{counted(display.changes)}; {state}, after {time.monotonic() - started:.0f} s\n")
+    return _shown(report)
 
 
 def _say_what_waits(stack: LocalStack, running: Running) -> None:
@@ -134,10 +137,17 @@ def status(stack: LocalStack) -> int:
     if running is None:
         _say("the control plane does not run; `make up` starts it")
         return 1
+    return _shown(_report(stack, running))
+
+
+def _report(stack: LocalStack, running: Running) -> Report:
     try:
-        report = read_report(connect(stack, running), stack.plan)
+        return read_report(connect(stack, running), stack.plan)
     except ClusterError as error:
         raise EngineError(f"what runs cannot be read: {error}") from None
+
+
+def _shown(report: Report) -> int:
     _say(render(report).rstrip())
     return 0 if report.ready else 1
 

@@ -14,8 +14,8 @@ from local.gke.stages import CRASH, READY, START_ANNOTATION
 
 _CUSTOM_RESOURCES = Path(__file__).resolve().parent / "custom_resources.yaml"
 _SYSTEM = "kube-system"
-_OWN = "local-gke-system"
-_STARTS = "start-times"
+SYSTEM_NAMESPACE = "local-gke-system"
+STARTS = "start-times"
 _DISKS = {"standard-rwo": "pd-balanced", "premium-rwo": "pd-ssd"}
 
 
@@ -82,7 +82,7 @@ def _definition(resource: dict[str, Any]) -> dict[str, Any]:
 def common() -> list[dict[str, Any]]:
     """Storage classes, GKE's DaemonSets as one, and the policy that gives pods their start-up times."""
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OWN}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}},
         *(_storage_class(name, disk) for name, disk in sorted(_DISKS.items())),
         {
             "apiVersion": "storage.k8s.io/v1",
@@ -145,7 +145,7 @@ def start_times(simulation: Simulation) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": _STARTS, "namespace": _OWN},
+        "metadata": {"name": STARTS, "namespace": SYSTEM_NAMESPACE},
         "data": dict(sorted(data.items())),
     }
 
@@ -199,7 +199,7 @@ def _start_policy() -> list[dict[str, Any]]:
             "metadata": {"name": name},
             "spec": {
                 "policyName": name,
-                "paramRef": {"name": _STARTS, "namespace": _OWN, "parameterNotFoundAction": "Allow"},
+                "paramRef": {"name": STARTS, "namespace": SYSTEM_NAMESPACE, "parameterNotFoundAction": "Allow"},
             },
         },
     ]

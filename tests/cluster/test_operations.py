@@ -61,7 +61,7 @@ def test_an_update_without_a_spare_gpu_completes_and_keeps_serving(standard: Clu
 def test_the_only_pod_makes_room_for_its_successor(standard: Cluster, recordings: Recordings) -> None:
     run(standard, recordings, stack(1, 1))
     plan = deploy(standard, recordings, stack(1, 1, maxModelLen=2048))
-    assert plan.servers[0].rollout.strategy == "Recreate"
+    assert plan.servers[0].rollout.max_surge == 0
     standard.wait(lambda: is_updated(standard, 1), "the update")
 
 

@@ -294,6 +294,7 @@ def test_the_kubernetes_provider_has_the_clusters_kubeconfig_and_an_identity_tha
     expected = EXPECTED[name]
     assert provider.inputs == {
         "clusterIdentifier": f"my-project/{expected['location']}/{expected['name']}",
+        "enableSecretMutable": "true",
         "kubeconfig": UNKNOWN,
     }
     assert {key: names_of(urns) for key, urns in provider.property_dependencies.items()} == {
@@ -306,14 +307,18 @@ def test_an_existing_cluster_is_read_by_its_id_and_never_created(gallery: Record
     assert cluster.options == {"external": True, "id": "projects/my-project/locations/europe-west4/clusters/shared"}
     assert cluster.inputs == {}
     provider = find(gallery, KUBERNETES_PROVIDER, "existing-kubernetes")
-    assert provider.inputs == {"clusterIdentifier": "my-project/europe-west4/shared", "kubeconfig": UNKNOWN}
+    assert provider.inputs == {
+        "clusterIdentifier": "my-project/europe-west4/shared",
+        "enableSecretMutable": "true",
+        "kubeconfig": UNKNOWN,
+    }
     read = [cluster.urn, find(gallery, CLUSTER, "existing-nodes-cluster").urn]
     assert [entry.urn for entry in gallery.messages(Severity.WARNING)] == read
 
 
 def test_a_kubeconfig_context_needs_no_google_cloud_at_all(gallery: Recording) -> None:
     provider = find(gallery, KUBERNETES_PROVIDER, "context-kubernetes")
-    assert provider.inputs == {"clusterIdentifier": "kind-llm", "context": "kind-llm"}
+    assert provider.inputs == {"clusterIdentifier": "kind-llm", "context": "kind-llm", "enableSecretMutable": "true"}
     assert provider.dependencies == ()
 
 

@@ -302,7 +302,7 @@ def test_pulumi_does_not_wait_for_a_service_without_pods(gallery: Recording) -> 
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
-        ("vllm", {"type": "Recreate"}),
+        ("vllm", {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
         ("tgi", {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}),
         ("crowd", {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
     ],

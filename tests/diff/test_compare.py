@@ -157,6 +157,7 @@ def caused(base: Recording, head: Recording) -> list[tuple[str, str]]:
 RECREATE = {"type": "Recreate"}
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 IN_TURN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+ALL = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 2}}
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,8 @@ IN_TURN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavail
     [
         (RECREATE, 1, "restarts its pod (Recreate): down until the new one is ready, about 9 min"),
         (RECREATE, 2, "restarts all 2 pods (Recreate): down until the new one is ready, about 9 min"),
+        (IN_TURN, 1, "restarts its pod: down until the new one is ready, about 9 min"),
+        (ALL, 2, "restarts all 2 pods: down until the new one is ready, about 9 min"),
         (SURGE, 2, "restarts its pods without downtime: 1 more at a time, ready, about 9 min"),
         (IN_TURN, 3, "restarts its pods 1 at a time: 2 of 3 serve meanwhile, each new one ready, about 9 min"),
         ({}, 3, "restarts its pods a few at a time (maxSurge 25%, maxUnavailable 25%), about 9 min"),

@@ -21,6 +21,8 @@ from local.engine.cluster import ApiServer, Object
 from local.engine.command import EngineCommand
 from local.engine.stack import EngineStack
 from local.gke import LocalGke, Running
+from local.gke.objects import STARTS, SYSTEM_NAMESPACE
+from local.gke.stages import CRASH
 from tests.cluster.support import NAMESPACE, Cluster, plan_of_file
 from tests.engine.google_cloud import GoogleCloud
 from tests.engine.provider_server import attached
@@ -30,6 +32,8 @@ AUTH_PLUGIN = "gke-gcloud-auth-plugin"
 """What kubeconfigs of GKE's clusters name for credentials."""
 TOKEN = "hf_plantedPlantedPlanted0123456789"
 TOKEN_KEY = f"{PROJECT}:huggingFaceToken"
+
+_KINDS = (("v1", "Secret"), ("v1", "Service"), ("apps/v1", "Deployment"), ("policy/v1", "PodDisruptionBudget"))
 
 Step = tuple[str, str]
 """An operation, and the name of its resource."""
@@ -99,6 +103,15 @@ class Bench:
         """From now on pods wait for a node, until a stack is made ready again."""
         self.cluster.gke.simulate()
 
+    def crash(self, server: str = "gemma") -> None:
+        """New pods of a server never become ready from now on, until a stack is made ready again."""
+        self.patch(
+            "v1",
+            "ConfigMap",
+            STARTS,
+            {"metadata": {"namespace": SYSTEM_NAMESPACE}, "data": {f"{NAMESPACE}.{server}": f"0 1 {CRASH}"}},
+        )
+
     def find(self, api_version: str, kind: str, name: str) -> Object | None:
         """An object of the stack's namespace."""
         return self.api.get(api_version, kind, NAMESPACE, name)
@@ -113,15 +126,23 @@ class Bench:
         """Whether a server has a Deployment."""
         return self.find("apps/v1", "Deployment", name) is not None
 
+    def identities(self) -> dict[tuple[str, str], str]:
+        """Identity of every object that a stack makes: another one once an object was deleted and made anew."""
+        kinds = (*_KINDS, ("v1", "ServiceAccount"))
+        return {
+            (kind, one["metadata"]["name"]): one["metadata"]["uid"]
+            for api_version, kind in kinds
+            for one in self.api.select(api_version, kind, NAMESPACE, {})
+        }
+
     def versions(self) -> dict[tuple[str, str], tuple[str, str]]:
         """Identity and version of every object that a stack makes and controllers leave alone."""
-        kinds = (("v1", "Secret"), ("v1", "Service"), ("apps/v1", "Deployment"), ("policy/v1", "PodDisruptionBudget"))
         return {
             (kind, one["metadata"]["name"]): (
                 one["metadata"]["uid"],
                 str(one["metadata"].get("generation") or one["metadata"]["resourceVersion"]),
             )
-            for api_version, kind in kinds
+            for api_version, kind in _KINDS
             for one in self.api.select(api_version, kind, NAMESPACE, {})
         }
 

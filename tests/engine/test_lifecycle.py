@@ -19,6 +19,7 @@ config:
   gke-llm-inference:servers:
     gemma: {SERVER}
 """
+NEW_TOKEN = "hf_anotherPlantedToken0123456789"
 TWO_SERVERS = f"{LOCAL}    second: {SERVER}\n"
 STANDARD = """
 config:
@@ -29,6 +30,16 @@ config:
   gke-llm-inference:huggingFace: {tokenSource: config}
   gke-llm-inference:servers:
     gemma: {server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}
+"""
+
+
+AUTOPILOT = """
+config:
+  gcp:project: my-project
+  gke-llm-inference:cluster: {mode: autopilot, location: us-central1, deletionProtection: false}
+  gke-llm-inference:huggingFace: {tokenSource: config}
+  gke-llm-inference:servers:
+    gemma: {server: vllm, model: google/gemma-7b-it, maxModelLen: 4096, accelerator: {type: nvidia-l4}}
 """
 
 
@@ -51,12 +62,19 @@ import pulumi
 def _shortly(args):
     if args.type_ != "kubernetes:apps/v1:Deployment":
         return None
-    timeouts = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="3s", update="60s"))
+    timeouts = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="3s", update="UPDATE"))
     return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, timeouts))
 
 pulumi.runtime.register_stack_transformation(_shortly)
 """
 """Gives a program's Deployments a few seconds to become ready."""
+
+
+def impatient(bench: Bench, path: Path, *, update: str) -> Path:
+    """The program with that short a patience, in a file of its own."""
+    source = bench.stack(LOCAL).project.program.read_text("utf-8")
+    path.write_text(SHORT_WAIT.replace("UPDATE", update) + source, encoding="utf-8")
+    return path
 
 
 def up(bench: Bench, text: str) -> Events:
@@ -190,8 +208,7 @@ def test_a_second_operation_on_the_same_stack_is_refused_while_the_first_runs(be
 
 
 def test_a_rollout_that_fails_fails_the_update_and_is_kept(bench: Bench, tmp_path: Path) -> None:
-    program = tmp_path / "shortly.py"
-    program.write_text(SHORT_WAIT + bench.stack(LOCAL).project.program.read_text("utf-8"), encoding="utf-8")
+    program = impatient(bench, tmp_path / "shortly.py", update="60s")
     stack = bench.stack(LOCAL, program=program)
     bench.without_nodes()
     with pytest.raises(EngineError, match=r"(?s)'gemma' timed out waiting to be Ready.*minimum availability"):
@@ -203,17 +220,54 @@ def test_a_rollout_that_fails_fails_the_update_and_is_kept(bench: Bench, tmp_pat
     assert bench.deployment()["status"]["readyReplicas"] == 1
 
 
-def test_a_new_token_reaches_the_secret_and_restarts_the_servers_that_read_it(bench: Bench) -> None:
+def test_an_update_ends_when_the_new_pod_serves_and_not_before(bench: Bench) -> None:
     up(bench, LOCAL)
-    before, pods = _token_version(bench), _pods(bench)
-    events = bench.run(bench.stack(LOCAL, token="hf_anotherPlantedToken0123456789").up)
-    # Pods name the version of the Secret, so that a new token rolls them.
-    assert {name for _, name in events.steps} == {"hugging-face-secret", "gemma-deployment"}
+    for length in (1024, 2048, 3072):
+        ((operation, name),) = up(bench, LOCAL.replace("maxModelLen: 4096", f"maxModelLen: {length}")).steps
+        assert (operation, name) == ("update", "gemma-deployment")
+        assert _rolled_out(bench.deployment())
+        (uid,) = _pods(bench)
+        pod = next(one for one in bench.api.select("v1", "Pod", NAMESPACE, {}) if one["metadata"]["uid"] == uid)
+        assert f"--max-model-len={length}" in pod["spec"]["containers"][0]["args"]
+
+
+def test_an_update_whose_pod_never_becomes_ready_fails(bench: Bench, tmp_path: Path) -> None:
+    up(bench, LOCAL)
+    program = impatient(bench, tmp_path / "shortly.py", update="15s")
+    stack = bench.stack(LOCAL.replace("maxModelLen: 4096", "maxModelLen: 2048"), program=program)
+    bench.crash()
+    with pytest.raises(EngineError, match=r"(?s)gemma-deployment.*(CrashLoopBackOff|not ready|unready|unavailable)"):
+        stack.up()
+    assert not _rolled_out(bench.deployment())
+    up(bench, LOCAL)
+    assert _rolled_out(bench.deployment())
+
+
+def _rolled_out(deployment: Object) -> bool:
+    status = deployment["status"]
+    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+    return bool(status["observedGeneration"] == deployment["metadata"]["generation"] and counts == [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("cluster", ["existing", "standard", "autopilot"])
+def test_a_new_token_is_two_updates_in_place(request: pytest.FixtureRequest, cluster: str) -> None:
+    bench: Bench = request.getfixturevalue("autopilot_bench" if cluster == "autopilot" else "bench")
+    text = {"existing": LOCAL, "standard": standard(), "autopilot": AUTOPILOT}[cluster]
+    up(bench, text)
+    before, version, pods = bench.identities(), _token_version(bench), _pods(bench)
+    stack = bench.stack(text, token=NEW_TOKEN)
+    # The version that the Secret will have is the API server's to say, and a trial run of it says the old one.
+    assert bench.run(stack.preview).steps == [("update", "hugging-face-secret")]
+    assert bench.run(stack.up).steps == [("update", "hugging-face-secret"), ("update", "gemma-deployment")]
+    assert bench.identities() == before
     (secret,) = _secrets(bench)
-    assert _token_version(bench) == secret["metadata"]["resourceVersion"] != before
+    assert base64.b64decode(secret["data"]["hf_api_token"]).decode() == NEW_TOKEN
+    # Pods name the version of the Secret, so that a new token rolls them.
+    assert _token_version(bench) == secret["metadata"]["resourceVersion"] != version
     assert len(pods) == 1
     wait_until(lambda: len(_pods(bench)) == 1 and _pods(bench) != pods)
-    assert files_with(bench.directory, "hf_anotherPlantedToken0123456789") == []
+    assert bench.run(stack.up).steps == []
+    assert files_with(bench.directory, NEW_TOKEN) == []
 
 
 def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_two_replicas_on_a_read_write_once_volume_are_refused() -> None:
 
 def test_a_successor_does_not_wait_for_a_volume_that_its_forerunner_holds() -> None:
     rollout = only_server(stack({**DISK, "accessMode": "ReadWriteOnce"})).rollout
-    assert (rollout.strategy, rollout.max_surge) == ("Recreate", 0)
+    assert (rollout.max_surge, rollout.max_unavailable) == (0, 1)
     assert rollout.reason.startswith("only one node at a time can mount the model's volume")
-    assert only_server(stack()).rollout.strategy == "RollingUpdate"
+    assert only_server(stack()).rollout.max_surge == 1
 
 
 def test_a_revision_that_nothing_downloads_is_refused() -> None:

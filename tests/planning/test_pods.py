@@ -172,31 +172,31 @@ def test_the_grace_period_follows_the_machine_that_the_pod_runs_on(raw: Raw, gra
 
 
 @pytest.mark.parametrize(
-    ("replicas", "may_surge", "pool_known", "strategy", "surge", "unavailable", "reason"),
+    ("replicas", "may_surge", "pool_known", "surge", "unavailable", "reason"),
     [
-        (1, True, True, "RollingUpdate", 1, 0, "the node pool has room for one more pod"),
-        (3, True, True, "RollingUpdate", 1, 0, "the node pool has room for one more pod"),
-        (0, True, True, "RollingUpdate", 1, 0, "the node pool has room for one more pod"),
-        (2, False, True, "RollingUpdate", 0, 1, "the node pool has no room for one more pod: one pod at a time"),
-        (2, False, False, "RollingUpdate", 0, 1, "whether the cluster has a spare GPU is not known: one pod at a time"),
-        (1, False, True, "Recreate", 0, 1, "the node pool has no room for one more pod: the only pod stops"),
-        (1, False, False, "Recreate", 0, 1, "whether the cluster has a spare GPU is not known: the only pod stops"),
+        (1, True, True, 1, 0, "the node pool has room for one more pod"),
+        (3, True, True, 1, 0, "the node pool has room for one more pod"),
+        (0, True, True, 1, 0, "the node pool has room for one more pod"),
+        (2, False, True, 0, 1, "the node pool has no room for one more pod: one pod at a time"),
+        (2, False, False, 0, 1, "whether the cluster has a spare GPU is not known: one pod at a time"),
+        (1, False, True, 0, 1, "the node pool has no room for one more pod: the only pod stops"),
+        (1, False, False, 0, 1, "whether the cluster has a spare GPU is not known: the only pod stops"),
     ],
 )
 def test_an_update_needs_no_gpu_that_is_not_there(
-    replicas: int, *, may_surge: bool, pool_known: bool, strategy: str, surge: int, unavailable: int, reason: str
+    replicas: int, *, may_surge: bool, pool_known: bool, surge: int, unavailable: int, reason: str
 ) -> None:
     plan = rollout_plan(replicas, 2000, "standard", may_surge=may_surge, pool_known=pool_known)
-    assert (plan.strategy, plan.max_surge, plan.max_unavailable) == (strategy, surge, unavailable)
+    assert (plan.strategy, plan.max_surge, plan.max_unavailable) == ("RollingUpdate", surge, unavailable)
     assert plan.reason.startswith(reason)
     assert plan.disruption_budget is (replicas > 1)
     assert (plan.progress_deadline_seconds, plan.longest_seconds) == (2000, 2000 * max(1, replicas))
 
 
-@pytest.mark.parametrize(("replicas", "strategy"), [(1, "Recreate"), (2, "RollingUpdate")])
-def test_autopilot_promises_no_spare_gpu(replicas: int, strategy: str) -> None:
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_autopilot_promises_no_spare_gpu(replicas: int) -> None:
     rollout = on_autopilot(replicas=replicas).rollout
-    assert (rollout.strategy, rollout.max_surge) == (strategy, 0)
+    assert (rollout.strategy, rollout.max_surge, rollout.max_unavailable) == ("RollingUpdate", 0, 1)
     assert rollout.reason.startswith("nobody can promise a spare GPU on Autopilot")
 
 

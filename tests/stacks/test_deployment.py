@@ -157,7 +157,11 @@ def test_the_kubernetes_provider_uses_this_kubeconfig(
 ) -> None:
     deployment: Deployment = request.getfixturevalue(name)
     (provider,) = deployment.registered(KUBERNETES_PROVIDER).values()
-    assert provider == {"clusterIdentifier": identifier, "kubeconfig": deployment.exports["kubeconfig"]}
+    assert provider == {
+        "clusterIdentifier": identifier,
+        "enableSecretMutable": "true",
+        "kubeconfig": deployment.exports["kubeconfig"],
+    }
 
 
 def test_nodes_run_as_the_account_that_was_made_for_them(standard: Deployment) -> None:

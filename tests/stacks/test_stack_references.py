@@ -63,7 +63,7 @@ def test_the_product_team_reads_the_other_stack_and_makes_no_cluster(chat: Recor
 
 def test_offline_the_other_stacks_outputs_are_unknown_and_the_preview_says_so(chat: Recording) -> None:
     provider = find(chat, KUBERNETES_PROVIDER, "gke-kubernetes")
-    assert provider.inputs == {"clusterIdentifier": UNKNOWN, "kubeconfig": SECRET}
+    assert provider.inputs == {"clusterIdentifier": UNKNOWN, "enableSecretMutable": "true", "kubeconfig": SECRET}
     assert chat.exports["clusterName"] == UNKNOWN
     assert chat.exports["kubeconfig"] == SECRET
     assert [entry.message for entry in chat.messages(Severity.WARNING)] == [
