@@ -13,6 +13,8 @@ class PropertyEffects(Facts):
     """The resource is replaced."""
     replace_when_turned_off: tuple[str, ...] = ()
     """The resource is replaced when the value was true."""
+    replace_when_not_grown: tuple[str, ...] = ()
+    """The resource is replaced unless the new range of addresses holds the old one."""
     rolling: tuple[str, ...] = ()
     """Changed in place, by making its parts anew a few at a time."""
     in_place: tuple[str, ...] = ()

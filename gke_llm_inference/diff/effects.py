@@ -167,7 +167,7 @@ class _Context:
         causes = listed([one.text for one in self._replaced.direct[resource.urn]])
         if self._replaced.direct[resource.urn] == change.properties:
             causes = "this"  # the line names it
-        first = _deleted_first(change)
+        first = _deleted_first(change) or self._cluster_goes(resource)
         how = "deleted, then created again" if first else "created before the old one is deleted"
         text = f"is replaced, as {causes} cannot be changed in place: {how}"
         if resource.type == CLUSTER:
@@ -192,6 +192,11 @@ class _Context:
         if followers:
             text += f". Replaced along with it: {listed([self._by_urn[urn].name for urn in followers])}"
         return text + _protection(change.base)
+
+    def _cluster_goes(self, pool: Resource) -> bool:
+        """Whether a pool's cluster is replaced too: of one name, so the old one goes first, and its pools before it."""
+        owners = pool.property_dependencies.get("cluster", ()) if pool.type == NODE_POOL else ()
+        return any(urn in self._replaced.direct or urn in self._replaced.following for urn in owners)
 
     def _pool_replacement(self, pool: Resource, *, first: bool) -> str:
         gpus, kind = _gpus_per_node(pool)
@@ -313,10 +318,11 @@ def _deleted_first(change: ResourceChange) -> bool:
 
 def _protection(resource: Resource) -> str:
     """What prevents deleting a resource as it was."""
+    if resource.type == CLUSTER and resource.inputs.get("deletionProtection", True) is not False:
+        refused = "Pulumi refuses to" if resource.protect else "pulumi up fails"
+        return f". Deletion protection is on: {refused} until deletionProtection: false is deployed"
     if resource.protect:
         return ". Pulumi refuses to, as it is protected"
-    if resource.type == CLUSTER and resource.inputs.get("deletionProtection", True) is not False:
-        return ". Deletion protection is on: pulumi up fails until it is deployed as off"
     return ""
 
 

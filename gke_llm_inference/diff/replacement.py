@@ -1,5 +1,6 @@
 """Which changes replace a resource: rules over the table of properties in `catalog/replacement.yaml`."""
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,10 +76,10 @@ def verdict(change: ResourceChange, one: PropertyChange) -> Verdict:
         return Verdict.IGNORED
     if _covers(resource.options.get("replaceOnChanges"), one):
         return Verdict.REPLACED
-    return _by_table(resource.type, one.keys, was_on=one.old is True)
+    return _by_table(resource.type, one.keys, was_on=one.old is True, grew=_holds(one.new, one.old))
 
 
-def _by_table(type_: str, keys: tuple[str, ...], *, was_on: bool = False) -> Verdict:
+def _by_table(type_: str, keys: tuple[str, ...], *, was_on: bool = False, grew: bool = True) -> Verdict:
     """The table's word for a property; the longest path that matches decides, a replacement where two are equal."""
     best = (0, 0, Verdict.IN_PLACE if type_.startswith("kubernetes:") else Verdict.UNCLEAR)
     for effects in _effects_of(type_):
@@ -87,6 +88,7 @@ def _by_table(type_: str, keys: tuple[str, ...], *, was_on: bool = False) -> Ver
             (effects.rolling, 2, Verdict.ROLLING),
             (effects.replace, 3, Verdict.REPLACED),
             (effects.replace_when_turned_off if was_on else (), 4, Verdict.REPLACED),
+            (() if grew else effects.replace_when_not_grown, 4, Verdict.REPLACED),
         )
         for paths, weight, found in lists:
             for path in paths:
@@ -98,6 +100,15 @@ def _by_table(type_: str, keys: tuple[str, ...], *, was_on: bool = False) -> Ver
     return best[2]
 
 
+def _holds(wider: Any, narrower: Any) -> bool:
+    """Whether one range of addresses holds another; not, where either cannot be read."""
+    try:
+        first, second = (ipaddress.ip_network(str(one), strict=False) for one in (wider, narrower))
+        return bool(first.version == second.version and second.subnet_of(first))  # type: ignore[arg-type]
+    except ValueError:
+        return False
+
+
 def _effects_of(type_: str) -> Iterator[PropertyEffects]:
     table = load_replacement_table()
     if type_ in table.types:
@@ -107,8 +118,8 @@ def _effects_of(type_: str) -> Iterator[PropertyEffects]:
 
 
 def _follows(resource: Resource, cause: str) -> bool:
-    """Whether a property that replaces the resource takes an unknown value from the cause."""
-    return any(
+    """Whether a property that replaces the resource takes an unknown value from the cause, or the cause provides it."""
+    return resource.provider == cause or any(
         _by_table(resource.type, keys) is Verdict.REPLACED
         for name, urns in resource.property_dependencies.items()
         if cause in urns and resource.custom

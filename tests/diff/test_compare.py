@@ -8,6 +8,7 @@ import pytest
 from gke_llm_inference.diff.compare import compare
 from gke_llm_inference.diff.effects import effects_of
 from gke_llm_inference.diff.plans import ServerFacts, StackFacts
+from gke_llm_inference.diff.replacement import Verdict, verdict
 from gke_llm_inference.diff.report import masked_comparison
 from gke_llm_inference.diff.wording import render_quotes
 from gke_llm_inference.preview.recording import Recording, Resource
@@ -15,6 +16,7 @@ from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import make_urn
 from tests.support import CLUSTER, DEPLOYMENT, INFERENCE_SERVER, NODE_POOL, SECRET
 
+SUBNETWORK = "gcp:compute/subnetwork:Subnetwork"
 ROOT = Resource("urn:pulumi:s::p::pulumi:pulumi:Stack::p-s", "pulumi:pulumi:Stack", "p-s", None, custom=False)
 
 
@@ -234,6 +236,25 @@ def test_a_cluster_that_is_replaced_takes_everything_with_it() -> None:
     )
 
 
+def test_a_pool_that_changes_with_its_cluster_goes_before_it() -> None:
+    of_cluster: dict[str, tuple[str, ...]] = {"cluster": (cluster().urn,)}
+    base = recording(cluster(), replace(pool(cluster="[unknown]"), property_dependencies=of_cluster))
+    head = recording(cluster(location="b"), replace(driver(cluster="[unknown]"), property_dependencies=of_cluster))
+    texts = [text for _, text in caused(base, head)]
+    assert "is replaced, as this cannot be changed in place: deleted, then made anew. Its nodes go first" in texts
+
+
+def test_what_is_on_a_replaced_cluster_counts_as_replaced() -> None:
+    def stack(location: str) -> Recording:
+        kubernetes = resource("pulumi:providers:kubernetes", "k", {"clusterIdentifier": f"p/{location}/c"})
+        objects = [replace(one, provider=kubernetes.urn) for one in server(IN_TURN)[1:]]
+        return recording(cluster(location=location), kubernetes, server(IN_TURN)[0], *objects)
+
+    base, head = stack("a"), stack("b")
+    replaced = effects_of(compare(base, head), head, PLAN).replaced
+    assert {urn.rpartition("::")[2] for urn in replaced} == {"gke", "k", "gemma-deployment"}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -254,10 +275,55 @@ def test_changes_of_a_cluster(before: Any, after: Any, expected: list[tuple[str,
     assert caused(recording(cluster(**before)), recording(cluster(**after))) == expected
 
 
+REPLACED, IN_PLACE, ROLLING = Verdict.REPLACED, Verdict.IN_PLACE, Verdict.ROLLING
+
+
+@pytest.mark.parametrize(
+    ("type_", "before", "after", "expected"),
+    [
+        (CLUSTER, {"ipAllocationPolicy": {"stackType": "IPV4"}}, {"ipAllocationPolicy": {"stackType": "X"}}, IN_PLACE),
+        (
+            CLUSTER,
+            {"ipAllocationPolicy": {"additionalPodRangesConfig": {"podRangeNames": ["a"]}}},
+            {"ipAllocationPolicy": {"additionalPodRangesConfig": {"podRangeNames": ["b"]}}},
+            IN_PLACE,
+        ),
+        (
+            CLUSTER,
+            {"ipAllocationPolicy": {"clusterSecondaryRangeName": "a"}},
+            {"ipAllocationPolicy": {"clusterSecondaryRangeName": "b"}},
+            REPLACED,
+        ),
+        (CLUSTER, {"nodeConfig": {"machineType": "a"}}, {"nodeConfig": {"machineType": "b"}}, IN_PLACE),
+        (CLUSTER, {"nodeConfig": {"spot": False}}, {"nodeConfig": {"spot": True}}, REPLACED),
+        (CLUSTER, {"resourceLabels": {"a": "b"}}, {"resourceLabels": {"a": "c"}}, IN_PLACE),
+        (CLUSTER, {"rbacBindingConfig": {"a": True}}, {"rbacBindingConfig": {"a": False}}, IN_PLACE),
+        (CLUSTER, {"minMasterVersion": "1.33"}, {"minMasterVersion": "1.34"}, IN_PLACE),
+        (CLUSTER, {"dnsConfig": {"clusterDns": "a"}}, {"dnsConfig": {"clusterDns": "b"}}, IN_PLACE),
+        (NODE_POOL, {"networkConfig": {"podRange": "a"}}, {"networkConfig": {"podRange": "b"}}, REPLACED),
+        (
+            NODE_POOL,
+            {"nodeConfig": {"advancedMachineFeatures": {"threadsPerCore": 1}}},
+            {"nodeConfig": {"advancedMachineFeatures": {"threadsPerCore": 2}}},
+            REPLACED,
+        ),
+        (NODE_POOL, {"nodeConfig": {"machineType": "a"}}, {"nodeConfig": {"machineType": "b"}}, ROLLING),
+        (SUBNETWORK, {"purpose": "a"}, {"purpose": "b"}, IN_PLACE),
+        (SUBNETWORK, {"ipCidrRange": "10.0.0.0/20"}, {"ipCidrRange": "10.0.0.0/18"}, IN_PLACE),
+        (SUBNETWORK, {"ipCidrRange": "10.0.0.0/18"}, {"ipCidrRange": "10.0.0.0/20"}, REPLACED),
+        (SUBNETWORK, {"ipCidrRange": "10.0.0.0/20"}, {"ipCidrRange": "10.1.0.0/18"}, REPLACED),
+        (SUBNETWORK, {"ipCidrRange": "10.0.0.0/20"}, {"ipCidrRange": "[unknown]"}, REPLACED),
+    ],
+)
+def test_what_the_provider_does_with_one_property(type_: str, before: Any, after: Any, expected: Verdict) -> None:
+    (change,) = compare(recording(resource(type_, "one", before)), recording(resource(type_, "one", after))).resources
+    assert {verdict(change, one) for one in change.properties} == {expected}
+
+
 def test_what_stands_in_the_way_of_a_replacement_is_said() -> None:
     base = recording(cluster(deletionProtection=True))
     ((_, text), *_) = caused(base, recording(cluster(deletionProtection=True, location="b")))
-    assert text.endswith("Deletion protection is on: pulumi up fails until it is deployed as off")
+    assert text.endswith("Deletion protection is on: pulumi up fails until deletionProtection: false is deployed")
     kept = recording(replace(cluster(), protect=True))
     ((_, text),) = caused(kept, recording(replace(cluster(location="b"), protect=True)))
     assert text.endswith("Pulumi refuses to, as it is protected")
