@@ -134,6 +134,9 @@ class GkeCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=needs,
+                # Google Cloud protects the cluster alone, when everything on it is deleted already; Pulumi refuses
+                # before it deletes anything.
+                protect=plan.protected or None,
                 ignore_changes=["initialNodeCount", "nodeConfig"] if isinstance(settings, StandardCluster) else None,
             ),
         )
@@ -272,7 +275,11 @@ def _common_inputs(
             managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(enabled=True),
         ),
         "networking_mode": "VPC_NATIVE",
-        "private_cluster_config": container.ClusterPrivateClusterConfigArgs(enable_private_nodes=True),
+        "private_cluster_config": container.ClusterPrivateClusterConfigArgs(
+            enable_private_nodes=True,
+            # What Google answers where addresses are off. Unsaid, older providers plan to take it back for ever.
+            enable_private_endpoint=not settings.authorized_networks,
+        ),
         "rbac_binding_config": container.ClusterRbacBindingConfigArgs(
             enable_insecure_binding_system_authenticated=False,
             enable_insecure_binding_system_unauthenticated=False,

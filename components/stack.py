@@ -71,7 +71,8 @@ def create_stack(
         namespace = kubernetes.core.v1.Namespace(
             plan.namespace,
             metadata=kubernetes.meta.v1.ObjectMetaArgs(name=plan.namespace, labels=plan.namespace_labels),
-            opts=options(pulumi.ResourceOptions(provider=cluster.provider)),
+            # Whatever else is in it goes with it, such as claims of models that this stack did not make.
+            opts=options(pulumi.ResourceOptions(provider=cluster.provider, protect=plan.cluster.protected or None)),
         )
         ready.append(namespace)
     hugging_face = HuggingFaceToken(

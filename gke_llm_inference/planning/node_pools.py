@@ -172,6 +172,15 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
                 fix=f"use {chosen.local_ssds} or fewer",
             )
         )
+    if len(settings.secondary_boot_disks) > 1:
+        problems.append(
+            Finding(
+                f"{path}.secondaryBootDisks",
+                f"a pool has one at most, not {len(settings.secondary_boot_disks)}",
+                "Pulumi's provider sends the first alone, and plans to replace the pool at every update from then on",
+                "keep one, with everything on it",
+            )
+        )
     if settings.provisioning.model not in chosen.provisioning:
         problems.append(
             Finding(

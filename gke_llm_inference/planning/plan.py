@@ -47,6 +47,11 @@ class ClusterPlan:
     service_account_id: str | None
 
     @property
+    def protected(self) -> bool:
+        """Whether nothing may delete or replace the cluster, as long as the settings say so."""
+        return not isinstance(self.settings, ExistingCluster) and self.settings.deletion_protection
+
+    @property
     def labels(self) -> dict[str, str]:
         """Labels of the cluster's machines in Google Cloud."""
         return {} if isinstance(self.settings, ExistingCluster) else dict(sorted(self.settings.labels.items()))

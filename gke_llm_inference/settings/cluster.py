@@ -116,7 +116,7 @@ class _CreatedCluster(Settings):
     maintenance: Maintenance = Maintenance()
     """When GKE may upgrade the cluster."""
     deletion_protection: bool = True
-    """Whether Google refuses to delete the cluster."""
+    """Whether Pulumi and Google refuse to delete or replace the cluster, and Pulumi its namespace."""
     labels: Labels = {}
     """Labels of the cluster and its nodes in Google Cloud, for billing and search."""
 

@@ -116,7 +116,7 @@ class NodePoolSettings(Settings):
     local_ssds: Annotated[int, Field(ge=0)] = 0
     """375 GB local SSDs for ephemeral storage; changing it replaces the pool."""
     secondary_boot_disks: Annotated[tuple[SecondaryBootDisk, ...], Field(strict=False)] = ()
-    """Disks with images or data beside the boot disk; changing them replaces the pool."""
+    """A disk with images or data beside the boot disk, one at most; changing it replaces the pool."""
     sharing: GpuSharing | None = None
     """Several pods on one GPU; changing it replaces the pool."""
     labels: Labels = {}

@@ -155,6 +155,11 @@ class EngineStack:
         path.unlink()
         stack.refresh(target=urns, show_secrets=False)
 
+    def command_line(self, arguments: list[str]) -> CommandResult:
+        """Runs the CLI on the stack, as a person would. Raises CommandError if it fails."""
+        self._ready(recover=False)
+        return self._command(arguments)
+
     def _command(self, arguments: list[str]) -> CommandResult:
         variables = {**self._variables, "PULUMI_HOME": str(self.directory / "home")}
         return self.command.run([*arguments, "--stack", self.config.stack], str(self._work), variables)

@@ -82,10 +82,10 @@ POOLS = {
     "boot-disks": """
         secondaryBootDisks:
         - {image: projects/my-project/global/images/vllm}
-        - {image: global/images/weights, mode: data}
         diskSizeGb: 300
         diskType: pd-ssd
     """,
+    "data-disk": "{secondaryBootDisks: [{image: global/images/weights, mode: data}]}",
     "time-sharing": "{sharing: {strategy: timeSharing, maxClients: 4}}",
     "mps": "{sharing: {strategy: mps, maxClients: 2}}",
     "old-driver": "{driverVersion: default}",

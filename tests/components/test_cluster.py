@@ -67,7 +67,7 @@ COMMON: dict[str, Any] = {
     "name": "gke-llm-inference-test",
     "network": UNKNOWN,
     "networkingMode": "VPC_NATIVE",
-    "privateClusterConfig": {"enablePrivateNodes": True},
+    "privateClusterConfig": {"enablePrivateEndpoint": True, "enablePrivateNodes": True},
     "project": "my-project",
     "rbacBindingConfig": {
         "enableInsecureBindingSystemAuthenticated": False,
@@ -98,6 +98,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
             "dnsEndpointConfig": {"allowExternalTraffic": True},
             "ipEndpointsConfig": {"enabled": True},
         },
+        "privateClusterConfig": {"enablePrivateEndpoint": False, "enablePrivateNodes": True},
         "deletionProtection": False,
         "ipAllocationPolicy": {"clusterSecondaryRangeName": "p", "servicesSecondaryRangeName": "s"},
         "location": "europe-west4",
@@ -234,10 +235,10 @@ def test_a_cluster_in_an_existing_network_waits_for_its_node_roles_alone(gallery
 
 
 @pytest.mark.parametrize("name", CREATED)
-def test_nothing_of_a_cluster_is_marked_secret_or_protected_unasked(gallery: Recording, name: str) -> None:
+def test_nothing_of_a_cluster_is_marked_secret_and_the_cluster_alone_protected(gallery: Recording, name: str) -> None:
     for resource in children(gallery, find(gallery, GKE_CLUSTER, name)):
         assert resource.secret_inputs == ()
-        assert resource.protect is False
+        assert resource.protect is (resource.type == CLUSTER and EXPECTED[name]["deletionProtection"])
 
 
 NODE_DEFAULTS: dict[str, Any] = {

@@ -98,10 +98,10 @@ EXPECTED = {
             "diskType": "pd-ssd",
             "secondaryBootDisks": [
                 {"diskImage": "projects/my-project/global/images/vllm", "mode": "CONTAINER_IMAGE_CACHE"},
-                {"diskImage": "global/images/weights"},
             ],
         },
     ),
+    "data-disk": pool_inputs("data-disk", node={"secondaryBootDisks": [{"diskImage": "global/images/weights"}]}),
     "time-sharing": pool_inputs("time-sharing", node=sharing("TIME_SHARING", 4)),
     "mps": pool_inputs("mps", node=sharing("MPS", 2)),
     "old-driver": pool_inputs("old-driver", node={"guestAccelerators": [gpus(driver="DEFAULT")]}),

@@ -4,6 +4,7 @@ import pytest
 
 from gke_llm_inference.preview.recording import Recording, Resource
 from tests.support import (
+    CLUSTER,
     GKE_CLUSTER,
     GPU_NODE_POOL,
     HUGGING_FACE_TOKEN,
@@ -72,11 +73,13 @@ def test_the_callers_kubernetes_provider_reaches_every_object(gallery: Recording
     assert {resource.provider for resource in children(gallery, find(gallery, type_, name))} == {provider.urn}
 
 
-def test_without_options_nothing_is_protected(gallery: Recording) -> None:
+def test_without_options_nothing_is_protected_but_what_deletion_protection_is_for(gallery: Recording) -> None:
     unprotected = [
         resource
         for resource in gallery.resources
         if "::protected-" not in resource.urn and INFERENCE_STACK not in resource.urn
     ]
     assert len(unprotected) > 100
-    assert not [resource.urn for resource in unprotected if resource.protect]
+    protected = [resource for resource in unprotected if resource.protect]
+    assert {resource.type for resource in protected} == {CLUSTER}
+    assert all(resource.inputs["deletionProtection"] for resource in protected)

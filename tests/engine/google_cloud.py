@@ -1,8 +1,10 @@
 """A stand-in for the Google Cloud provider: keeps its resources in memory, and replaces what the real one replaces.
 
-All of its clusters have one and the same API server.
+All of its clusters have one and the same API server, unless one was given to a cluster by its id.
 
-The rules are those of the real provider's schema (ForceNew), for the types that the components register.
+The rules are those of the real provider's schema (ForceNew), for the types that the components register. As with the
+real one, a cluster's `masterAuth` has a secret in it, a network that is in use cannot be deleted, and differences stay
+where Google's API answers something else than what was sent.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
+from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_KEY
 from tests.engine.changes import Change, adopted, changes
 from tests.engine.provider_server import ProviderBase, fail
 from tests.engine.wire import decode, encode
@@ -32,7 +35,15 @@ _NODE_CONFIG = (
 FORCE_NEW: dict[str, tuple[str, ...]] = {
     CLUSTER: (
         *("name", "location", "project", "description", "network", "subnetwork", "networkingMode"),
-        *("ipAllocationPolicy", "clusterIpv4Cidr", "enableAutopilot", "initialNodeCount", "datapathProvider"),
+        *("ipAllocationPolicy.clusterSecondaryRangeName", "ipAllocationPolicy.servicesSecondaryRangeName"),
+        *(
+            "ipAllocationPolicy.clusterIpv4CidrBlock",
+            "ipAllocationPolicy.servicesIpv4CidrBlock",
+            "clusterIpv4Cidr",
+            "enableAutopilot",
+            "initialNodeCount",
+            "datapathProvider",
+        ),
         *("defaultMaxPodsPerNode", "enableKubernetesAlpha", "confidentialNodes", "nodeConfig", "nodePools"),
         *("privateClusterConfig.masterIpv4CidrBlock", "privateClusterConfig.privateEndpointSubnetwork"),
         "clusterAutoscaling.autoProvisioningDefaults.bootDiskKmsKey",
@@ -59,6 +70,8 @@ class GoogleCloud(ProviderBase):
     def __init__(self, address: str, authority: str) -> None:
         super().__init__(version("pulumi-gcp"))
         self._api_server = (address, authority)
+        self.api_servers: dict[str, tuple[str, str]] = {}
+        """Address and authority of the API server of some clusters, by id."""
         self.resources: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, str]] = []
         """Every creation, update and deletion: what, and the resource's name in the program."""
@@ -83,12 +96,15 @@ class GoogleCloud(ProviderBase):
             for path, change in changes(decode(request.old_inputs), decode(request.news))
             if not any(_within(path, one) for one in ignored)
         }
-        type_ = request.urn.split("::")[2].rsplit("$", 1)[-1]
+        type_ = _type_of(request.urn)
+        found |= _answered_differently(type_, decode(request.olds), decode(request.news))
         rules = FORCE_NEW.get(type_, ())
         replacing = [path for path in found if any(_within(path, rule) or _within(rule, path) for rule in rules)]
         response = provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
             replaces=replacing,
+            # Another of the same name cannot stand beside it; every other name is made up.
+            deleteBeforeReplace=bool(replacing) and type_ == CLUSTER,
             diffs=sorted({path.split(".")[0].split("[")[0] for path in found}),
             hasDetailedDiff=True,
         )
@@ -137,6 +153,14 @@ class GoogleCloud(ProviderBase):
             found = self.resources.get(request.id, {})
             if _type_of(request.urn) == CLUSTER and decode(request.properties).get("deletionProtection", True):
                 fail(context, "Cannot destroy cluster because deletion_protection is set to true.")
+            users = [
+                id_ for id_, one in self.resources.items() if request.id in (one.get("network"), one.get("subnetwork"))
+            ]
+            if users:
+                fail(
+                    context,
+                    f"Error 400: {request.id} is already being used by {users[0]}, resourceInUseByAnotherResource",
+                )
             self.resources.pop(request.id, None)
             if found:
                 self.calls.append(("delete", _name_of(request.urn)))
@@ -146,21 +170,48 @@ class GoogleCloud(ProviderBase):
         project = inputs.get("project", "my-project")
         state = {**inputs, "project": project}
         if type_ == CLUSTER:
-            address, authority = self._api_server
+            address, authority = self.api_servers.get(_id_of(type_, inputs), self._api_server)
             endpoints = dict(inputs.get("controlPlaneEndpointsConfig") or {})
             endpoints["dnsEndpointConfig"] = {**(endpoints.get("dnsEndpointConfig") or {}), "endpoint": address}
             state |= {
                 "endpoint": address,
                 "masterVersion": "1.36.3-gke.1000",
-                "masterAuth": {"clusterCaCertificate": authority},
+                "masterAuth": {"clusterCaCertificate": authority, "clientKey": _secret("a private key")},
                 "controlPlaneEndpointsConfig": endpoints,
             }
+            if not (endpoints.get("ipEndpointsConfig") or {}).get("enabled", True):
+                state["privateClusterConfig"] = {
+                    "enablePrivateEndpoint": True,
+                    **(inputs.get("privateClusterConfig") or {}),
+                }
+        elif type_ == NODE_POOL:
+            state["nodeConfig"] = dict(inputs.get("nodeConfig") or {})
+            if "secondaryBootDisks" in state["nodeConfig"]:
+                # The provider sends the first alone.
+                state["nodeConfig"]["secondaryBootDisks"] = state["nodeConfig"]["secondaryBootDisks"][:1]
         elif type_ == ACCOUNT:
             email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
             state |= {"email": email, "member": f"serviceAccount:{email}"}
         else:
             state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
         return state
+
+
+def _answered_differently(type_: str, state: dict[str, Any], news: dict[str, Any]) -> dict[str, Change]:
+    """Differences between what the cloud answered and what the program says, which no update ends."""
+    if type_ == CLUSTER:
+        answered, said = (one.get("privateClusterConfig") or {} for one in (state, news))
+        if answered.get("enablePrivateEndpoint") and "enablePrivateEndpoint" not in said:
+            return {"privateClusterConfig.enablePrivateEndpoint": Change.DELETE}
+    elif type_ == NODE_POOL:
+        answered, said = (one.get("nodeConfig") or {} for one in (state, news))
+        if len(answered.get("secondaryBootDisks") or ()) < len(said.get("secondaryBootDisks") or ()):
+            return {"nodeConfig.secondaryBootDisks": Change.UPDATE}
+    return {}
+
+
+def _secret(value: str) -> dict[str, str]:
+    return {SIGNATURE_KEY: SECRET_SIGNATURE, "value": value}
 
 
 def _within(path: str, other: str) -> bool:

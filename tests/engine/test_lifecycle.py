@@ -1,16 +1,21 @@
 """A stack's life: the real engine, Pulumi's Kubernetes provider and a real control plane."""
 
 import base64
+import json
+import re
 from pathlib import Path
 
 import pytest
+from pulumi.automation.errors import CommandError
 
 from local.engine.cluster import Object
 from local.engine.errors import EngineError
 from local.engine.table import read_report
 from tests.cluster.support import NAMESPACE, plan_of_file
 from tests.engine.support import INTERRUPT, KILL, TOKEN, Background, Bench, Events, files_with, wait_until
+from tests.support import REPOSITORY
 
+README = REPOSITORY / "README.md"
 SERVER = "{server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}"
 LOCAL = f"""
 config:
@@ -299,21 +304,67 @@ def test_what_is_protected_stays_until_it_no_longer_is(bench: Bench, tmp_path: P
     assert bench.empty()
 
 
-def test_protected_clusters_stay(bench: Bench) -> None:
-    up(bench, standard(protection="true"))
-    with pytest.raises(EngineError, match="deletion_protection is set to true"):
-        bench.stack(standard(protection="true")).destroy()
-    assert any("/clusters/" in id_ for id_ in bench.cloud.resources)
-    up(bench, standard(protection="false"))
+def test_of_a_protected_cluster_nothing_is_deleted_until_the_protection_is_deployed_as_off(bench: Bench) -> None:
+    text = standard(protection="true")
+    up(bench, text)
+    cloud, identities, resources = dict(bench.cloud.resources), bench.identities(), bench.stack(text).state()
+    bench.cloud.calls.clear()
+    elsewhere = text.replace("us-central1", "europe-west4")
+    renamed = f"{text}  gke-llm-inference:namespace: another\n"
+    # As the CLI does it, with a preview first: what is protected stops it there.
+    with pytest.raises(CommandError, match=r'llm-inference" cannot be deleted'):
+        bench.stack(text).command_line(["destroy", "--yes"])
+    for changed, stopped in (
+        (elsewhere, r'unable to replace resource "\S+::gke-cluster"'),
+        (renamed, r'resource "\S+::llm-inference" cannot be deleted'),
+    ):
+        with pytest.raises(EngineError, match=stopped):
+            bench.stack(changed).preview()
+    assert bench.cloud.calls == []
+    assert (bench.cloud.resources, bench.identities()) == (cloud, identities)
+    assert bench.stack(text).state()["resources"] == resources["resources"]
+    off = up(bench, standard(protection="false"))
+    assert off.steps == [("update", "gke-cluster")]
     bench.run(bench.stack(standard(protection="false")).destroy)
     assert bench.cloud.resources == {}
     assert bench.empty()
+
+
+def test_what_is_not_protected_comes_and_goes_on_a_protected_cluster(bench: Bench) -> None:
+    text = standard(protection="true", nodes=5)
+    up(bench, text + f"    second: {SERVER}\n")
+    assert {operation for operation, _ in up(bench, text).steps} == {"delete"}
+    up(bench, standard(protection="true", nodes=5, provisioning="spot"))
+    assert bench.cloud.calls[-2:] == [("create", "l4"), ("delete", "l4")]
+
+
+def test_the_readme_writes_a_kubeconfig_and_not_that_it_is_secret(bench: Bench) -> None:
+    (command,) = re.findall(r"^pulumi (stack output kubeconfig.*) > kubeconfig\.json$", README.read_text("utf-8"), re.M)
+    text = standard()
+    up(bench, text)
+    stack = bench.stack(text)
+    # The provider's cluster has a private key beside the certificate that the kubeconfig is made of.
+    assert stack.command_line(["stack", "output", "kubeconfig"]).stdout.strip() == "[secret]"
+    assert json.loads(stack.command_line(command.split()).stdout)["kind"] == "Config"
 
 
 def test_a_larger_node_pool_is_an_update_in_place(bench: Bench) -> None:
     up(bench, standard())
     assert up(bench, standard()).steps == []
     assert up(bench, standard(nodes=3)).steps == [("update", "l4")]
+
+
+@pytest.mark.parametrize("networks", ["[]", "[{cidr: 192.0.2.0/24}]"])
+@pytest.mark.parametrize("mode", ["standard", "autopilot"])
+def test_a_fresh_stack_has_no_differences(request: pytest.FixtureRequest, mode: str, networks: str) -> None:
+    bench: Bench = request.getfixturevalue("autopilot_bench" if mode == "autopilot" else "bench")
+    text = (AUTOPILOT if mode == "autopilot" else standard()).replace(
+        "location: us-central1,", f"location: us-central1, authorizedNetworks: {networks},"
+    )
+    assert networks in text
+    up(bench, text)
+    for operation in (bench.stack(text).preview, bench.stack(text).refresh, bench.stack(text).up):
+        assert bench.run(operation).steps == []
 
 
 def test_spot_replaces_the_node_pool_and_nothing_else_of_the_cluster(bench: Bench) -> None:

@@ -65,6 +65,12 @@ if TYPE_CHECKING:
             "n2-standard-8 is not a GPU machine of the catalog",
             "did you mean g2-standard-8?",
         ),
+        (
+            {"secondaryBootDisks": [{"image": "global/images/a"}, {"image": "global/images/b"}]},
+            "secondaryBootDisks",
+            "a pool has one at most, not 2",
+            "keep one, with everything on it",
+        ),
         ({"localSsds": 2}, "localSsds", "g2-standard-4 takes at most 1 local SSDs", "use 1 or fewer"),
         (
             {"provisioning": {"model": "flexStart"}, "minNodes": 1},
