@@ -22,12 +22,14 @@ class HuggingFaceTokenArgs:
         plan: where the token comes from, and the Secret's name and key.
         token: the token itself, where it comes from Pulumi's config. It is made a Pulumi secret in any case.
         after: what must exist before, such as the namespace.
+        replace_with: what the objects go and come with: the cluster, where the same program makes it.
 
     """
 
     plan: TokenPlan
     token: pulumi.Input[str] | None = None
     after: list[pulumi.Resource] = field(default_factory=list)
+    replace_with: list[pulumi.Resource] = field(default_factory=list)
 
 
 class HuggingFaceToken(pulumi.ComponentResource):
@@ -65,6 +67,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
         self._prefix = name
         self._plan = args.plan
         self._after = args.after
+        self._together = args.replace_with or None
         self.resources = []
         self.secret = None
         self.reader = None
@@ -92,7 +95,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             metadata=self._metadata(settings.secret_name),
             type="Opaque",
             string_data={settings.secret_key: pulumi.Output.secret(token)},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
         )
 
     def _synchronized_secret(self, settings: SecretManagerToken) -> kubernetes.apiextensions.CustomResource:
@@ -101,7 +104,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
             f"{self._prefix}-reader",
             metadata=self._metadata(self._plan.reader_name),
             automount_service_account_token=False,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
         )
         self.access = binding = gcp.secretmanager.SecretIamMember(
             f"{self._prefix}-access",
@@ -134,7 +137,7 @@ class HuggingFaceToken(pulumi.ComponentResource):
                     )
                 },
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
         )
         return kubernetes.apiextensions.CustomResource(
             f"{self._prefix}-sync",
@@ -150,7 +153,9 @@ class HuggingFaceToken(pulumi.ComponentResource):
                     "data": [{"sourcePath": _MOUNTED_NAME, "targetKey": settings.secret_key}],
                 },
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[account, binding, provider_class]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[account, binding, provider_class], replace_with=self._together
+            ),
         )
 
     def _secret_manager_id(self, settings: SecretManagerToken) -> tuple[str | None, str]:

@@ -27,12 +27,14 @@ class InferenceServerArgs:
         after: what must exist before pods can run: namespace, token, node pool.
         token_version: another one for every Hugging Face token, so that a new token restarts the pods: they read it
             when they start. Never the token, nor anything computed from it.
+        replace_with: what the objects go and come with: the cluster, where the same program makes it.
 
     """
 
     plan: ServerPlan
     after: list[pulumi.Resource] = field(default_factory=list)
     token_version: pulumi.Input[str] | None = None
+    replace_with: list[pulumi.Resource] = field(default_factory=list)
 
 
 class InferenceServer(pulumi.ComponentResource):
@@ -55,13 +57,13 @@ class InferenceServer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InferenceServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
-        plan = args.plan
+        plan, together = args.plan, args.replace_with or None
         self.service_account = account = core.v1.ServiceAccount(
             f"{name}-account",
             metadata=_metadata(plan),
             # The server never speaks to the Kubernetes API.
             automount_service_account_token=False,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
         )
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
@@ -72,6 +74,7 @@ class InferenceServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, *args.after],
+                replace_with=together,
                 # Pulumi would give up after ten minutes, before a large model is loaded.
                 custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
             ),
@@ -89,7 +92,7 @@ class InferenceServer(pulumi.ComponentResource):
                     )
                 ],
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
         )
         self.disruption_budget = None
         if plan.rollout.disruption_budget:
@@ -99,7 +102,7 @@ class InferenceServer(pulumi.ComponentResource):
                 spec=policy.v1.PodDisruptionBudgetSpecArgs(
                     max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector)
                 ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
             )
         self.url = f"http://{plan.name}.{plan.namespace}.svc.cluster.local:{plan.service_port}"
         self.outputs = {

@@ -65,6 +65,8 @@ def create_stack(
 
     cluster = GkeCluster("gke", GkeClusterArgs(plan=plan.cluster), options())
     on_cluster = options(pulumi.ResourceOptions(providers=[cluster.provider]))
+    # Deleted while the old cluster still answers, and made anew on the new one, though its identity may be the same.
+    together: list[pulumi.Resource] = [cluster.cluster] if cluster.cluster and cluster.node_identity else []
     namespace = None
     ready: list[pulumi.Resource] = []
     if plan.create_namespace:
@@ -72,11 +74,19 @@ def create_stack(
             plan.namespace,
             metadata=kubernetes.meta.v1.ObjectMetaArgs(name=plan.namespace, labels=plan.namespace_labels),
             # Whatever else is in it goes with it, such as claims of models that this stack did not make.
-            opts=options(pulumi.ResourceOptions(provider=cluster.provider, protect=plan.cluster.protected or None)),
+            opts=options(
+                pulumi.ResourceOptions(
+                    provider=cluster.provider,
+                    protect=plan.cluster.protected or None,
+                    replace_with=together or None,
+                )
+            ),
         )
         ready.append(namespace)
     hugging_face = HuggingFaceToken(
-        "hugging-face", HuggingFaceTokenArgs(plan=plan.token, token=token, after=ready), on_cluster
+        "hugging-face",
+        HuggingFaceTokenArgs(plan=plan.token, token=token, after=ready, replace_with=together),
+        on_cluster,
     )
     ready += hugging_face.resources
     pools = {
@@ -102,6 +112,7 @@ def create_stack(
                 plan=server,
                 after=[*ready, pools[server.node_pool].node_pool] if server.node_pool else ready,
                 token_version=hugging_face.version,
+                replace_with=together,
             ),
             on_cluster,
         )

@@ -118,8 +118,9 @@ def _effects_of(type_: str) -> Iterator[PropertyEffects]:
 
 
 def _follows(resource: Resource, cause: str) -> bool:
-    """Whether a property that replaces the resource takes an unknown value from the cause, or the cause provides it."""
-    return resource.provider == cause or any(
+    """Whether a property that replaces the resource takes an unknown value from the cause; or an option ties them."""
+    tied = resource.provider == cause or cause in (resource.options.get("replaceWith") or ())
+    return tied or any(
         _by_table(resource.type, keys) is Verdict.REPLACED
         for name, urns in resource.property_dependencies.items()
         if cause in urns and resource.custom

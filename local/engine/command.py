@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from local.binaries import Progress
 
-MINIMUM_VERSION = VersionInfo(3, 181)
-"""The oldest CLI that runs inline programs for every operation."""
+MINIMUM_VERSION = VersionInfo(3, 215)
+"""A CLI that knows the option `replaceWith`; older ones refuse a stack with a cluster of its own."""
 
 _PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file"})
 _INSTALL_SECONDS = 120.0

@@ -93,6 +93,7 @@ class _Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
             resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
             resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
+            resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
         )
         return resource_pb2.DeploymentInfo(project=PROJECT, stack="test", dryRun=False, supportedFeatures=features)
 
