@@ -175,10 +175,10 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
     if len(settings.secondary_boot_disks) > 1:
         problems.append(
             Finding(
-                f"{path}.secondaryBootDisks",
-                f"a pool has one at most, not {len(settings.secondary_boot_disks)}",
-                "Pulumi's provider sends the first alone, and plans to replace the pool at every update from then on",
-                "keep one, with everything on it",
+                path=f"{path}.secondaryBootDisks",
+                what=f"a pool has one at most, not {len(settings.secondary_boot_disks)}",
+                why="Pulumi's provider sends only the first, and from then on plans to replace the pool at every update",
+                fix="keep one, with everything on it",
             )
         )
     if settings.provisioning.model not in chosen.provisioning:
