@@ -52,13 +52,29 @@ def standard(*, protection: str = "false", nodes: int = 2, provisioning: str = "
     return STANDARD % (protection, nodes, provisioning)
 
 
-def with_options(program: str, options: str) -> str:
-    """The program with more options for its servers."""
-    given = "        on_cluster,\n    )\n    for server in"
-    assert program.count(given) == 1
-    return program.replace(
-        given, f"        pulumi.ResourceOptions.merge(on_cluster, {options}),\n    )\n    for server in"
-    )
+CHANGED_SERVERS = """
+from unittest import mock
+
+import pulumi
+
+import components.stack as composition
+
+_InferenceServer = composition.InferenceServer
+
+
+def _changed(name, args, opts):
+    return _InferenceServer(f"{name}SUFFIX", args, pulumi.ResourceOptions.merge(opts, OPTIONS))
+
+"""
+
+
+def with_options(program: str, options: str, suffix: str = "") -> str:
+    """The program with more options for its servers, and something after their names."""
+    made = "stack = create_stack("
+    assert program.count(made) == 1
+    inside = "with mock.patch.object(composition, 'InferenceServer', _changed):\n    "
+    prelude = CHANGED_SERVERS.replace("SUFFIX", suffix).replace("OPTIONS", options)
+    return prelude + program.replace(made, inside + made)
 
 
 SHORT_WAIT = """
@@ -280,12 +296,8 @@ def test_a_renamed_component_with_its_alias_replaces_nothing(bench: Bench, tmp_p
     before = bench.versions()
     program = tmp_path / "renamed.py"
     source = (bench.stack(LOCAL).project.program).read_text("utf-8")
-    options = "pulumi.ResourceOptions(aliases=[pulumi.Alias(name=server.name)])"
-    renamed = with_options(source, options).replace(
-        "InferenceServer(\n        server.name,", 'InferenceServer(\n        f"{server.name}-renamed",'
-    )
-    assert renamed.count("-renamed") == 1
-    program.write_text(renamed, encoding="utf-8")
+    options = "pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])"
+    program.write_text(with_options(source, options, suffix="-renamed"), encoding="utf-8")
     events = bench.run(bench.stack(LOCAL, program=program).up)
     assert not {"create", "delete", "replace", "create-replacement", "delete-replaced"} & set(events.operations)
     assert bench.versions() == before
