@@ -241,7 +241,10 @@ def test_a_pool_that_changes_with_its_cluster_goes_before_it() -> None:
     base = recording(cluster(), replace(pool(cluster="[unknown]"), property_dependencies=of_cluster))
     head = recording(cluster(location="b"), replace(driver(cluster="[unknown]"), property_dependencies=of_cluster))
     texts = [text for _, text in caused(base, head)]
-    assert "is replaced, as this cannot be changed in place: deleted, then created again. Its nodes are deleted first" in texts
+    assert (
+        "is replaced, as this cannot be changed in place: deleted, then created again. Its nodes are deleted first"
+        in texts
+    )
 
 
 def test_what_is_on_a_replaced_cluster_counts_as_replaced() -> None:
