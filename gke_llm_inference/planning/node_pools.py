@@ -177,7 +177,7 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
             Finding(
                 path=f"{path}.secondaryBootDisks",
                 what=f"a pool has one at most, not {len(settings.secondary_boot_disks)}",
-                why="Pulumi's provider sends only the first, and from then on plans to replace the pool at every update",
+                why="Pulumi's provider sends only the first, and then plans to replace the pool at every update",
                 fix="keep one, with everything on it",
             )
         )
