@@ -60,7 +60,7 @@ def test_up_interrupted_and_again_then_status_and_down(project: Path) -> None:
     assert (code, "interrupted; the same command goes on from here" in said) == (130, True)
     code, said = engine(project, "up")
     assert code == 0, said
-    assert "gemma               1/1     google/gemma-7b-it              g2-standard-8" in said
+    assert "gemma 1/1 google/gemma-7b-it g2-standard-8" in [" ".join(line.split()) for line in said.splitlines()]
     assert "Namespace v1 llm-inference created" not in said
     assert engine(project, "status")[0] == 0
     (project / "Pulumi.local.yaml").write_text("config: {gke-llm-inference:cluster: {mode: autopilot}}\n")
