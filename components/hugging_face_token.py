@@ -1,5 +1,8 @@
 """The Hugging Face token as a Kubernetes Secret, from Pulumi's encrypted config or from Google Secret Manager."""
 
+# Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass, field
 

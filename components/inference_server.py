@@ -1,5 +1,8 @@
 """An inference server on Kubernetes: Deployment, Service, ServiceAccount and disruption budget."""
 
+# Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 

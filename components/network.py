@@ -1,5 +1,8 @@
 """A VPC for one cluster: a subnetwork with ranges for pods and Services, and Cloud NAT for private nodes."""
 
+# Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import pulumi
@@ -40,13 +43,13 @@ class Network(pulumi.ComponentResource):
     """Name of the pods' secondary range."""
     services_range: str
     """Name of the Services' secondary range."""
-    vpc: "gcp.compute.Network"  # quoted: the module takes half a second to import
+    vpc: gcp.compute.Network
     """The VPC itself."""
-    subnet: "gcp.compute.Subnetwork"  # quoted: the module takes half a second to import
+    subnet: gcp.compute.Subnetwork
     """The subnetwork itself."""
-    router: "gcp.compute.Router"  # quoted: the module takes half a second to import
+    router: gcp.compute.Router
     """Carries the NAT."""
-    nat: "gcp.compute.RouterNat"  # quoted: the module takes half a second to import
+    nat: gcp.compute.RouterNat
     """Nodes can pull images only once it exists."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -1,5 +1,8 @@
 """A whole stack from its plan: cluster, namespace, token, node pools and servers, each after what it needs."""
 
+# Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
