@@ -1,5 +1,7 @@
 # Every target sets up what it needs: the first call makes .venv from the lock files, with uv where it is installed.
 SHELL := /bin/bash
+# Python keeps what it compiles, wherever this runs: the tests start hundreds of interpreters.
+unexport PYTHONDONTWRITEBYTECODE
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,7 +30,7 @@ $(VENV)/.runtime: requirements.txt
 	@if [ ! -x $(BIN)/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV)); fi
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@# Compile what a preview imports now; the SDKs are large, and later starts are then seconds faster.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import components, gke_llm_inference.cli.main, gke_llm_inference.cli.plan_report, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor, gke_llm_inference.preview.render, rich.table'
+	@$(BIN)/python -c 'import components, gke_llm_inference.cli.main, gke_llm_inference.cli.plan_report, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor, gke_llm_inference.preview.render, rich.table'
 	@touch $@
 
 # What the local stack needs besides.

@@ -52,7 +52,8 @@ answer = connection.recv(4)
 code = struct.unpack("!i", answer)[0] if answer else 1
 if code < 0:
     import signal
-    signal.signal(-code, signal.SIG_DFL)
+    if -code not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
 """

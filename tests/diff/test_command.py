@@ -16,6 +16,7 @@ from gke_llm_inference.diff.render_markdown import MARKER
 from gke_llm_inference.diff.revisions import base_at, base_in_directory
 from gke_llm_inference.preview.errors import RevisionError
 from tests.preview.conftest import REPOSITORY, Result, Workspace, make_workspace
+from tests.warm_python import warm_python
 
 PLANTED = "pLaNtEdEnViRoNmEnTsEcReT"
 
@@ -48,8 +49,9 @@ def commit(workspace: Workspace, version: str) -> None:
     git(workspace.directory, "commit", "-qm", version)
 
 
-def command(workspace: Workspace, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "gke_llm_inference", "diff", "--project-dir", str(workspace.directory), *arguments]
+def command(workspace: Workspace, *arguments: str, cold: bool = False) -> list[str | Path]:
+    python = sys.executable if cold else warm_python()
+    return [python, "-m", "gke_llm_inference", "diff", "--project-dir", str(workspace.directory), *arguments]
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -66,9 +68,9 @@ def environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def diff(workspace: Workspace, *arguments: str) -> Result:
+def diff(workspace: Workspace, *arguments: str, cold: bool = False) -> Result:
     ended = subprocess.run(
-        command(workspace, *arguments),
+        command(workspace, *arguments, cold=cold),
         env=environment(workspace),
         capture_output=True,
         text=True,
@@ -107,7 +109,7 @@ def project(tmp_path: Path) -> Workspace:
 def test_each_revision_runs_its_own_code_and_sees_no_secret(project: Workspace) -> None:
     commit(project, "new")
     out = project.directory.parent / "out"
-    result = diff(project, "--stack", "dev", "--base", "before", "--format", "json", "--out", str(out))
+    result = diff(project, "--stack", "dev", "--base", "before", "--format", "json", "--out", str(out), cold=True)
     assert result.code == 0, result.stderr
     stack = stack_of(result)
     assert stack["outcome"] == "compared"
@@ -224,7 +226,7 @@ def test_an_interrupt_leaves_nothing_behind(project: Workspace, number: signal.S
         f"from pathlib import Path\nPath({str(project.directory.parent / 'up')!r}).touch()\n{HANGS}"
     )
     process = subprocess.Popen(
-        command(project, "--stack", "dev", "--base", "before"),
+        command(project, "--stack", "dev", "--base", "before", cold=True),
         env=environment(project),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.warm_python import warm_python
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,9 +59,10 @@ class Workspace:
     def stack(self, text: str = "", name: str = "dev") -> None:
         (self.directory / f"Pulumi.{name}.yaml").write_text(textwrap.dedent(text))
 
-    def preview(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Result:
+    def preview(self, *arguments: str, cwd: Path | None = None, cold: bool = False, **environment: str) -> Result:
+        """Runs the command; `cold` in a Python of its own, where what is read at the start or a signal matters."""
         command = [
-            sys.executable,
+            sys.executable if cold else warm_python(),
             "-m",
             "gke_llm_inference",
             "preview",

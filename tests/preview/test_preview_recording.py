@@ -378,7 +378,7 @@ def test_plain_text_where_the_terminal_knows_no_more(workspace: Workspace, tmp_p
     workspace.program("Thing('test:index:T', 'größe')")
     (workspace.directory / "below").mkdir()
     arguments = ("--config-file", str(workspace.directory / "Pulumi.dev.yaml"), "--out", "here")
-    result = workspace.preview(*arguments, cwd=tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    result = workspace.preview(*arguments, cwd=tmp_path, cold=True, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert result.code == 0
     assert r"`- gr\xf6\xdfe  test T" in result.stdout or r"`- gr\xf6\xdfe  T" in result.stdout
     assert "wrote here/resources.json and 0 manifests" in result.stdout
