@@ -22,6 +22,7 @@ import time
 import traceback
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,6 +33,13 @@ _IMPORTED = (
     *("gke_llm_inference.cli.main", "gke_llm_inference.preview.run", "gke_llm_inference.preview.monitor"),
     *("gke_llm_inference.settings.pulumi_config", "gke_llm_inference.policy.preview_check"),
     *("gke_llm_inference.cli.draft", "gke_llm_inference.cli.plan_report", "gke_llm_inference.preview.render"),
+)
+# Their packages import themselves when something of them is first used.
+_USED = (
+    *("pulumi_gcp.compute:Network", "pulumi_gcp.container:Cluster", "pulumi_gcp.secretmanager:SecretIamMember"),
+    *("pulumi_kubernetes.apiextensions:CustomResource", "pulumi_kubernetes.apps.v1:Deployment"),
+    *("pulumi_kubernetes.core.v1:Secret", "pulumi_kubernetes.meta.v1:ObjectMetaArgs"),
+    *("pulumi_kubernetes.policy.v1:PodDisruptionBudget", "grpc:insecure_channel"),
 )
 _MAXIMUM_FILES = 32
 _START_SECONDS = 60
@@ -92,6 +100,8 @@ _kept: list[socket.socket] = []
 def _serve(address: Path, lifeline: socket.socket) -> None:
     for module in _IMPORTED:
         importlib.import_module(module)
+    for name in _USED:
+        resolve_name(name)
     _plan_once()
     # What is there stays: forks share its memory, and none looks for garbage in it.
     gc.collect()
