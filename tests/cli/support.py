@@ -55,16 +55,18 @@ def run(
 
 
 class Terminal(_Spawn):
-    """The command on a terminal."""
+    """The command on a terminal; `cold` in a Python of its own, where the terminal sends signals."""
 
     def __init__(
         self,
         arguments: Sequence[str | Path],
         directory: Path = REPOSITORY,
         variables: Mapping[str, str] = MappingProxyType({}),
+        *,
+        cold: bool = False,
     ) -> None:
         super().__init__(
-            sys.executable,
+            sys.executable if cold else str(warm_python()),
             ["-m", "gke_llm_inference", *map(str, arguments)],
             cwd=str(directory),
             env=environment({"TERM": "xterm", **variables}),

@@ -305,7 +305,7 @@ def test_what_no_change_mends_ends_the_questions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["interrupt", "end of input", "terminated"])
 def test_whoever_stops_answering_leaves_nothing(way: str, tmp_path: Path) -> None:
-    terminal = Terminal(["new"], tmp_path)
+    terminal = Terminal(["new"], tmp_path, cold=True)
     terminal.answer("Mode [autopilot", "")
     terminal.expect_exact("Region [us-central1]: ")
     match way:
