@@ -1,5 +1,7 @@
 """Checks of GPU requests against what Google offers."""
 
+import difflib
+
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.plan import ClusterPlan
@@ -85,6 +87,13 @@ def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) 
             path=path,
             what=f"{accelerator} is not offered in {region}",
             why="no node could be made there",
-            fix=f"use one of: {', '.join(sorted(facts.zones))}",
+            fix=f"{_meant(region, catalog)}use one of: {', '.join(sorted(facts.zones))}",
         )
     ]
+
+
+def _meant(region: str, catalog: Catalog) -> str:
+    """What a region that nobody knows may be a typo of; another region of the same area is not one."""
+    known = {known for facts in catalog.accelerators.values() for known in facts.zones}
+    close = difflib.get_close_matches(region, sorted(known), n=1, cutoff=0.9)
+    return f"did you mean {close[0]}? Otherwise " if close and region not in known else ""
