@@ -251,6 +251,11 @@ def _common_inputs(
             ),
         ),
         "cost_management_config": container.ClusterCostManagementConfigArgs(enabled=True),
+        "database_encryption": container.ClusterDatabaseEncryptionArgs(
+            state="ENCRYPTED", key_name=settings.database_encryption.key
+        )
+        if settings.database_encryption
+        else None,
         "datapath_provider": "ADVANCED_DATAPATH",
         "deletion_protection": settings.deletion_protection,
         "gateway_api_config": container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),

@@ -16,6 +16,7 @@ _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
 _CACHE = "cache"
 _MODEL = "model"
+_SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 _TOKEN_VERSION = "llm-inference/token-version"  # noqa: S105 a name
 # The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -179,7 +180,20 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
         containers=[_container(plan)],
+        topology_spread_constraints=[_spread(key, plan) for key in _SPREAD_OVER],
         volumes=[_cache_volume(plan), _shared_memory_volume(plan), *_model_volumes(plan)],
+    )
+
+
+def _spread(topology_key: str, plan: ServerPlan) -> core.v1.TopologySpreadConstraintArgs:
+    """Replicas apart where there is room: GPUs are scarce, so that a pod is never left waiting for the right place."""
+    return core.v1.TopologySpreadConstraintArgs(
+        topology_key=topology_key,
+        max_skew=1,
+        when_unsatisfiable="ScheduleAnyway",
+        label_selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector),
+        # A rollout counts its own pods alone, or those that go would decide where the new ones run.
+        match_label_keys=["pod-template-hash"],
     )
 
 

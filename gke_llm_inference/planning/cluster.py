@@ -5,7 +5,15 @@ import re
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.names import dns_label
 from gke_llm_inference.planning.plan import ClusterPlan
-from gke_llm_inference.settings import ClusterSettings, ExistingCluster, Finding, StandardCluster, nearest, suggestion
+from gke_llm_inference.settings import (
+    ClusterSettings,
+    DatabaseEncryption,
+    ExistingCluster,
+    Finding,
+    StandardCluster,
+    nearest,
+    suggestion,
+)
 
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 # Zones that GKE spreads a regional pool over unless it is told which.
@@ -48,6 +56,8 @@ def plan_cluster(
     name = settings.name
     if name is None and not isinstance(settings, ExistingCluster):
         name = dns_label(default_name, catalog.gke.name_limits.cluster)
+    if not isinstance(settings, ExistingCluster):
+        problems += _encryption_problems(settings.database_encryption, region)
     if isinstance(settings, StandardCluster):
         problems += _zone_problems(settings, region)
         problems += _system_pool_problems(settings, region, catalog)
@@ -69,6 +79,19 @@ def plan_cluster(
 def region_of(location: str) -> str:
     """The region of a region or zone."""
     return re.sub(r"-[a-z]$", "", location)
+
+
+def _encryption_problems(encryption: DatabaseEncryption | None, region: str | None) -> list[Finding]:
+    if encryption is None or encryption.location == region:
+        return []
+    return [
+        Finding(
+            path="cluster.databaseEncryption.key",
+            what=f"is in {encryption.location}, the cluster in {region}",
+            why="Google wants the key where the cluster is: its Secrets cannot be read while another region is down",
+            fix=f"use a key of a key ring in {region}",
+        )
+    ]
 
 
 def _zone_problems(settings: StandardCluster, region: str | None) -> list[Finding]:

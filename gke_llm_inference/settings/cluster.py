@@ -19,6 +19,13 @@ from gke_llm_inference.settings.base import (
 )
 
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+KmsKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^projects/[a-z][a-z0-9:.-]{4,62}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}"
+        r"/cryptoKeys/[A-Za-z0-9_-]{1,63}$"
+    ),
+]
 ServiceAccountEmail = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$", max_length=320)
 ]
@@ -82,6 +89,22 @@ class AuthorizedNetwork(Settings):
     """Shown in the console."""
 
 
+class DatabaseEncryption(Settings):
+    """A key of Cloud KMS that GKE encrypts Secrets with before they reach the cluster's database.
+
+    GKE's service agent of the project must be allowed to encrypt and decrypt with it first. Removing the setting does
+    not decrypt: the cluster stays as it is until somebody turns encryption off in Google Cloud.
+    """
+
+    key: KmsKey
+    """Full name, as projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, in the cluster's region."""
+
+    @property
+    def location(self) -> str:
+        """Where the key is."""
+        return self.key.split("/")[3]
+
+
 class Maintenance(Settings):
     """When GKE may upgrade the cluster, in UTC."""
 
@@ -117,6 +140,8 @@ class _CreatedCluster(Settings):
     """When GKE may upgrade the cluster."""
     deletion_protection: bool = True
     """Whether Pulumi and Google refuse to delete or replace the cluster, and Pulumi its namespace."""
+    database_encryption: DatabaseEncryption | None = None
+    """Key for Secrets in the cluster's database; Google's own encryption at rest alone if absent."""
     labels: Labels = {}
     """Labels of the cluster and its nodes in Google Cloud, for billing and search."""
 

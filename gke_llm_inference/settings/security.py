@@ -74,6 +74,18 @@ def _authorized_networks(settings: StackSettings, than: StackSettings, name: str
             )
 
 
+def _database_encryption(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+        return
+    if than.cluster.database_encryption and not settings.cluster.database_encryption:
+        yield Finding(
+            path="cluster.databaseEncryption",
+            what=f"has a key in {other}, but none in {name}",
+            why="Secrets are then encrypted by Google alone, with no key that you could take away",
+            fix=f"give {name} a key of its own",
+        )
+
+
 def _token_source(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     if isinstance(settings.hugging_face, NoToken) or isinstance(than.hugging_face, NoToken):
         return
@@ -138,6 +150,7 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     _cluster,
     _deletion_protection,
     _authorized_networks,
+    _database_encryption,
     _token_source,
     _pod_security,
     _remote_code,

@@ -40,6 +40,7 @@ CLUSTERS = {
           releaseChannel: RAPID
           maintenance: {startTime: "22:30", durationHours: 8, days: [SU, MO, MO]}
           deletionProtection: false
+          databaseEncryption: {key: projects/keys-of-acme/locations/europe-west4/keyRings/gke/cryptoKeys/secrets}
           labels: {team: serving, cost-center: "42"}
     """,
     "standard": """

@@ -99,6 +99,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
             "ipEndpointsConfig": {"enabled": True},
         },
         "privateClusterConfig": {"enablePrivateEndpoint": False, "enablePrivateNodes": True},
+        "databaseEncryption": {
+            "keyName": "projects/keys-of-acme/locations/europe-west4/keyRings/gke/cryptoKeys/secrets",
+            "state": "ENCRYPTED",
+        },
         "deletionProtection": False,
         "ipAllocationPolicy": {"clusterSecondaryRangeName": "p", "servicesSecondaryRangeName": "s"},
         "location": "europe-west4",

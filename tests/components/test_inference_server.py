@@ -344,6 +344,21 @@ def test_pods_select_nodes_as_their_kind_of_cluster_knows_them(
     assert pod(gallery, name)["nodeSelector"] == selector
 
 
+@pytest.mark.parametrize("name", ["vllm", "tgi", "paused"])
+def test_replicas_are_apart_where_there_is_room_and_never_wait_for_it(gallery: Recording, name: str) -> None:
+    selector = deployment(gallery, name)["spec"]["selector"]
+    assert pod(gallery, name)["topologySpreadConstraints"] == [
+        {
+            "labelSelector": selector,
+            "matchLabelKeys": ["pod-template-hash"],
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
 GPU_TAINT = {"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}
 
 

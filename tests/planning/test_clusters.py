@@ -99,3 +99,19 @@ def test_a_machine_of_the_system_pool_that_google_does_not_have_is_refused(machi
     assert problem.path == "cluster.systemPool.machineType"
     assert problem.what == f"{machine} is not a general-purpose machine of the catalog"
     assert problem.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("location", ["us-central1", "us-central1-a"])
+@pytest.mark.parametrize("key_location", ["global", "us", "us-east1", "us-central1"])
+def test_a_key_for_secrets_is_in_the_clusters_region(location: str, key_location: str) -> None:
+    raw = standard_stack({"l4": {}}, {"gemma": GEMMA})
+    key = f"projects/keys-of-acme/locations/{key_location}/keyRings/gke/cryptoKeys/secrets"
+    raw["cluster"] = {"mode": "standard", "location": location, "databaseEncryption": {"key": key}}
+    if key_location == "us-central1":
+        assert planned(raw).cluster.settings.database_encryption.key == key  # type: ignore[union-attr]
+        return
+    problem = only_problem(raw)
+    assert (problem.path, problem.what) == (
+        "cluster.databaseEncryption.key",
+        f"is in {key_location}, the cluster in us-central1",
+    )

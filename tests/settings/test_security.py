@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DIGEST = f"vllm/vllm-openai@sha256:{'0' * 64}"
 TAG = "vllm/vllm-openai:v0.26.0"
+KEY = "projects/keys-of-acme/locations/us-central1/keyRings/gke/cryptoKeys/secrets"
 COMMIT = "0123456789" * 4
 SECRET_MANAGER = {"tokenSource": "secretManager", "secret": "hf", "projectNumber": "123456789012"}
 EXISTING = {"mode": "existing", "kubeconfigContext": "c"}
@@ -45,6 +46,7 @@ PAIRS = {
     "cluster.mode": ({**autopilot_stack(), "cluster": EXISTING}, autopilot_stack()),
     "cluster.deletionProtection": (cluster(deletionProtection=False), cluster()),
     "cluster.authorizedNetworks[0]": (networks("10.0.0.0/8"), networks("10.0.0.0/16")),
+    "cluster.databaseEncryption": (cluster(), cluster(databaseEncryption={"key": KEY})),
     "huggingFace.tokenSource": (token(tokenSource="config"), token(tokenSource="existingSecret")),
     "createNamespace": ({**autopilot_stack(), "createNamespace": False}, autopilot_stack()),
     "servers.gemma.extraArgs": (autopilot_stack(extraArgs=["--trust-remote-code"]), autopilot_stack()),
