@@ -86,6 +86,9 @@ ProjectDirectory = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Record = Annotated[
+    bool, typer.Option("--record", help="Ask the registries and write the digests into the stack's file.")
+]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write resources.json and manifests/ into this directory.")
 ]

@@ -24,6 +24,8 @@ class Selection:
 
     project: Project
     stack: StackConfig
+    path: Path
+    """The stack's file."""
 
     @property
     def identity(self) -> StackIdentity:
@@ -57,7 +59,8 @@ def select(stack: str | None, config_file: Path | None, project_directory: Path 
     """
     require_stack(stack, config_file)
     project = _project(config_file, project_directory)
-    return Selection(project, load_stack(project, stack, config_file))
+    loaded = load_stack(project, stack, config_file)
+    return Selection(project, loaded, config_file or project.stack_directory / loaded.file)
 
 
 def require_stack(stack: str | None, config_file: Path | None) -> None:

@@ -6,6 +6,7 @@ from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.flow import start
+from gke_llm_inference.planning.images import unused_digests
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import StackPlan, TokenPlan
@@ -59,15 +60,16 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     problems = problems_of(planned.findings)
     if problems:
         raise Refusal(problems)
+    servers = tuple(server for server, _ in planned.servers)
     return StackPlan(
         cluster=stack.cluster,
         node_pools=planned.pools,
         token=token,
-        servers=tuple(server for server, _ in planned.servers),
+        servers=servers,
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
         namespace_labels=_NAMESPACE_LABELS,
-        warnings=tuple(sorted(planned.findings)),
+        warnings=tuple(sorted([*planned.findings, *unused_digests(settings.image_digests, servers)])),
     )
 
 
@@ -94,6 +96,7 @@ def _frame(
         namespace=settings.namespace,
         pools=pools,
         pools_are_sound=not problems_of(of_pools),
+        image_digests=settings.image_digests,
         catalog=catalog,
     )
     return frame, token, [*of_cluster, *of_token, *of_pools, *clashes("servers", settings.servers)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.arguments import Argument
+from gke_llm_inference.planning.images import pinned
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
@@ -23,6 +24,7 @@ class StackFrame:
         namespace: Kubernetes namespace of the servers.
         pools: settings of the node pools; none where the stack may not have any.
         pools_are_sound: whether the pools' own settings have no problem.
+        image_digests: digests of images by name and tag.
         catalog: the facts to decide by.
 
     """
@@ -32,6 +34,7 @@ class StackFrame:
     namespace: str
     pools: Mapping[str, NodePoolSettings]
     pools_are_sound: bool
+    image_digests: Mapping[str, str]
     catalog: Catalog
 
     @property
@@ -78,7 +81,7 @@ class ModeledServer(AskedServer):
     @property
     def image(self) -> str:
         """Image to run."""
-        return self.settings.image or self.facts.image(self.version)
+        return pinned(self.settings.image or self.facts.image(self.version), self.stack.image_digests)
 
     @property
     def cuda(self) -> str:

@@ -135,6 +135,16 @@ def _pinned_images(settings: StackSettings, than: StackSettings, name: str, othe
             )
 
 
+def _image_digests(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if than.image_digests and not settings.image_digests:
+        yield Finding(
+            path="imageDigests",
+            what=f"are recorded in {other}, but not in {name}",
+            why="a tag can be moved to another image, a digest cannot",
+            fix=f"gke-llm-inference images --stack {name} --record",
+        )
+
+
 def _pinned_models(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     for key, server, reference in _same_servers(settings, than):
         if _COMMIT.fullmatch(reference.revision or "") and not _COMMIT.fullmatch(server.revision or ""):
@@ -155,6 +165,7 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     _pod_security,
     _remote_code,
     _pinned_images,
+    _image_digests,
     _pinned_models,
 )
 

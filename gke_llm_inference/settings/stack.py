@@ -1,12 +1,17 @@
 """The settings of a whole stack."""
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import StringConstraints, model_validator
 
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
 from gke_llm_inference.settings.node_pools import NodePoolSettings
 from gke_llm_inference.settings.servers import ServerSettings
+
+ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][^\s@]{0,299}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class StackSettings(Settings):
@@ -22,6 +27,8 @@ class StackSettings(Settings):
     """Kubernetes namespace of the servers."""
     create_namespace: bool = True
     """Whether the stack makes the namespace; false where it exists already."""
+    image_digests: dict[ImageReference, Digest] = {}
+    """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
     servers: dict[Name, ServerSettings]
     """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
 

@@ -51,6 +51,7 @@ PAIRS = {
     "createNamespace": ({**autopilot_stack(), "createNamespace": False}, autopilot_stack()),
     "servers.gemma.extraArgs": (autopilot_stack(extraArgs=["--trust-remote-code"]), autopilot_stack()),
     "servers.gemma.image": (autopilot_stack(image=TAG), autopilot_stack(image=DIGEST)),
+    "imageDigests": (autopilot_stack(), {**autopilot_stack(), "imageDigests": {TAG: f"sha256:{'0' * 64}"}}),
     "servers.gemma.revision": (autopilot_stack(revision="main"), autopilot_stack(revision=COMMIT)),
 }
 

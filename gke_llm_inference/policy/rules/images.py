@@ -45,6 +45,6 @@ IMAGE_DIGESTS = ResourcePolicy(
     name="image-digests",
     what="Every image is named by its digest.",
     why="A tag can be moved to other bytes; only a digest says which image was reviewed.",
-    fix="write registry/name:tag@sha256:… in servers.NAME.image",
+    fix="record the digests: gke-llm-inference images --stack NAME --record",
     check=_digests,
 )

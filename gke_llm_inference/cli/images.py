@@ -1,0 +1,63 @@
+"""The subcommand `images`: which images a stack runs, and the digests that it records for them."""
+
+import json as json_format
+import sys
+
+from gke_llm_inference.cli import options
+from gke_llm_inference.cli.failures import EXIT_FINE
+from gke_llm_inference.terminal import printable, progress, write
+
+
+def images(
+    stack: options.Stack = None,
+    config_file: options.ConfigFile = None,
+    record: options.Record = False,
+    json: options.Json = False,
+    project_dir: options.ProjectDirectory = None,
+) -> int:
+    """List the images of a stack's servers, and record their digests.
+
+    A tag can be moved to another image; what is recorded under imageDigests is what runs. Registries are asked only
+    with --record, which writes the stack's file.
+    """
+    from gke_llm_inference.cli.new_files import write_new
+    from gke_llm_inference.cli.registry import digest_of
+    from gke_llm_inference.cli.selection import select
+    from gke_llm_inference.cli.stack_file import with_value
+    from gke_llm_inference.planning import plan_stack
+
+    selection = select(stack, config_file, project_dir)
+    plan = plan_stack(selection.configuration().settings, selection.identity)
+    by_image: dict[str, list[str]] = {}
+    digests: dict[str, str] = {}
+    for server in plan.servers:
+        image, _, digest = server.image.partition("@")
+        by_image.setdefault(image, []).append(server.key)
+        digests[image] = digest
+    if record:
+        recorded = selection.configuration().settings.image_digests
+        # What names its digest by itself is not looked up: somebody chose these very bytes.
+        asked = [image for image in sorted(by_image) if not digests[image] or image in recorded]
+        found = {}
+        with progress() as tell:
+            for image in asked:
+                tell(f"asking for {image}")
+                found[image] = digest_of(image)
+        path = selection.path
+        text = path.read_text(encoding="utf-8")
+        write_new({path: with_value(text, f"{selection.project.name}:imageDigests", found)}, force=True)
+        written = f"wrote {len(found)} digest{'s' if len(found) != 1 else ''} to {path}"
+        print(printable(written), file=sys.stderr)
+        digests |= found
+    rows = [
+        {"image": image, "digest": digests[image] or None, "servers": by_image[image]} for image in sorted(by_image)
+    ]
+    if json:
+        write(json_format.dumps(rows, indent=2) + "\n")
+    else:
+        write("".join(_lines(image, digests[image], by_image[image]) for image in sorted(by_image)))
+    return EXIT_FINE
+
+
+def _lines(image: str, digest: str, servers: list[str]) -> str:
+    return f"{image}\n  {digest or 'no digest'}\n  {', '.join(servers)}\n"

@@ -1,0 +1,28 @@
+"""Images by their digest: a tag can be moved to other bytes, a digest cannot."""
+
+from collections.abc import Iterable, Mapping
+
+from gke_llm_inference.planning.plan import ServerPlan
+from gke_llm_inference.settings import Finding
+
+
+def pinned(image: str, digests: Mapping[str, str]) -> str:
+    """The image with the digest that the stack records for it; tag and digest both, as the tag tells the version."""
+    digest = digests.get(image)
+    return f"{image}@{digest}" if digest else image
+
+
+def unused_digests(digests: Mapping[str, str], servers: Iterable[ServerPlan]) -> list[Finding]:
+    """A warning for each digest of an image that no server runs: it was meant for another version, or misspelt."""
+    used = {server.image.partition("@")[0] for server in servers}
+    return [
+        Finding(
+            path=f"imageDigests.{image}",
+            what="is not the image of any server",
+            why="a digest that nothing uses pins nothing",
+            fix=f"remove it; the servers run {', '.join(sorted(used)) or 'nothing'}",
+            severity="warning",
+        )
+        for image in sorted(digests)
+        if image not in used
+    ]
