@@ -6,7 +6,7 @@ from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.flow import start
-from gke_llm_inference.planning.images import unused_digests
+from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import StackPlan, TokenPlan

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.arguments import Argument
-from gke_llm_inference.planning.images import pinned
+from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
