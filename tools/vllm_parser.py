@@ -63,6 +63,9 @@ LAMBDAS: dict[str, dict[str, Any]] = {
 STORING_ACTIONS = frozenset({"LoRAParserAction", "PromptAdapterParserAction", "DeprecatedLogConfigFileAction"})
 """Actions of vLLM that store what the value's type made of it."""
 
+MODULE_ACTIONS = frozenset({"LoRAParserAction"})
+"""Those that read name=path or the JSON of a module."""
+
 _DEPRECATION = re.compile(
     r"^\W*deprecated\b.*|(?<=[.] )deprecated:.*|\(DEPRECATED\b.*"
     r"|[^.]*\b(?:is|are) deprecated\b.*|[^.]*\bhas been replaced by\b.*",
@@ -283,6 +286,10 @@ class _Reader:
             raise UnreadableError(f"its action {action!r} isn't one that this tool knows")
         converted = self._type(keywords.get("type", str))
         if nargs in ("+", "*") or isinstance(nargs, int) or action == "append":
+            if action == "append":
+                converted["repeats"] = True
+            if isinstance(action, PackageClass) and action.__name__ in MODULE_ACTIONS:
+                converted["form"] = "moduleOnce" if _splits_everywhere(action) else "module"
             return {"type": "list", "items": converted.pop("type"), **converted}
         if nargs == "?":
             return {**converted, "value": "optional"}
@@ -462,3 +469,9 @@ def _deprecation(keywords: dict[str, Any]) -> str | None:
         sentences = re.split(r"(?<=[.]) (?=[A-Z])", found[0].strip(" ()"))
         return " ".join(sentences[:2])
     return (text or "deprecated") if keywords.get("deprecated") else None
+
+
+def _splits_everywhere(action: PackageClass) -> bool:
+    """Whether an action splits name=path at every =, so that a second one is an error."""
+    source = ast.unparse(action.node)
+    return ".split('=')" in source

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SkipValidation
 
+from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
     Accelerator,
     Checkpoint,
@@ -39,6 +40,8 @@ class Catalog(Facts):
     presets: dict[str, Technique | Goal]
     """Presets by name, sorted."""
     memory: MemoryFacts
+    effects: Effects
+    """What each flag and variable of a server does to a plan."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(
         default_factory=flag_files, exclude=True
     )

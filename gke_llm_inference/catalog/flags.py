@@ -7,7 +7,7 @@ from its launcher. A file is read when its version is asked for.
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,10 @@ class Flag(Facts):
     """Whether JSON has to be an object, or a text may also be one, given as a whole or key by key."""
     plugins: bool = False
     """Whether a plugin of the server can add choices."""
+    repeats: bool = False
+    """Whether a list is written as the flag again and again, each time with one value; else the last flag counts."""
+    form: Literal["module", "moduleOnce"] | None = None
+    """Set where each item is name=path or JSON of a module; `moduleOnce` has = no second time."""
     separator: str | None = None
     """What stands between the items of a list that is written as one value."""
     minimum: int | None = None
@@ -111,6 +115,24 @@ class ServerFlags(Facts):
             return f"{name} takes no value, but has {value!r}"
         wrong = _wrong_value(flag, value)
         return None if wrong is None else f"{name}={value}: {value!r} is {wrong} in {self.title}"
+
+    def takes_several(self, argument: str) -> bool:
+        """Whether `--flag` stands alone, with its values as arguments of their own after it."""
+        entry = self._lookup(argument)
+        return entry is not None and entry[1].type == "list" and not entry[1].repeats and not entry[1].separator
+
+    def repeats(self, argument_name: str) -> bool:
+        """Whether a flag may stand several times."""
+        entry = self._lookup(argument_name)
+        return entry is not None and entry[1].repeats
+
+    def check_several(self, name: str, values: Sequence[str]) -> str | None:
+        """What is wrong with a flag whose values stand after it, in words; None if this version takes it."""
+        if not self.takes_several(name) or not values:
+            return self.check(name)
+        flag = self._lookup(name)
+        wrong = ((value, _wrong_value(flag[1], value)) for value in values if flag)
+        return next((f"{name} {value}: {value!r} is {text} in {self.title}" for value, text in wrong if text), None)
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -179,6 +201,8 @@ def _wrong_value(flag: Flag, value: str) -> str | None:
 
 def _wrong_item(flag: Flag, kind: str, value: str) -> str | None:
     number: float | None = None
+    if flag.form is not None:
+        return _wrong_module(flag.form, value)
     if kind == "integer":
         number = _whole_number(value, flag.suffixes)
         if number is None:
@@ -194,6 +218,21 @@ def _wrong_item(flag: Flag, kind: str, value: str) -> str | None:
         return f"less than {flag.minimum}, the least"
     if number is not None and flag.maximum is not None and number > flag.maximum:
         return f"more than {flag.maximum}, the most"
+    return None
+
+
+def _wrong_module(form: str, value: str) -> str | None:
+    """What is wrong with a module: name=path, else JSON with both, as vLLM's LoRAParserAction reads it."""
+    if value == "":
+        return None
+    if "=" in value and "," not in value:
+        return "not one name and one path" if form == "moduleOnce" and value.count("=") > 1 else None
+    try:
+        document = json.loads(value)
+    except json.JSONDecodeError:
+        return "neither name=path nor JSON; each module is an argument of its own"
+    if not isinstance(document, dict) or not {"name", "path"} <= set(document):
+        return "not a JSON object with name and path"
     return None
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 
 from gke_llm_inference.catalog.catalog import Catalog
+from gke_llm_inference.catalog.effects import read_effects
 from gke_llm_inference.catalog.facts import MachineType, Prices
 from gke_llm_inference.catalog.files import directory, read
 from gke_llm_inference.catalog.memory_facts import read_memory_facts
@@ -37,6 +38,7 @@ def load_catalog() -> Catalog:
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),
             "memory": read_memory_facts(),
+            "effects": read_effects(),
         }
     )
 

@@ -2,9 +2,9 @@
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
+from gke_llm_inference.planning.extra import flags_of
 from gke_llm_inference.planning.extra_arguments import merge_arguments
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.planning.versions import neighboring_versions
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 
 
@@ -27,7 +27,7 @@ def command_line(
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port)
     # A version between two known ones has the flags of one or the other.
-    flags = [catalog.flags[settings.server][known] for known in neighboring_versions(version, facts)]
+    flags = flags_of(settings, version, catalog)
     problems = [
         Finding(
             path=f"{path}.{argument.setting}",
@@ -38,5 +38,6 @@ def command_line(
         for argument in planned
         if argument.text.startswith("--") and all(problems := [one.check(argument.text) for one in flags])
     ]
-    merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags)
+    effects = catalog.effects.servers[settings.server]
+    merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags, effects)
     return merged, decisions, [*problems, *extra_problems]

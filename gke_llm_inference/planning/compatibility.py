@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
 from gke_llm_inference.planning.memory.request import (
     KV_CACHE_DTYPES,
     WEIGHTS_FORMATS,
     MemoryRequest,
+    Unplanned,
     format_name,
     limits_of,
 )
@@ -26,6 +28,7 @@ from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, Vll
 _PREQUANTIZED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "marlin")
 # Families whose activations overflow in float16 (vllm/config: _FLOAT16_NOT_SUPPORTED_MODELS).
 _NO_FLOAT16 = ("gemma2", "gemma3")
+_FLOAT16_ARGUMENTS = ("--dtype=half", "--dtype=float16")
 # Families for which TGI does not use FlashInfer.
 _NO_FLASHINFER = ("falcon", "deepseek_v2")
 # From this context on, vLLM's older engine has chunked prefill on by default.
@@ -50,6 +53,7 @@ def setting_problems(
         catalog: the facts to decide by.
 
     """
+    settings = overridden(settings, version, catalog)
     request = memory_request(path, settings, version, model, catalog.memory)
     counts = gpu_counts(settings.accelerator.type, catalog)
     problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
@@ -116,6 +120,20 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
                 why="it is above 0 and at most 1",
                 fix="use 0.9",
             )
+        )
+    cache = request.kv_cache_mib
+    if cache is not None and not _is_size(cache):
+        problems.append(
+            Finding(
+                path=f"{request.path}.kvCacheMemoryBytes",
+                what="not a size of memory",
+                why="the KV cache has that size",
+                fix="give bytes, such as 4294967296",
+            )
+        )
+    if not isinstance(request.unplanned, tuple) or not all(isinstance(one, Unplanned) for one in request.unplanned):
+        problems.append(
+            Finding(path=f"{request.path}.unplanned", what="not what flags change", why="it is counted", fix="omit it")
         )
     factor = request.rope_factor
     if factor is not None and not (_is_size(factor) and factor < _LARGEST):
@@ -366,6 +384,16 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
                 fix=f"remove quantization: the {settings.quantization} preset takes the Marlin kernel",
             )
         )
+    problems += [
+        Finding(
+            path=f"{path}.extraArgs[{index}]",
+            what=f"{text.partition('=')[2]} is float16, in which {model.family} overflows",
+            why="vLLM refuses this pair",
+            fix="remove it, or use --dtype=bfloat16",
+        )
+        for index, text in enumerate(settings.extra_args)
+        if text in _FLOAT16_ARGUMENTS and model.family in _NO_FLOAT16
+    ]
     prequantized_shards = model.checkpoint == "bitsandbytes" and settings.accelerator.count > 1
     if prequantized_shards and version_parts(version) < (0, 19):
         problems.append(

@@ -27,6 +27,8 @@ def check_fit(
     """
     if plan.verdict == "fits":
         return (), []
+    if plan.verdict == "estimated":
+        return (), _estimated(plan)
     # A model that lies on a volume is not exchanged for one to download.
     base = settings.model if settings.model_volume is None else None
     found = tuple(one for one in alternatives(plan.request, catalog, model=base) if _offered(one, cluster, catalog))
@@ -42,6 +44,20 @@ def check_fit(
         severity="warning" if may_start else "problem",
     )
     return found, [finding]
+
+
+def _estimated(plan: MemoryPlan) -> list[Finding]:
+    """Warnings of what makes a plan an estimate, each where it stands."""
+    return [
+        Finding(
+            path=one.path,
+            what=f"{one.name} {one.what}: the memory plan is estimated, not known",
+            why=plan.reason,
+            fix="measure a start, or remove it",
+            severity="warning",
+        )
+        for one in plan.request.unplanned
+    ]
 
 
 def _may_be_wrong(plan: MemoryPlan) -> bool:

@@ -42,15 +42,25 @@ def pod_resources(
     checkpoint_gib: float,
     asked: ResourceSettings,
     catalog: Catalog,
+    host_gib: int = 0,
 ) -> PodResources:
-    """Requests of a server with `gpus` GPUs and a checkpoint of that size; explicit settings win over the rules."""
+    """Requests of a server with `gpus` GPUs and a checkpoint of that size; explicit settings win over the rules.
+
+    Args:
+        gpus: GPUs of the pod.
+        checkpoint_gib: size of what it downloads.
+        asked: requests that the stack states.
+        catalog: the facts to decide by.
+        host_gib: what extra arguments keep in the pod's memory, in GiB.
+
+    """
     shared_memory = 1 if gpus == 1 else 2 * gpus
     cache = math.ceil(checkpoint_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
     on_disk = asked.ephemeral_storage_gib is None and cache > catalog.gke.boot_disk_cache_gib
     ephemeral = asked.ephemeral_storage_gib or (_CACHE_EXTRA_GIB if on_disk else cache + _LOGS_GIB)
     return PodResources(
         cpu_millicores=round(asked.cpu * 1000) if asked.cpu else _BASE_CPU_MILLICORES + gpus * _WORKER_CPU_MILLICORES,
-        memory_gib=asked.memory_gib or _BASE_MEMORY_GIB + gpus * _WORKER_MEMORY_GIB + shared_memory,
+        memory_gib=asked.memory_gib or _BASE_MEMORY_GIB + gpus * _WORKER_MEMORY_GIB + shared_memory + host_gib,
         shared_memory_gib=shared_memory,
         ephemeral_storage_gib=ephemeral,
         cache_gib=cache if on_disk else max(1, ephemeral - _LOGS_GIB),
@@ -152,7 +162,7 @@ def rollout_plan(
 
 
 def resource_problems(
-    path: str, resources: PodResources, asked: ResourceSettings, checkpoint_gib: float
+    path: str, resources: PodResources, asked: ResourceSettings, checkpoint_gib: float, host_gib: int = 0
 ) -> list[Finding]:
     """Problems of requests with which no server can start.
 
@@ -161,17 +171,19 @@ def resource_problems(
         resources: the requests.
         asked: those that the stack gives itself.
         checkpoint_gib: size of the checkpoint in GiB, which the cache has to hold.
+        host_gib: what extra arguments keep in the pod's memory, in GiB.
 
     """
     problems = []
-    least_memory = resources.shared_memory_gib + _BASE_MEMORY_GIB
+    least_memory = resources.shared_memory_gib + _BASE_MEMORY_GIB + host_gib
     if asked.memory_gib is not None and asked.memory_gib < least_memory:
         problems.append(
             Finding(
                 path=f"{path}.resources.memoryGib",
                 what=f"{asked.memory_gib} GiB do not hold the server",
                 why=f"shared memory alone may take {resources.shared_memory_gib} GiB of it, and the server needs "
-                f"{_BASE_MEMORY_GIB} GiB before it loads anything",
+                f"{_BASE_MEMORY_GIB} GiB before it loads anything"
+                + (f"; its extra arguments keep {host_gib} GiB there" if host_gib else ""),
                 fix=f"use {least_memory} or more",
             )
         )

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_snake
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds, PresetRule, Technique
 from gke_llm_inference.planning.compatibility import request_problems, setting_problems
+from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, load_peak_mib, memory_request, plan_memory
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
@@ -298,7 +299,7 @@ def _memory(work: _Work, count: int) -> MemoryPlan | None:
 def _request(work: _Work, count: int) -> MemoryRequest:
     """The memory request with so many GPUs."""
     values = {key: value for key, (value, _) in work.values.items()} | {"accelerator.count": count}
-    settings = _merged(work.settings, values)
+    settings = overridden(_merged(work.settings, values), work.version, work.catalog)
     return memory_request(work.path, settings, work.version, work.model, work.catalog.memory)
 
 

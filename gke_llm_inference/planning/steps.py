@@ -5,12 +5,14 @@ through them. A step adds what it finds to the list that travels along with the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
-from gke_llm_inference.planning.extra_arguments import environment_problems
+from gke_llm_inference.planning.extra import overridden
+from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.machines import gpu_counts
@@ -35,6 +37,7 @@ from gke_llm_inference.planning.stages import (
     WeighedServer,
 )
 from gke_llm_inference.planning.startup import streaming_warnings
+from gke_llm_inference.planning.unplanned import kv_cache_mib, unplanned
 from gke_llm_inference.planning.versions import full_version, maintenance_warnings, version_findings
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import problems_of
@@ -53,7 +56,13 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         *maintenance_warnings(path, facts),
         *of_gpus,
         *of_model,
-        *environment_problems(path, settings.extra_env),
+        *environment_problems(
+            path,
+            settings.extra_env,
+            catalog.effects.variables(settings.server),
+            has_volume=settings.model_volume is not None,
+        ),
+        *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
     ]
     if served is None:
@@ -96,8 +105,15 @@ def presets(server: ModeledServer, findings: Findings) -> PresetServer:
 def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     """The memory request that the settings come to, checked against the rules of what goes together."""
     asked = (server.path, server.settings, server.version, server.model)
-    findings += setting_problems(*asked, server.stack.catalog)
-    return LimitedServer(**vars(server), request=memory_request(*asked, server.stack.catalog.memory))
+    catalog = server.stack.catalog
+    findings += setting_problems(*asked, catalog)
+    running = overridden(server.settings, server.version, catalog)
+    request = replace(
+        memory_request(server.path, running, server.version, server.model, catalog.memory),
+        kv_cache_mib=kv_cache_mib(server.settings, server.version, catalog),
+        unplanned=unplanned(server.path, server.settings, server.version, catalog),
+    )
+    return LimitedServer(**vars(server), request=request)
 
 
 def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
@@ -128,8 +144,9 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
     if not server.gpus_are_known:
         return None
     path, settings, stack = server.path, server.settings, server.stack
-    resources = pod_resources(settings.accelerator.count, server.stored_gib, settings.resources, stack.catalog)
-    findings += resource_problems(path, resources, settings.resources, server.stored_gib)
+    host = server.request.host_gib
+    resources = pod_resources(settings.accelerator.count, server.stored_gib, settings.resources, stack.catalog, host)
+    findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)

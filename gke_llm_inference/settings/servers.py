@@ -120,7 +120,7 @@ class _ServerSettings(Settings):
     resources: ResourceSettings = ResourceSettings()
     """Requests of the container; planned where absent."""
     extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Extra arguments of the server, as --flag or --flag=value, checked against the version's own flags."""
+    """Extra arguments of the server: --flag, --flag=value, or a flag and then its values; checked for the version."""
     extra_env: dict[str, str] = {}
     """Extra environment variables of the server; none that hold a secret."""
     labels: Labels = {}

@@ -1,5 +1,7 @@
-"""The catalog's flags are what the packages on PyPI say, byte for byte."""
+"""The catalog's flags are what the packages on PyPI say, byte for byte, and their variables have a class."""
 
+import re
+import zipfile
 from pathlib import Path
 
 from gke_llm_inference.catalog import load_catalog
@@ -11,3 +13,12 @@ def test_the_committed_flags_are_those_of_the_package(vllm_version: str, vllm_wh
     assert not extraction.problems
     committed = (FLAGS_DIRECTORY / f"vllm-{vllm_version}.yaml").read_text("utf-8")
     assert render(extraction, load_catalog().flags["vllm"][vllm_version].date) == committed
+
+
+def test_every_variable_that_the_package_reads_has_a_class(vllm_wheel: Path) -> None:
+    with zipfile.ZipFile(vllm_wheel) as package:
+        source = package.read("vllm/envs.py").decode()
+    names = set(re.findall(r'^    "([A-Za-z_0-9]+)":', source, re.MULTILINE))
+    own, common = load_catalog().effects.variables("vllm")
+    assert len(names) > 50
+    assert sorted(name for name in names if not own.knows(name) and not common.knows(name)) == []

@@ -1,6 +1,5 @@
 """The memory request that a server's settings ask."""
 
-import re
 from dataclasses import replace
 
 from gke_llm_inference.catalog import ServerKind
@@ -9,17 +8,6 @@ from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryReq
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import ServerSettings, TgiSettings, VllmSettings
 
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
-# Settings that decide on memory, by the flags with which extra arguments may override them.
-_OVERRIDES = {
-    "--max-model-len": "max_model_len",
-    "--max-total-tokens": "max_model_len",
-    "--gpu-memory-utilization": "gpu_memory_utilization",
-    "--cuda-memory-fraction": "cuda_memory_fraction",
-    "--max-num-seqs": "max_num_seqs",
-    "--max-num-batched-tokens": "max_num_batched_tokens",
-    "--max-batch-prefill-tokens": "max_batch_prefill_tokens",
-}
 _CHECKPOINTS = {
     "awq": "awq",
     "gptq": "gptq",
@@ -73,58 +61,46 @@ def quantization_method(quantization: str | None) -> str | None:
 def memory_request(
     path: str, settings: ServerSettings, version: str, model: ServedModel, facts: MemoryFacts
 ) -> MemoryRequest:
-    """The memory request of the server that will run: its settings, and what extra arguments override of them.
+    """The memory request of a server with these settings.
 
     Args:
         path: where the server stands in the configuration.
-        settings: the settings with presets applied.
+        settings: the settings with presets applied, as extra arguments override them.
         version: version of the server.
         model: the model that it loads.
         facts: facts about memory; a GPU that they do not know needs its memory from the settings, else it is 0.
 
     """
-    given = _overridden(settings)
-    visible = facts.versions.visible_memory.get(given.accelerator.type)
+    visible = facts.versions.visible_memory.get(settings.accelerator.type)
     request = MemoryRequest(
         architecture=model.architecture,
         family=model.family,
-        gpu_memory_mib=float(given.accelerator.memory_mib or (visible.mib if visible else 0)),
+        gpu_memory_mib=float(settings.accelerator.memory_mib or (visible.mib if visible else 0)),
         weights_format=served_weights_format(
-            model.checkpoint, model.checkpoint_bits, given.quantization, given.server, model.checkpoint_type
+            model.checkpoint, model.checkpoint_bits, settings.quantization, settings.server, model.checkpoint_type
         ),
-        kv_cache_dtype=given.kv_cache_dtype or "auto",
-        max_model_len=given.max_model_len,
-        tensor_parallel=given.accelerator.count,
-        server=given.server,
+        kv_cache_dtype=settings.kv_cache_dtype or "auto",
+        max_model_len=settings.max_model_len,
+        tensor_parallel=settings.accelerator.count,
+        server=settings.server,
         version=version,
-        accelerator=given.accelerator.type,
+        accelerator=settings.accelerator.type,
         path=path,
     )
-    match given:
+    match settings:
         case VllmSettings():
             return replace(
                 request,
-                gpu_memory_utilization=given.gpu_memory_utilization,
-                max_num_seqs=given.max_num_seqs,
-                max_num_batched_tokens=given.max_num_batched_tokens,
-                enforce_eager=bool(given.enforce_eager),
-                model_runner=given.model_runner,
-                compile_cache=given.compile_cache,
+                gpu_memory_utilization=settings.gpu_memory_utilization,
+                max_num_seqs=settings.max_num_seqs,
+                max_num_batched_tokens=settings.max_num_batched_tokens,
+                enforce_eager=bool(settings.enforce_eager),
+                model_runner=settings.model_runner,
+                compile_cache=settings.compile_cache,
             )
         case TgiSettings():
             return replace(
                 request,
-                gpu_memory_utilization=given.cuda_memory_fraction,
-                max_num_batched_tokens=given.max_batch_prefill_tokens,
+                gpu_memory_utilization=settings.cuda_memory_fraction,
+                max_num_batched_tokens=settings.max_batch_prefill_tokens,
             )
-
-
-def _overridden(settings: ServerSettings) -> ServerSettings:
-    """The settings as extra arguments override them."""
-    update: dict[str, float] = {}
-    for argument in settings.extra_args:
-        flag, _, value = argument.replace("_", "-").partition("=")
-        field = _OVERRIDES.get(flag)
-        if field is not None and _NUMBER.fullmatch(value):
-            update[field] = float(value) if "." in value else int(value)
-    return settings.model_copy(update=update) if update else settings

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.planning.memory.band import band_of
 from gke_llm_inference.planning.memory.demand import FixedDemand, StartDemand, fixed_demand, start_demand
 from gke_llm_inference.planning.memory.request import CompileCache, Limits, MemoryRequest, limits_of
 from gke_llm_inference.planning.memory.result import Cause, MemoryPlan, MemoryState, Verdict
@@ -20,6 +21,8 @@ def plan_memory(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
     cold = _state(request, fixed, facts, limits.max_model_len, "cold")
     warm = _state(request, fixed, facts, limits.max_model_len, "warm")
     asked: CompileCache = request.compile_cache or "cold"
+    activation = (warm if asked == "warm" else cold).activation_mib
+    band = band_of(request, fixed, activation, limits.max_model_len)
     longest = _largest(request, limits, facts, asked, ("fits", "tight"))
     comfortable = _largest(request, limits, facts, asked, ("fits",), longest)
     return MemoryPlan(
@@ -33,10 +36,11 @@ def plan_memory(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
         needed_mib=fixed.layout.request_mib(limits.max_model_len),
         cold=cold,
         warm=warm,
-        error_margin_mib=_error_margin(fixed, (warm if asked == "warm" else cold).activation_mib),
+        error_margin_mib=_error_margin(fixed, activation),
+        band_mib=(band.low, band.high),
         largest_context=longest,
         comfortable_context=comfortable,
-        calibrated=fixed.calibrated,
+        calibrated=fixed.calibrated and request.kv_cache_mib is None,
         notes=fixed.notes,
         start_context_mib=facts.vllm.runtime.start_context_mib,
     )
@@ -95,12 +99,14 @@ def _state(
     request: MemoryRequest, fixed: FixedDemand, facts: MemoryFacts, context: int, cache: CompileCache
 ) -> MemoryState:
     demand = start_demand(request, fixed, facts, cache)
-    pool, inside = _pool(fixed, demand)
+    pool, inside = _pool(request, fixed, demand, context)
     layout = fixed.layout
     blocks = layout.pool_blocks(pool)
     concurrency = blocks / layout.request_blocks(context)
-    peak = _peak(fixed, facts, demand)
+    peak = _peak(request, fixed, facts, demand, context)
     verdict, cause = _judge(request, fixed, facts, demand, context)
+    if request.unplanned and verdict != "does not fit":
+        verdict = "estimated"
     return MemoryState(
         activation_mib=demand.activation,
         cuda_graphs_mib=inside,
@@ -116,25 +122,35 @@ def _state(
     )
 
 
-def _left(fixed: FixedDemand, demand: StartDemand) -> float:
-    """What the budget leaves for the KV cache before FlashInfer's charge, in MiB; may be negative."""
-    return fixed.budget - fixed.weights - demand.activation - demand.non_torch - demand.graphs_inside
+def _left(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, context: int) -> float:
+    """What the budget leaves for the KV cache before FlashInfer's charge, in MiB; may be negative.
+
+    What is not modeled counts with what it takes at least.
+    """
+    if request.kv_cache_mib is not None:
+        return request.kv_cache_mib
+    least = band_of(request, fixed, demand.activation, context).low
+    return fixed.budget - fixed.weights - demand.activation - demand.non_torch - demand.graphs_inside - least
 
 
-def _pool(fixed: FixedDemand, demand: StartDemand) -> tuple[float, float]:
+def _pool(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, context: int) -> tuple[float, float]:
     """The KV pool, and what CUDA graphs take within the budget; MiB.
 
     What is charged for FlashInfer with an FP8 KV cache never makes the pool hold fewer tokens than one at 16 bits: it
     was measured with one model only. The verdict rests on the whole charge all the same.
     """
-    left = max(0.0, _left(fixed, demand))
+    left = max(0.0, _left(request, fixed, demand, context))
+    if request.kv_cache_mib is not None:
+        return left, demand.graphs_inside
     charge = min(demand.flashinfer_in_estimate, left / 2)
     return left - charge, demand.graphs_inside + charge
 
 
-def _peak(fixed: FixedDemand, facts: MemoryFacts, demand: StartDemand) -> float:
+def _peak(request: MemoryRequest, fixed: FixedDemand, facts: MemoryFacts, demand: StartDemand, context: int) -> float:
     """Most memory that is used until the server is ready, in MiB: the whole pool is allocated at once."""
-    return facts.vllm.runtime.process_mib + fixed.weights + _pool(fixed, demand)[0] + demand.beyond
+    pool = _pool(request, fixed, demand, context)[0]
+    least = band_of(request, fixed, demand.activation, context).low
+    return facts.vllm.runtime.process_mib + fixed.weights + pool + demand.beyond + least
 
 
 def _judge(
@@ -142,10 +158,12 @@ def _judge(
 ) -> tuple[Verdict, Cause]:
     """Verdict and cause; the earliest failure decides."""
     runtime, total = facts.vllm.runtime, request.gpu_memory_mib
-    peak = _peak(fixed, facts, demand)
+    peak = _peak(request, fixed, facts, demand, context)
     needed = fixed.layout.request_mib(context)
-    left = _left(fixed, demand) - demand.flashinfer_in_estimate
-    load = fixed.load_peak + runtime.process_mib
+    charge = 0.0 if request.kv_cache_mib is not None else demand.flashinfer_in_estimate
+    left = _left(request, fixed, demand, context) - charge
+    band = band_of(request, fixed, demand.activation, context)
+    load = fixed.load_peak + band.weights + runtime.process_mib
     in_torch = peak - runtime.process_mib - demand.outside_torch
     if request.server == "vllm" and fixed.budget > total - runtime.start_context_mib:
         return "does not fit", "start"
@@ -155,7 +173,8 @@ def _judge(
         return "does not fit", "profile"
     if in_torch > total - _CONTEXT_MIB or peak > total + runtime.peak_uncertainty_mib:
         return "does not fit", "runtime"
-    if needed > left - _error_margin(fixed, demand.activation):
+    margin = 0.0 if request.kv_cache_mib is not None else _error_margin(fixed, demand.activation)
+    if needed > left - margin - (band.high - band.low):
         return "tight", "profile"
     if load > total - runtime.peak_uncertainty_mib:
         return "tight", "load"

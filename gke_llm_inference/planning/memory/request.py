@@ -1,10 +1,12 @@
 """What a memory plan is made for, and the server's defaults for what is left open."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from gke_llm_inference.catalog import ModelArchitecture, ServerKind
+from gke_llm_inference.catalog.effects import Amount
 from gke_llm_inference.catalog.facts import DTYPE_BYTES
 from gke_llm_inference.catalog.memory_facts import MemoryFacts, Runner, TgiVersionFacts, VllmVersionFacts
 from gke_llm_inference.planning.versions import version_parts
@@ -74,6 +76,32 @@ _LLAMA_FAMILIES = ("mistral", "mixtral", "phi", "yi", "internlm")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unplanned:
+    """A flag or variable that changes what the plan does not model.
+
+    Attributes:
+        path: where it stands in the configuration.
+        name: the flag or variable.
+        what: what it does, as the end of a sentence that begins with it.
+        at_least: what it takes of each GPU at least; below 0 where it frees memory.
+        at_most: what it takes at most.
+        value: its value, where that is a number.
+        adapters: rank of all adapters that are loaded at once.
+        host_mib: what it takes of the pod's own memory.
+
+    """
+
+    path: str
+    name: str
+    what: str
+    at_least: Amount
+    at_most: Amount
+    value: float = 0.0
+    adapters: int = 0
+    host_mib: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryRequest:
     """What a memory plan is made for; None takes the server's default.
 
@@ -96,6 +124,8 @@ class MemoryRequest:
         pipeline_parallel: stages that share the layers.
         accelerator: GKE's name of the GPU, for the defaults that depend on it.
         path: where the configuration holds the server, for refusals.
+        kv_cache_mib: size of the KV cache on each GPU, where the server is told rather than takes what is left.
+        unplanned: flags and variables that change memory in a way that is not modeled.
 
     """
 
@@ -119,6 +149,13 @@ class MemoryRequest:
     version: str = "0.26.0"
     accelerator: str | None = None
     path: str = "server"
+    kv_cache_mib: float | None = None
+    unplanned: tuple[Unplanned, ...] = ()
+
+    @property
+    def host_gib(self) -> int:
+        """What flags and variables keep in the pod's own memory, in GiB."""
+        return math.ceil(sum(one.host_mib for one in self.unplanned) * self.tensor_parallel / 1024)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from gke_llm_inference.planning.memory.request import Limits, MemoryRequest
 
-Verdict = Literal["fits", "tight", "does not fit"]
+Verdict = Literal["fits", "tight", "estimated", "does not fit"]
 Cause = Literal["", "start", "load", "profile", "runtime"]
 
 _FAR = 2
@@ -66,6 +66,7 @@ class MemoryPlan:
         comfortable_context: longest context that fits with the error margin to spare; 0 if none.
         calibrated: whether the constants were measured for this server, version and number of GPUs.
         notes: what limits the plan's certainty.
+        band_mib: what flags and variables that are not modeled take of the GPU beyond the plan, at least and at most.
         start_context_mib: memory that is taken before the server compares what is free with its budget.
 
     """
@@ -86,6 +87,7 @@ class MemoryPlan:
     calibrated: bool
     notes: tuple[str, ...]
     start_context_mib: float
+    band_mib: tuple[float, float] = (0.0, 0.0)
 
     @property
     def state(self) -> MemoryState:
@@ -99,12 +101,20 @@ class MemoryPlan:
 
     @property
     def reason(self) -> str:
-        """Why it does not fit or is tight; empty where it fits."""
+        """Why it does not fit, is tight, or is only estimated; empty where it fits."""
         return self.reason_of(self.state)
 
     def reason_of(self, state: MemoryState) -> str:
-        """Why that start does not fit or is tight; empty where it fits."""
+        """Why that start does not fit, is tight, or is only estimated; empty where it fits."""
+        if state.verdict == "estimated":
+            return _why_estimated(self, state)
         return _reason(self, state, self.start_context_mib)
+
+    @property
+    def band(self) -> str:
+        """What is not modeled takes so much of each GPU, in words."""
+        low, high = self.band_mib
+        return f"{low / _GIB:+.2f} to {high / _GIB:+.2f} GiB of each GPU"
 
     @property
     def starts(self) -> bool:
@@ -115,7 +125,7 @@ class MemoryPlan:
     def summary(self) -> str:
         """The plan in one line: verdict, KV cache, longest context and concurrency at the start that is planned for."""
         state = self.state
-        estimated = "" if self.calibrated else "; estimated, not measured"
+        estimated = "" if self.calibrated or self.verdict == "estimated" else "; estimated, not measured"
         return (
             f"{self.verdict}: a KV cache of {state.kv_cache_mib / _GIB:.2f} GiB per GPU holds "
             f"{state.kv_cache_tokens:,} tokens; longest context {self.largest_context:,}, "
@@ -174,6 +184,16 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
             )
         case _:
             return ""
+
+
+def _why_estimated(plan: MemoryPlan, state: MemoryState) -> str:
+    names = ", ".join(one.name for one in plan.request.unplanned)
+    spare = state.kv_cache_mib - plan.needed_mib
+    return (
+        f"{names}: takes {plan.band} beyond the plan; one request of {plan.limits.max_model_len} tokens needs "
+        f"{_gib(plan.needed_mib)} of KV cache, and {_gib(state.kv_cache_mib)} are left at best"
+        + ("" if spare >= plan.band_mib[1] - plan.band_mib[0] else ", so it may not start")
+    )
 
 
 def floored(value: float, digits: int = 1) -> float:

@@ -1,0 +1,72 @@
+"""Bounds of what flags and variables take of a GPU that the plan does not model."""
+
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog.effects import Amount
+from gke_llm_inference.planning.memory.demand import FixedDemand
+from gke_llm_inference.planning.memory.request import MemoryRequest, Unplanned, own_bytes
+from gke_llm_inference.planning.memory.sharding import MIB
+
+
+@dataclass(frozen=True)
+class Band:
+    """What is taken beyond the plan, in MiB; below 0 where memory is freed.
+
+    Attributes:
+        low: at least.
+        high: at most.
+        weights: what of `low` is weights, which loading takes too.
+
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    weights: float = 0.0
+
+
+def band_of(request: MemoryRequest, fixed: FixedDemand, activation: float, context: int) -> Band:
+    """The band of all that is not modeled for a context."""
+    if not request.unplanned:
+        return Band()
+    bands = [_band(one, request, fixed, activation, context) for one in request.unplanned]
+    # Nothing frees more than all weights.
+    low = max(-fixed.weights, sum(one.low for one in bands))
+    weights = max(-fixed.weights, sum(one.weights for one in bands))
+    return Band(low, max(low, sum(one.high for one in bands)), weights)
+
+
+def _band(one: Unplanned, request: MemoryRequest, fixed: FixedDemand, activation: float, context: int) -> Band:
+    def mib(amount: Amount) -> float:
+        return (
+            amount.mib
+            + amount.weights * fixed.weights
+            + amount.kv * fixed.layout.request_mib(context)
+            + amount.activation * activation
+            + amount.lora * _adapters_mib(one, request, fixed)
+            + amount.window * _window_mib(fixed, context)
+            + amount.logits * _logits_mib(request, fixed)
+            + amount.per_unit * one.value
+        )
+
+    weights = one.at_least.weights * fixed.weights + min(0.0, one.at_least.per_unit * one.value)
+    return Band(mib(one.at_least), mib(one.at_most), weights)
+
+
+def _adapters_mib(one: Unplanned, request: MemoryRequest, fixed: FixedDemand) -> float:
+    """Buffers of all adapters on one GPU: two matrices of their rank for every linear layer."""
+    given, shard = request.architecture, fixed.shard
+    query, kv = given.attention_heads * given.head_dim, given.kv_heads * given.head_dim
+    experts = given.experts.count if given.experts else 1
+    attention = 2 * (given.hidden_size + query) + 2 * (given.hidden_size + kv)
+    feed_forward = experts * 3 * (given.hidden_size + given.intermediate_size)
+    return own_bytes(given) * one.adapters * shard.layers * (attention + feed_forward) / shard.gpus / MIB
+
+
+def _window_mib(fixed: FixedDemand, context: int) -> float:
+    """What windowed layers take more where they keep the whole context."""
+    return max(0.0, fixed.layout.token_bytes * context / MIB - fixed.layout.request_mib(context))
+
+
+def _logits_mib(request: MemoryRequest, fixed: FixedDemand) -> float:
+    """Logits of all prompt tokens of a step, in 16 bits."""
+    return 2 * fixed.limits.max_num_batched_tokens * request.architecture.vocab_size / MIB
