@@ -42,15 +42,15 @@ shown. `enforceEager` makes them equal, as does a kept `VLLM_CACHE_ROOT` once it
 Every flag of every version that the catalog knows has one class, in `gke_llm_inference/catalog/servers/classes/`:
 
 * A flag that a setting decides, such as `--tensor-parallel-size`, is refused with the setting.
-* A flag that breaks the pod or needs what it does not have, such as `--host`, `--ssl-keyfile` or `--nnodes`, is refused.
+* A flag that breaks the pod or needs what it does not have is refused, such as `--host`, `--ssl-keyfile` and `--nnodes`.
 * A flag that sets what a setting sets, such as `--max-model-len=4k`, is planned like the setting; a value that only the
   running server can resolve, such as `auto`, is refused. `--kv-cache-memory-bytes` is the size of the KV cache.
-* A flag that changes memory or routes otherwise, such as `--enable-lora` or `--root-path`, makes the verdict *estimated*.
-  What it keeps in the pod's own memory, as `--cpu-offload-gb` does, is added to the pod's request.
+* A flag that changes memory or routes otherwise, such as `--enable-lora` or `--root-path`, makes the verdict
+  *estimated*. What it keeps in the pod's own memory, as `--cpu-offload-gb` does, is added to the pod's request.
 * Every other flag changes nothing in the plan.
 
-Variables have classes too. A variable that is named after a flag of TGI is refused, as the launcher reads it in place of
-the flag; a `VLLM_` variable that the catalog does not know makes the verdict *estimated*.
+Variables have classes too. A variable that is named after a flag of TGI is refused, as the launcher reads it in place
+of the flag; a `VLLM_` variable that the catalog does not know makes the verdict *estimated*.
 
 A flag with several values stands alone in `extraArgs`, and its values follow as entries of their own:
 `["--enable-lora", "--lora-modules", "sql=/adapters/sql", "chat=/adapters/chat"]`. vLLM's parser counts only the last of

@@ -1,11 +1,13 @@
 """Gives every server a node pool and every pool a machine, so that all pods find room on the nodes it may have."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.bin_packing import nodes_for
+from gke_llm_inference.planning.bin_packing import NOTHING, Packing, nodes_for, smaller
 from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
@@ -17,7 +19,7 @@ from gke_llm_inference.planning.machines import (
 from gke_llm_inference.planning.node_pools import plan_pool
 from gke_llm_inference.planning.plan import NodePoolPlan
 from gke_llm_inference.planning.pods import pod_request
-from gke_llm_inference.planning.sharing import has_memory_for_one_more, sharing_findings
+from gke_llm_inference.planning.sharing import SharedGpus, sharing_findings
 from gke_llm_inference.planning.stages import PlacedServer, Placement, SizedServer, StackFrame
 from gke_llm_inference.planning.versions import newest_cuda
 from gke_llm_inference.settings import ExistingCluster, Finding, NodePoolSettings, suggestion
@@ -56,20 +58,50 @@ def _plan_pools(
     plans: dict[str, NodePoolPlan] = {}
     may_surge: set[str] = set()
     findings: list[Finding] = []
+    tenants_of: dict[str, list[SizedServer]] = {key: [] for key in stack.pools}
+    for server in servers:
+        if (pool_key := chosen.get(server.key)) is not None:
+            tenants_of[pool_key].append(server)
     for key, pool in sorted(stack.pools.items()):
-        tenants = [server for server in servers if chosen.get(server.key) == key]
+        tenants = tenants_of[key]
         machine, found = _choose_machine(key, pool, tenants, catalog)
-        findings += [*found, *sharing_findings(key, pool, tenants)]
+        shared = SharedGpus(pool, tenants)
+        findings += [*found, *sharing_findings(key, shared)]
         if machine is None:
             continue
         cuda = newest_cuda(server.cuda for server in tenants)
         plans[key] = plan_pool(key, pool, machine, newest_cuda=cuda, cluster=stack.cluster, catalog=catalog)
-        room = _node_room(pool, machine, catalog)
-        for server in tenants:
-            finds_a_node = (nodes_for([*_pods(tenants), _need(server)], room) or math.inf) <= pool.max_nodes
-            if finds_a_node and has_memory_for_one_more(pool, server, tenants):
-                may_surge.add(server.key)
+        spare = _Spare(_pods(tenants), _node_room(pool, machine, catalog), pool.max_nodes)
+        may_surge.update(server.key for server in tenants if spare.holds(_need(server)) and shared.holds_more(server))
     return plans, may_surge, findings
+
+
+class _Spare:
+    """Whether a pool has room for one more pod while all others run; an answer holds for pods that are alike."""
+
+    def __init__(self, pods: Counter[Capacity], room: Capacity, most_nodes: int) -> None:
+        self._pods, self._room, self._most = pods, room, most_nodes
+        self._nodes = nodes_for(pods, room)
+        self._answers: dict[Capacity, bool] = {}
+        self._refused: list[Capacity] = []
+
+    def holds(self, need: Capacity) -> bool:
+        """Whether one more pod with that need finds a node."""
+        if self._nodes is None or not need.fits(self._room):
+            return False
+        if self._nodes < self._most:
+            return True
+        if need not in self._answers:
+            self._answers[need] = self._finds_a_node(need)
+        return self._answers[need]
+
+    def _finds_a_node(self, need: Capacity) -> bool:
+        if any(refused.fits(need) for refused in self._refused):
+            return False
+        found = (nodes_for(self._pods + Counter([need]), self._room) or math.inf) <= self._most
+        if not found:
+            self._refused.append(need)
+        return found
 
 
 def _problems_without_pools(servers: Sequence[SizedServer], stack: StackFrame) -> list[Finding]:
@@ -101,64 +133,120 @@ def _choose_pools(
     """The pool of each server that finds one, and what keeps the others from it."""
     problems: list[Finding] = []
     chosen: dict[str, str] = {}
-    taken: dict[str, list[Capacity]] = {key: [] for key in pools}
-    # Servers that name their pool take their room first, then the largest.
-    order = sorted(
-        servers,
-        key=lambda server: (server.settings.node_pool is None, -server.settings.accelerator.count, server.key),
-    )
-    for server in order:
-        key, problem = _choose_pool(server, pools, taken, catalog)
+    choice = _Choice(servers, pools, catalog)
+    for server in sorted(servers, key=_order):
+        key, problem = choice.of(server)
         if problem is not None:
             problems.append(problem)
         if key is not None:
             chosen[server.key] = key
-            taken[key] += [_need(server)] * server.settings.replicas
     return chosen, problems
 
 
-def _choose_pool(
-    server: SizedServer,
-    pools: Mapping[str, NodePoolSettings],
-    taken: Mapping[str, list[Capacity]],
-    catalog: Catalog,
-) -> tuple[str | None, Finding | None]:
-    accelerator, asked = server.settings.accelerator, server.settings.node_pool
-    matching = [
-        key
-        for key, pool in pools.items()
-        if pool.accelerator.type == accelerator.type and pool.accelerator.count >= accelerator.count
-    ]
-    if asked is not None and asked not in pools:
-        return None, Finding(
+def _order(server: SizedServer) -> tuple[bool, int, str]:
+    """Servers that name their pool take their room first, then the largest."""
+    return server.settings.node_pool is None, -server.settings.accelerator.count, server.key
+
+
+class _OpenPool:
+    """A pool that takes one server after the other."""
+
+    def __init__(self, pool: NodePoolSettings, least: Capacity, catalog: Catalog) -> None:
+        self._rooms = [_node_room(pool, machine, catalog) for machine in _machines(pool, catalog)]
+        self._most, self._least = pool.max_nodes, least
+        self._packing = Packing(self._rooms[-1])
+        self._pods: Counter[Capacity] = Counter()
+        self._refused: list[tuple[Capacity, int]] = []
+
+    def take(self, need: Capacity, replicas: int) -> None:
+        """Take the pods of a server, whether there is room or not."""
+        self._pods[need] += replicas
+        self._packing.add(need, replicas, self._least)
+
+    def has_room(self, need: Capacity, replicas: int) -> bool:
+        """Whether so many more pods find room beside those that it has."""
+        if not any(need.fits(room) for room in self._rooms):
+            return False
+        if any(refused.fits(need) and count <= replicas for refused, count in self._refused):
+            return False
+        if self._packing.nodes + replicas <= self._most:
+            return True
+        found = (nodes_for(self._pods + Counter({need: replicas}), self._rooms[-1]) or 0) <= self._most
+        if not found:
+            self._refused.append((need, replicas))
+        return found
+
+
+class _Choice:
+    """Chooses pools for servers, one after the other."""
+
+    def __init__(self, servers: Sequence[SizedServer], pools: Mapping[str, NodePoolSettings], catalog: Catalog) -> None:
+        self._pools, self._catalog = pools, catalog
+        needs = {_need(server) for server in servers}
+        least = reduce(smaller, needs, next(iter(needs), NOTHING))
+        self._open = {key: _OpenPool(pool, least, catalog) for key, pool in pools.items()}
+        self._ranked: dict[tuple[str, int], list[str]] = {}
+        # Of servers that ask the same, a later one need not ask pools that refused an earlier one.
+        self._passed: dict[tuple[str, int, Capacity, int], int] = {}
+
+    def of(self, server: SizedServer) -> tuple[str | None, Finding | None]:
+        """The pool that takes the server, or why there is none."""
+        key, problem = self._choose(server)
+        if key is not None:
+            self._open[key].take(_need(server), server.settings.replicas)
+        return key, problem
+
+    def _choose(self, server: SizedServer) -> tuple[str | None, Finding | None]:
+        accelerator, asked, pools = server.settings.accelerator, server.settings.node_pool, self._pools
+        if asked is not None:
+            problem = _wrong_pool(server, asked, pools)
+            return (None, problem) if problem is not None else (asked, None)
+        ranked = self._matching(accelerator.type, accelerator.count)
+        if not ranked:
+            return None, _no_pool(server)
+        need, replicas = _need(server), server.settings.replicas
+        kind = (accelerator.type, accelerator.count, need, replicas)
+        for place in range(self._passed.get(kind, 0), len(ranked)):
+            if self._open[ranked[place]].has_room(need, replicas):
+                self._passed[kind] = place
+                return ranked[place], None
+        # None has room: the first choice says what is missing.
+        self._passed[kind] = len(ranked)
+        return ranked[0], None
+
+    def _matching(self, accelerator: str, count: int) -> list[str]:
+        """Pools with at least so many of the GPU, the best choice first."""
+        found = self._ranked.get((accelerator, count))
+        if found is None:
+            matching = [
+                key
+                for key, pool in self._pools.items()
+                if pool.accelerator.type == accelerator and pool.accelerator.count >= count
+            ]
+            found = sorted(matching, key=lambda key: _preference(key, self._pools[key], self._catalog))
+            self._ranked[accelerator, count] = found
+        return found
+
+
+def _wrong_pool(server: SizedServer, asked: str, pools: Mapping[str, NodePoolSettings]) -> Finding | None:
+    """Why the server cannot run on the pool that it names."""
+    accelerator = server.settings.accelerator
+    if asked not in pools:
+        return Finding(
             path=f"{server.path}.nodePool",
             what=f"{asked} is not one of nodePools",
             why="the pod would find no node",
             fix=suggestion(asked, pools),
         )
-    if asked is not None and asked not in matching:
-        nodes = pools[asked].accelerator
-        return None, Finding(
+    nodes = pools[asked].accelerator
+    if nodes.type != accelerator.type or nodes.count < accelerator.count:
+        return Finding(
             path=f"{server.path}.nodePool",
             what=f"nodes of {asked} have {nodes.count} × {nodes.type}",
             why=f"a pod of this server needs {accelerator.count} × {accelerator.type} on one node",
             fix="choose another pool, or change the GPUs of one of them",
         )
-    if asked is not None:
-        return asked, None
-    if not matching:
-        return None, _no_pool(server)
-    ranked = sorted(matching, key=lambda key: _preference(key, pools[key], catalog))
-    for key in ranked:
-        pool = pools[key]
-        roomiest = _machines(pool, catalog)[-1]
-        pods = [*taken[key], *[_need(server)] * server.settings.replicas]
-        if (nodes_for(pods, _node_room(pool, roomiest, catalog)) or 0) <= pool.max_nodes and _fits_some_node(
-            server, pool, catalog
-        ):
-            return key, None
-    # None has room: the first choice says what is missing.
-    return ranked[0], None
+    return None
 
 
 def _preference(key: str, pool: NodePoolSettings, catalog: Catalog) -> tuple[int, float, str]:
@@ -176,9 +264,9 @@ def _choose_machine(
     disk = _disk_problem(key, pool, tenants, catalog)
     rooms = {machine: _node_room(pool, machine, catalog, any_disk=disk is not None) for machine in machines}
     for machine in machines:
-        nodes = nodes_for(pods, rooms[machine])
+        nodes = _nodes(tenants, pods, rooms[machine], pool.max_nodes)
         # A server that is scaled to nothing for now must find the machine when it is scaled up.
-        all_fit = all(_need(server).fits(rooms[machine]) for server in tenants)
+        all_fit = all(need.fits(rooms[machine]) for need in pods)
         if nodes is not None and nodes <= pool.max_nodes and all_fit:
             return machine, [disk] if disk else []
     problems = [disk] if disk else []
@@ -205,6 +293,17 @@ def _choose_machine(
     return None, problems
 
 
+def _nodes(tenants: Sequence[SizedServer], pods: Counter[Capacity], room: Capacity, most: int) -> int | None:
+    """Nodes for the pods: the largest first, or where that takes too many, in the order in which they were given."""
+    nodes = nodes_for(pods, room)
+    if nodes is None or nodes <= most:
+        return nodes
+    packing, least = Packing(room), reduce(smaller, pods)
+    for server in sorted(tenants, key=_order):
+        packing.add(_need(server), server.settings.replicas, least)
+    return min(nodes, packing.nodes)
+
+
 def _machines(pool: NodePoolSettings, catalog: Catalog) -> list[str]:
     """Machine types that the pool may have, cheapest first."""
     return (
@@ -229,13 +328,11 @@ def _need(server: SizedServer) -> Capacity:
     return pod_request(server.resources, server.settings.accelerator.count)
 
 
-def _pods(tenants: Iterable[SizedServer]) -> list[Capacity]:
-    return [need for server in tenants for need in [_need(server)] * server.settings.replicas]
-
-
-def _fits_some_node(server: SizedServer, pool: NodePoolSettings, catalog: Catalog) -> bool:
-    need = _need(server)
-    return any(need.fits(_node_room(pool, machine, catalog)) for machine in _machines(pool, catalog))
+def _pods(tenants: Iterable[SizedServer]) -> Counter[Capacity]:
+    pods: Counter[Capacity] = Counter()
+    for server in tenants:
+        pods[_need(server)] += server.settings.replicas
+    return pods
 
 
 def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer], catalog: Catalog) -> Finding | None:

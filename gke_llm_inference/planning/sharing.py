@@ -21,60 +21,73 @@ class _Room:
     why: str
 
 
-def sharing_findings(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer]) -> list[Finding]:
-    """Problems and warnings of the servers on a pool whose GPUs are shared; none for any other pool.
+class SharedGpus:
+    """The GPUs of a pool and who may be on them; nothing is shared where the pool has no `sharing`.
 
     A server plans with a share of the whole GPU, whoever else is on it. Time sharing limits nobody's memory: a pod
     finds what the largest others leave. MPS gives every pod an equal part: CUDA then reports the whole GPU as its
     size, and the part as what is free (https://docs.nvidia.com/deploy/mps, device memory limit, which GKE derives
     from the most pods).
+    """
+
+    def __init__(self, pool: NodePoolSettings, tenants: Sequence[SizedServer]) -> None:
+        self.pool, self.tenants = pool, tenants
+        clients = pool.sharing.max_clients if pool.sharing else 0
+        # Of each server only as many pods matter as find room on one GPU.
+        self._busiest = sorted(
+            (
+                (one.memory.state.peak_mib, one.key)
+                for one in (tenants if clients else ())
+                if one.memory is not None
+                for _ in range(min(one.settings.replicas, clients))
+            ),
+            reverse=True,
+        )[: clients + 1]
+
+    def holds_more(self, server: SizedServer) -> bool:
+        """Whether one more pod of the server starts beside all others, as an update that surges needs it."""
+        if self.pool.sharing is None or server.memory is None:
+            return True
+        room = self.room(server, server.memory, also=1)
+        return max(server.memory.budget_mib, server.memory.state.peak_mib) <= room.mib
+
+    def room(self, server: SizedServer, memory: MemoryPlan, also: int = 0) -> "_Room":
+        """What one pod of the server finds free beside all others, and beside `also` more pods of its own."""
+        assert self.pool.sharing is not None
+        clients = self.pool.sharing.max_clients
+        if self.pool.sharing.strategy == "mps":
+            return _Room(memory.total_mib / clients, f"MPS gives each of {clients} pods an equal part")
+        own = (memory.state.peak_mib, server.key)
+        others = [*self._busiest, *[own] * also]
+        if own in others:
+            others.remove(own)
+        beside = sorted(others, reverse=True)[: clients - 1]
+        names = ", ".join(sorted({name for _, name in beside}))
+        return _Room(
+            memory.total_mib - sum(peak for peak, _ in beside),
+            f"pods of {names} may run on the same GPU, and time sharing limits nobody's memory",
+        )
+
+
+def sharing_findings(key: str, shared: SharedGpus) -> list[Finding]:
+    """Problems and warnings of the servers on a pool whose GPUs are shared; none for any other pool.
 
     Args:
         key: name of the pool in the configuration.
-        pool: its settings.
-        tenants: the servers that it is planned to run.
+        shared: its GPUs, and the servers that it is planned to run.
 
     """
+    pool, tenants = shared.pool, shared.tenants
     if pool.sharing is None:
         return []
     findings = [_several_gpus(key, server) for server in tenants if server.settings.accelerator.count > 1]
     for server in tenants:
         if server.memory is None or not server.memory.starts or server.settings.accelerator.count > 1:
             continue
-        finding = _finding(key, pool, server, server.memory, _room(pool, server, server.memory, tenants))
+        finding = _finding(key, pool, server, server.memory, shared.room(server, server.memory))
         if finding is not None:
             findings.append(finding)
     return findings
-
-
-def has_memory_for_one_more(pool: NodePoolSettings, server: SizedServer, tenants: Sequence[SizedServer]) -> bool:
-    """Whether one more pod of the server starts beside all others, as an update that surges needs it."""
-    if pool.sharing is None or server.memory is None:
-        return True
-    room = _room(pool, server, server.memory, tenants, also=1)
-    return max(server.memory.budget_mib, server.memory.state.peak_mib) <= room.mib
-
-
-def _room(
-    pool: NodePoolSettings, server: SizedServer, memory: MemoryPlan, tenants: Sequence[SizedServer], also: int = 0
-) -> _Room:
-    """What one pod of the server finds free beside all others, and beside `also` more pods of its own."""
-    assert pool.sharing is not None
-    clients = pool.sharing.max_clients
-    if pool.sharing.strategy == "mps":
-        return _Room(memory.total_mib / clients, f"MPS gives each of {clients} pods an equal part")
-    others = [
-        (one.memory.state.peak_mib, one.key)
-        for one in tenants
-        if one.memory is not None
-        for _ in range(one.settings.replicas - (1 - also if one is server else 0))
-    ]
-    beside = sorted(others, reverse=True)[: clients - 1]
-    names = ", ".join(sorted({name for _, name in beside}))
-    return _Room(
-        memory.total_mib - sum(peak for peak, _ in beside),
-        f"pods of {names} may run on the same GPU, and time sharing limits nobody's memory",
-    )
 
 
 def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: MemoryPlan, room: _Room) -> Finding | None:

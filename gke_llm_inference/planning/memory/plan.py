@@ -1,9 +1,10 @@
 """The memory plan of one server: what is left for the KV cache, and whether the server starts."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.planning.memory.band import band_of
+from gke_llm_inference.planning.memory.band import Band, band_of
 from gke_llm_inference.planning.memory.demand import FixedDemand, StartDemand, fixed_demand, start_demand
 from gke_llm_inference.planning.memory.request import CompileCache, Limits, MemoryRequest, limits_of
 from gke_llm_inference.planning.memory.result import Cause, MemoryPlan, MemoryState, Verdict
@@ -11,10 +12,42 @@ from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_di
 
 # CUDA context of an L4 in MiB, by one public log: what torch can never allocate.
 _CONTEXT_MIB = 195.0
+_NO_BAND = Band()
 
 
 def plan_memory(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
-    """The memory plan of a request that the rules of `planning.compatibility` have nothing against."""
+    """The memory plan of a request that the rules of `planning.compatibility` have nothing against.
+
+    Servers of a stack are often alike: what was planned for one holds for all that ask the same.
+    """
+    anywhere, same = replace(request, path=""), _Same(facts)
+    try:
+        plan = _planned_once(anywhere, same)
+    except TypeError:  # a request of a file, with a value that cannot be a key
+        plan = _planned(anywhere, same)
+    return replace(plan, request=request)
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """Facts by identity, as what is asked again is asked of the same object."""
+
+    facts: MemoryFacts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.facts is self.facts
+
+    def __hash__(self) -> int:
+        return id(self.facts)
+
+
+@lru_cache(maxsize=1024)
+def _planned_once(request: MemoryRequest, same: _Same) -> MemoryPlan:
+    return _planned(request, same)
+
+
+def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
+    facts = same.facts
     limits = limits_of(request, facts)
     _assert_possible(request, limits)
     fixed = fixed_demand(request, limits, facts)
@@ -129,7 +162,7 @@ def _left(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, conte
     """
     if request.kv_cache_mib is not None:
         return request.kv_cache_mib
-    least = band_of(request, fixed, demand.activation, context).low
+    least = band_of(request, fixed, demand.activation, context).low if request.unplanned else 0.0
     return fixed.budget - fixed.weights - demand.activation - demand.non_torch - demand.graphs_inside - least
 
 
@@ -149,7 +182,7 @@ def _pool(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, conte
 def _peak(request: MemoryRequest, fixed: FixedDemand, facts: MemoryFacts, demand: StartDemand, context: int) -> float:
     """Most memory that is used until the server is ready, in MiB: the whole pool is allocated at once."""
     pool = _pool(request, fixed, demand, context)[0]
-    least = band_of(request, fixed, demand.activation, context).low
+    least = band_of(request, fixed, demand.activation, context).low if request.unplanned else 0.0
     return facts.vllm.runtime.process_mib + fixed.weights + pool + demand.beyond + least
 
 
@@ -162,7 +195,7 @@ def _judge(
     needed = fixed.layout.request_mib(context)
     charge = 0.0 if request.kv_cache_mib is not None else demand.flashinfer_in_estimate
     left = _left(request, fixed, demand, context) - charge
-    band = band_of(request, fixed, demand.activation, context)
+    band = band_of(request, fixed, demand.activation, context) if request.unplanned else _NO_BAND
     load = fixed.load_peak + band.weights + runtime.process_mib
     in_torch = peak - runtime.process_mib - demand.outside_torch
     if request.server == "vllm" and fixed.budget > total - runtime.start_context_mib:
