@@ -42,7 +42,7 @@ shown. `enforceEager` makes them equal, as does a kept `VLLM_CACHE_ROOT` once it
 Every flag of every version that the catalog knows has one class, in `gke_llm_inference/catalog/servers/classes/`:
 
 * A flag that a setting decides, such as `--tensor-parallel-size`, is refused with the setting.
-* A flag that breaks the pod or needs what it does not have is refused, such as `--host`, `--ssl-keyfile` and `--nnodes`.
+* A flag that breaks the pod or needs what it lacks, such as `--host`, `--ssl-keyfile` or `--nnodes`, is refused.
 * A flag that sets what a setting sets, such as `--max-model-len=4k`, is planned like the setting; a value that only the
   running server can resolve, such as `auto`, is refused. `--kv-cache-memory-bytes` is the size of the KV cache.
 * A flag that changes memory or routes otherwise, such as `--enable-lora` or `--root-path`, makes the verdict

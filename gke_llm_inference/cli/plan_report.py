@@ -138,6 +138,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             {
                 "what": one.what,
                 "changes": dict(one.changes),
+                "nodePool": None if one.node_pool is None else one.node_pool[0],
                 "verdict": one.plan.verdict,
                 "largestContext": one.plan.largest_context,
                 "gpus": one.gpus,

@@ -12,6 +12,7 @@ from gke_llm_inference.planning.memory.from_settings import served_weights_forma
 from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, vllm_version_facts
 from gke_llm_inference.planning.memory.result import MemoryPlan
+from gke_llm_inference.settings import NodePoolSettings
 
 Kind = Literal[
     "keep the compile cache",
@@ -62,6 +63,7 @@ class Alternative:
         machine_type: cheapest machine with them; None where the catalog has none.
         usd_per_hour: its list price on demand; None where it is not known.
         plan: the memory plan with the change.
+        node_pool: name and settings of a node pool that the stack would have to have as well; None if none.
 
     """
 
@@ -73,6 +75,7 @@ class Alternative:
     machine_type: str | None
     usd_per_hour: float | None
     plan: MemoryPlan
+    node_pool: tuple[str, NodePoolSettings] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +101,11 @@ def alternatives(request: MemoryRequest, catalog: Catalog, *, model: str | None 
         plan = _planned(candidate.request, facts)
         if plan is not None and plan.starts:
             found.append(_alternative(candidate, plan, catalog))
-    return tuple(sorted(found, key=lambda one: _rank(one, request)))
+    return tuple(sorted(found, key=lambda one: rank(one, request)))
 
 
-def _rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, str]:
+def rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, str]:
+    """By what proposals are sorted: price, then how sure they are, then what they cost otherwise."""
     # Where prices are not known, the GPUs that the server has already are the cheapest.
     same = (found.accelerator, found.gpus) == (asked.accelerator, asked.tensor_parallel * asked.pipeline_parallel)
     price = found.usd_per_hour if found.usd_per_hour is not None else 0.0 if same else float("inf")

@@ -1,18 +1,18 @@
 """Whether a server fits its GPUs: what is said where it does not, and what would fit instead."""
 
-from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.alternatives import Alternative, alternatives
+from collections.abc import Sequence
+
+from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.memory import MemoryPlan
-from gke_llm_inference.planning.plan import ClusterPlan
 from gke_llm_inference.settings import Finding, ServerSettings
 
 _PROPOSALS = 3
 
 
 def check_fit(
-    path: str, settings: ServerSettings, plan: MemoryPlan, cluster: ClusterPlan, catalog: Catalog
-) -> tuple[tuple[Alternative, ...], list[Finding]]:
-    """What would fit instead of a server that does not, and the problem or warning of it.
+    path: str, settings: ServerSettings, plan: MemoryPlan, alternatives: Sequence[Alternative]
+) -> list[Finding]:
+    """The problem or warning of a server that does not fit, is tight, or can only be estimated.
 
     A server that does not fit is refused, unless the stack allows it, or the constants were not measured for its
     version and it misses by less than their error margin.
@@ -21,18 +21,14 @@ def check_fit(
         path: where the server stands in the configuration.
         settings: its settings with presets applied.
         plan: its memory plan.
-        cluster: the cluster's plan; what it does not offer is not proposed.
-        catalog: the facts to decide by.
+        alternatives: what would fit instead, cheapest first.
 
     """
     if plan.verdict == "fits":
-        return (), []
+        return []
     if plan.verdict == "estimated":
-        return (), _estimated(plan)
-    # A model that lies on a volume is not exchanged for one to download.
-    base = settings.model if settings.model_volume is None else None
-    found = tuple(one for one in alternatives(plan.request, catalog, model=base) if _offered(one, cluster, catalog))
-    proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
+        return _estimated(plan)
+    proposals = "; or ".join(_proposal(one) for one in alternatives[:_PROPOSALS])
     may_start = plan.verdict == "tight" or settings.allow_unfit or _may_be_wrong(plan)
     finding = Finding(
         path=path,
@@ -43,7 +39,16 @@ def check_fit(
         fix=proposals or "no change to its settings makes it fit; use a smaller model",
         severity="warning" if may_start else "problem",
     )
-    return found, [finding]
+    return [finding]
+
+
+def _proposal(one: Alternative) -> str:
+    """A proposal, with the node pool that it needs."""
+    if one.node_pool is None:
+        return one.what
+    key, pool = one.node_pool
+    gpus = f"{pool.accelerator.count} × {pool.accelerator.type}"
+    return f"{one.what}, on a node pool of {gpus} such as nodePools.{key}"
 
 
 def _estimated(plan: MemoryPlan) -> list[Finding]:
@@ -67,15 +72,6 @@ def _may_be_wrong(plan: MemoryPlan) -> bool:
         "runtime": plan.state.peak_mib - plan.total_mib,
     }.get(plan.state.cause)
     return not plan.calibrated and missing is not None and missing <= plan.error_margin_mib
-
-
-def _offered(change: Alternative, cluster: ClusterPlan, catalog: Catalog) -> bool:
-    """Whether the cluster may have the GPUs of a change, as far as that is known."""
-    facts = catalog.accelerators.get(change.accelerator or "")
-    if facts is None:
-        return True
-    in_region = cluster.region is None or bool(facts.zones_in(cluster.region))
-    return in_region and (cluster.profile != "autopilot" or change.gpus in facts.autopilot_maxima)
 
 
 def _gpus(settings: ServerSettings) -> str:

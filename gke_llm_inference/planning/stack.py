@@ -12,6 +12,7 @@ from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
+from gke_llm_inference.planning.trials import proposals
 from gke_llm_inference.settings import Finding, Refusal, StackSettings
 from gke_llm_inference.settings.findings import problems_of
 
@@ -99,4 +100,4 @@ def _frame(
         image_digests=settings.image_digests,
         catalog=catalog,
     )
-    return frame, token, [*of_cluster, *of_token, *of_pools, *clashes("servers", settings.servers)]
+    return proposals(frame), token, [*of_cluster, *of_token, *of_pools, *clashes("servers", settings.servers)]

@@ -1,6 +1,6 @@
 """How far a server's plan is: one frozen result for each step, which the next step takes and adds to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
@@ -26,6 +26,7 @@ class StackFrame:
         pools_are_sound: whether the pools' own settings have no problem.
         image_digests: digests of images by name and tag.
         catalog: the facts to decide by.
+        propose: what would fit instead of a server that does not; None where nothing is to be proposed.
 
     """
 
@@ -36,6 +37,7 @@ class StackFrame:
     pools_are_sound: bool
     image_digests: Mapping[str, str]
     catalog: Catalog
+    propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
 
     @property
     def has_token(self) -> bool:
@@ -101,9 +103,16 @@ class ModeledServer(AskedServer):
 
 @dataclass(frozen=True, kw_only=True)
 class PresetServer(ModeledServer):
-    """After the step `presets`: what they decided."""
+    """After the step `presets`: what they decided.
+
+    Attributes:
+        decisions: what was decided, and why.
+        own: the settings as the stack states them.
+
+    """
 
     decisions: tuple[Decision, ...]
+    own: ServerSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
 def presets(server: ModeledServer, findings: Findings) -> PresetServer:
     """The settings with presets applied; for a version that is not known, what presets would give is not either."""
     if not server.version_is_known:
-        return PresetServer(**vars(server), decisions=())
+        return PresetServer(**vars(server), decisions=(), own=server.settings)
     applied = apply_presets(
         server.path,
         server.settings,
@@ -99,7 +99,9 @@ def presets(server: ModeledServer, findings: Findings) -> PresetServer:
         _gpus_with_room(server),
     )
     findings += applied.findings
-    return PresetServer(**{**vars(server), "settings": applied.settings}, decisions=applied.decisions)
+    return PresetServer(
+        **{**vars(server), "settings": applied.settings}, decisions=applied.decisions, own=server.settings
+    )
 
 
 def limits(server: PresetServer, findings: Findings) -> LimitedServer:
@@ -134,8 +136,8 @@ def memory(server: CommandedServer, findings: Findings) -> WeighedServer:
         return WeighedServer(**vars(server), memory=None, alternatives=())
     stack = server.stack
     plan = plan_memory(server.request, stack.catalog.memory)
-    alternatives, found = check_fit(server.path, server.settings, plan, stack.cluster, stack.catalog)
-    findings += found
+    alternatives = stack.propose(server, plan) if stack.propose and plan.verdict in ("tight", "does not fit") else ()
+    findings += check_fit(server.path, server.settings, plan, alternatives)
     return WeighedServer(**vars(server), memory=plan, alternatives=alternatives)
 
 

@@ -1,0 +1,163 @@
+"""Tries what would fit instead of a server that does not: every proposal is planned as a server of its own."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic.alias_generators import to_snake
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning import steps
+from gke_llm_inference.planning.alternatives import Alternative, alternatives, rank
+from gke_llm_inference.planning.flow import Findings
+from gke_llm_inference.planning.machines import candidates, holds
+from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.node_pools import check_pools
+from gke_llm_inference.planning.placement import place
+from gke_llm_inference.planning.pods import pod_request
+from gke_llm_inference.planning.stages import AskedServer, CommandedServer, PlacedServer, SizedServer, StackFrame
+from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, NodePoolSettings, ServerSettings
+from gke_llm_inference.settings.findings import problems_of
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Proposals for servers of a stack; servers that are alike are tried once."""
+
+    known: dict[str, tuple[Alternative, ...]] = field(default_factory=dict)
+
+    def __call__(self, server: CommandedServer, plan: MemoryPlan) -> tuple[Alternative, ...]:
+        """Changes with which the server is planned without a problem, cheapest first."""
+        key = server.own.model_dump_json()
+        if key not in self.known:
+            # A model that lies on a volume is not exchanged for one to download.
+            model = server.own.model if server.own.model_volume is None else None
+            found = (_tried(server, one) for one in alternatives(plan.request, server.stack.catalog, model=model))
+            fitting = [one for one in found if one is not None]
+            self.known[key] = tuple(sorted(fitting, key=lambda one: rank(one, plan.request)))
+        return self.known[key]
+
+
+def _tried(server: CommandedServer, change: Alternative) -> Alternative | None:
+    """The proposal with the machine that it is planned for; None where the planner refuses it."""
+    settings = _changed(server.own, dict(change.changes))
+    if settings is None:
+        return None
+    stack = replace(server.stack, propose=None)
+    findings: Findings = []
+    sized = _sized(AskedServer(key=server.key, settings=settings, stack=stack), findings)
+    if sized is None or problems_of(findings) or sized.memory is None or not sized.memory.starts:
+        return None
+    if not stack.pools_are_sound:
+        return change  # what runs where is not known before the pools are right
+    added: dict[str, NodePoolSettings] = {}
+    if _needs_pool(sized):
+        added = _pool_for(sized)
+        sized = replace(
+            sized,
+            settings=sized.settings.model_copy(update={"node_pool": None}),
+            stack=replace(stack, pools={**stack.pools, **added}),
+        )
+        if problems_of(check_pools(added, stack.cluster, stack.catalog)[1]):
+            return None
+    placement = place([sized], sized.stack)
+    if problems_of(placement.findings) or not placement.servers:
+        return None
+    machine = _machine(placement.servers[0])
+    if machine is None and sized.settings.accelerator.type in stack.catalog.accelerators:
+        return None
+    (pool,) = added.items() if added else (None,)
+    return replace(
+        change,
+        changes=(*change.changes, *((("nodePool", pool[0]),) if pool and server.own.node_pool else ())),
+        machine_type=machine,
+        usd_per_hour=_on_demand(machine, stack.catalog),
+        node_pool=pool,
+    )
+
+
+def _changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | None:
+    """A server's settings with changes; None where they do not go with the others."""
+    if "model" in changes and (own.revision or own.architecture or own.config_file):
+        return None  # they are those of the model that is exchanged
+    update: dict[str, Any] = {"allow_unfit": False}
+    gpus: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name.startswith("accelerator."):
+            gpus[to_snake(name.removeprefix("accelerator."))] = value
+        else:
+            update[to_snake(name)] = value
+    if gpus:
+        forgotten = {"memory_mib": None} if "type" in gpus else {}
+        update["accelerator"] = own.accelerator.model_copy(update={**forgotten, **gpus})
+    # Presets leave alone what the stack states: a change is stated.
+    return type(own).model_validate({**own.model_dump(exclude_unset=True), **_plain(update)})
+
+
+def _plain(update: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.model_dump(exclude_unset=True) if key == "accelerator" else value for key, value in update.items()
+    }
+
+
+def _sized(asked: AskedServer, findings: Findings) -> SizedServer | None:
+    """The server after the steps up to its pod; None where one of them ends its way."""
+    modeled = steps.model(asked, findings)
+    if modeled is None or problems_of(findings):
+        return None
+    limited = steps.limits(steps.presets(modeled, findings), findings)
+    return steps.pod(steps.memory(steps.arguments(limited, findings), findings), findings)
+
+
+def _needs_pool(server: SizedServer) -> bool:
+    """Whether the stack has to have one more node pool for the server's GPUs."""
+    stack, asked = server.stack, server.settings
+    if stack.cluster.profile == "autopilot" or (
+        not stack.pools and isinstance(stack.cluster.settings, ExistingCluster)
+    ):
+        return False
+    pools = stack.pools if asked.node_pool is None else {asked.node_pool: stack.pools.get(asked.node_pool)}
+    return not any(
+        pool is not None
+        and pool.accelerator.type == asked.accelerator.type
+        and pool.accelerator.count >= asked.accelerator.count
+        for pool in pools.values()
+    )
+
+
+def _pool_for(server: SizedServer) -> dict[str, NodePoolSettings]:
+    """A pool for the server's GPUs, otherwise like the one that it would have without the change."""
+    asked, pools = server.settings, server.stack.pools
+    like = pools.get(asked.node_pool or "") or next(iter(pools.values()), NodePoolSettings())
+    key = f"{asked.accelerator.type.removeprefix('nvidia-')}-x{asked.accelerator.count}"
+    pool = NodePoolSettings(
+        accelerator=AcceleratorSettings(type=asked.accelerator.type, count=asked.accelerator.count),
+        max_nodes=max(1, asked.replicas),
+        provisioning=like.provisioning,
+        disk_size_gb=like.disk_size_gb,
+        taints=like.taints,
+    )
+    return {key: pool}
+
+
+def _machine(server: PlacedServer) -> str | None:
+    """The machine of the server's pool; without one the cheapest that holds its pod and is sold as it asks."""
+    if server.pool is not None:
+        return server.pool.machine_type
+    catalog, asked = server.stack.catalog, server.settings
+    need = pod_request(server.resources)
+    sold = server.stack.cluster.profile == "autopilot"
+    for name in candidates(asked.accelerator.type, asked.accelerator.count, catalog):
+        machine = catalog.machine_types[name]
+        if holds(machine, need, catalog) and (not sold or asked.provisioning.model in machine.provisioning):
+            return name
+    return None
+
+
+def _on_demand(machine: str | None, catalog: Catalog) -> float | None:
+    prices = catalog.machine_types[machine].usd_per_hour if machine else None
+    return prices.on_demand if prices else None
+
+
+def proposals(stack: StackFrame) -> StackFrame:
+    """The frame with what proposes alternatives for its servers."""
+    return replace(stack, propose=Trials())
