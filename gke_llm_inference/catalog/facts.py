@@ -307,6 +307,10 @@ class InferenceServerFacts(Facts):
     """Value of the label ai.gke.io/inference-server in Google's own manifests."""
     repository: str
     """Image without tag."""
+    image_names: tuple[str, ...]
+    """Last parts of the names of the makers' own images, whose tags are the server's versions."""
+    image_words: tuple[str, ...]
+    """Words by which an image's name says that it holds this server."""
     tag_prefix: str
     """What stands before the version in an image tag."""
     default_version: str

@@ -15,6 +15,7 @@ from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
+from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_volume import model_volume_problems
@@ -54,6 +55,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     findings += [
         *of_version,
         *maintenance_warnings(path, facts),
+        *image_findings(path, settings, version, catalog.servers),
         *of_gpus,
         *of_model,
         *environment_problems(
