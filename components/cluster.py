@@ -207,7 +207,7 @@ class GkeCluster(pulumi.ComponentResource):
             node_config=gcp.container.NodePoolNodeConfigArgs(
                 machine_type=pool.machine_type,
                 disk_size_gb=pool.disk_size_gb,
-                disk_type="pd-balanced",
+                disk_type=plan.system_disk_type,
                 resource_labels=settings.labels or None,
                 **secure_node_inputs(service_account),
             ),

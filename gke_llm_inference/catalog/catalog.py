@@ -9,6 +9,7 @@ from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
     Accelerator,
     Checkpoint,
+    DiskFacts,
     Facts,
     GkeFacts,
     InferenceServerFacts,
@@ -36,6 +37,7 @@ class Catalog(Facts):
     checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
     gke: GkeFacts
+    disks: DiskFacts
     startup: StartupFacts
     presets: dict[str, Technique | Goal]
     """Presets by name, sorted."""

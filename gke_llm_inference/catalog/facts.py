@@ -180,6 +180,38 @@ class BootDisk(Facts):
     reserved: DiskReservation
 
 
+class LocalSsd(Facts):
+    """A local SSD of a node."""
+
+    gib: Positive
+    """GiB of one."""
+    overhead_share: float
+    """Share that the file system takes."""
+
+
+class DiskFacts(Facts):
+    """Which disks machines can have, by family."""
+
+    source: str
+    date: str
+    families: dict[str, tuple[str, ...]]
+    """Disk types by family, or by family and class; the first is the boot disk's unless another is asked for."""
+    accelerators: dict[str, str]
+    """Families of GPUs whose machines the catalog does not have."""
+    storage_classes: dict[str, str]
+    """GKE's own StorageClasses by the disk type that they make, the fastest first."""
+    local_ssd: LocalSsd
+
+    def types(self, machine_type: str) -> tuple[str, ...]:
+        """Disk types of a machine type; none where its family is not known."""
+        family, _, rest = machine_type.partition("-")
+        return self.families.get(f"{family}-{rest.partition('-')[0]}") or self.families.get(family, ())
+
+    def storage_class(self, types: tuple[str, ...]) -> str | None:
+        """The fastest of GKE's own StorageClasses that makes one of these types; None if none does."""
+        return next((name for kind, name in self.storage_classes.items() if kind in types), None)
+
+
 class NameLimits(Facts):
     """Longest names that Google's APIs take, in characters."""
 
@@ -202,8 +234,6 @@ class GkeFacts(Facts):
     boot_disk: BootDisk
     autopilot_floors: dict[str, dict[int, PodBounds]]
     boot_disk_cache_gib: Positive
-    cache_storage_class: str
-    """Storage class of a cache's own disk."""
     name_limits: NameLimits
     shared_clients_per_gpu: Positive
 

@@ -35,6 +35,7 @@ def load_catalog() -> Catalog:
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "gke": read(root / "gke.yaml"),
+            "disks": read(root / "disks.yaml"),
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),
             "memory": read_memory_facts(),

@@ -71,9 +71,15 @@ def plan_cluster(
             service_account_id=None
             if isinstance(settings, ExistingCluster)
             else dns_label(f"{name}-nodes", catalog.gke.name_limits.service_account_id),
+            system_disk_type=_system_disk_type(settings, catalog) if isinstance(settings, StandardCluster) else None,
         ),
         problems,
     )
+
+
+def _system_disk_type(settings: StandardCluster, catalog: Catalog) -> str | None:
+    """Boot disk of the CPU pool: what its machines boot from."""
+    return next(iter(catalog.disks.types(settings.system_pool.machine_type)), None)
 
 
 def region_of(location: str) -> str:

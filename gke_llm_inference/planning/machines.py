@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gke_llm_inference.catalog import Catalog, MachineType
 from gke_llm_inference.planning.capacity import Capacity
+from gke_llm_inference.settings import NodePoolSettings
 
 
 class Machine(Protocol):
@@ -58,6 +59,19 @@ def boot_disk_for_gib(need: float, catalog: Catalog) -> int:
         (need + partitions + rule.max_gib) / usable,
     )
     return math.ceil(min(sizes) / 10) * 10
+
+
+def local_ssd_room_gib(count: int, catalog: Catalog) -> float:
+    """Ephemeral storage in GiB that pods can request of so many local SSDs; constants: `catalog/disks.yaml`."""
+    ssd, disk = catalog.disks.local_ssd, catalog.gke.boot_disk
+    return count * ssd.gib * (1 - ssd.overhead_share) * (1 - disk.eviction_share)
+
+
+def ephemeral_room_gib(pool: NodePoolSettings, catalog: Catalog) -> float:
+    """Ephemeral storage in GiB that pods can request of a node of the pool: of its local SSDs where it has some."""
+    if pool.local_ssds:
+        return local_ssd_room_gib(pool.local_ssds, catalog)
+    return boot_disk_room_gib(pool.disk_size_gb, catalog)
 
 
 def room_for_pods(machine: MachineType, catalog: Catalog) -> Capacity:

@@ -172,6 +172,16 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
                 fix=f"use {chosen.local_ssds} or fewer",
             )
         )
+    disks = catalog.disks.types(name or fitting[0])
+    if disks and settings.disk_type not in disks:
+        problems.append(
+            Finding(
+                path=f"{path}.diskType",
+                what=f"{name or fitting[0]} does not boot from {settings.disk_type}",
+                why="Google would reject the pool",
+                fix=f"use {disks[0]}",
+            )
+        )
     if len(settings.secondary_boot_disks) > 1:
         problems.append(
             Finding(

@@ -11,8 +11,8 @@ from gke_llm_inference.planning.bin_packing import NOTHING, Packing, nodes_for, 
 from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
-    boot_disk_room_gib,
     candidates,
+    ephemeral_room_gib,
     holds,
     room_for_pods,
 )
@@ -315,11 +315,10 @@ def _node_room(pool: NodePoolSettings, machine: str, catalog: Catalog, *, any_di
     """What one node of the pool has for our pods; a shared GPU counts once for each pod that may share it."""
     room = room_for_pods(catalog.machine_types[machine], catalog)
     clients = pool.sharing.max_clients if pool.sharing else 1
-    unbounded = any_disk or pool.local_ssds > 0
     return replace(
         room,
         gpus=pool.accelerator.count * clients,
-        disk_gib=math.inf if unbounded else boot_disk_room_gib(pool.disk_size_gb, catalog),
+        disk_gib=math.inf if any_disk else ephemeral_room_gib(pool, catalog),
     )
 
 
@@ -336,8 +335,8 @@ def _pods(tenants: Iterable[SizedServer]) -> Counter[Capacity]:
 
 
 def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServer], catalog: Catalog) -> Finding | None:
-    """The problem of a boot disk that cannot hold the ephemeral storage of the pods that its GPUs invite."""
-    if pool.local_ssds or not tenants:
+    """The problem of disks that cannot hold the ephemeral storage of the pods that a node's GPUs invite."""
+    if not tenants:
         return None
     clients = pool.sharing.max_clients if pool.sharing else 1
 
@@ -346,9 +345,16 @@ def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServe
         return server.resources.ephemeral_storage_gib * max(1, min(slots, server.settings.replicas))
 
     need = max(need_of(server) for server in tenants)
-    room = boot_disk_room_gib(pool.disk_size_gb, catalog)
+    room = ephemeral_room_gib(pool, catalog)
     if need <= room:
         return None
+    if pool.local_ssds:
+        return Finding(
+            path=f"nodePools.{key}.localSsds",
+            what=f"{pool.local_ssds} local SSDs do not hold the {need} GiB of ephemeral storage of its pods",
+            why=f"about {room:.0f} GiB of them are left to pods, and the boot disk is not used beside them",
+            fix="use more, or remove localSsds",
+        )
     return Finding(
         path=f"nodePools.{key}.diskSizeGb",
         what=f"a disk of {pool.disk_size_gb} GB does not hold the {need} GiB of ephemeral storage of its pods",

@@ -36,6 +36,7 @@ class ClusterPlan:
         location: region or zone; None for a kubeconfig context, and for another stack's cluster unless stated.
         service_account_id: id of the nodes' service account, for a cluster that is made.
         region: region of `location`.
+        system_disk_type: boot disk of the CPU pool's nodes, for a Standard cluster that is made.
 
     """
 
@@ -45,6 +46,7 @@ class ClusterPlan:
     location: str | None
     region: str | None
     service_account_id: str | None
+    system_disk_type: str | None = None
 
     @property
     def protected(self) -> bool:
@@ -121,7 +123,7 @@ class PodResources:
         ephemeral_storage_gib: GiB on the node's boot disk, the cache included where it is there.
         cache_gib: size limit in GiB of the cache volume: model, compiled kernels, temporary files.
         cache_on_disk: whether the cache has a disk of its own, as the boot disk could not hold it.
-        cache_storage_class: storage class of that disk.
+        cache_storage_class: StorageClass of such a disk; None where GKE has none for the machines.
 
     """
 
@@ -131,7 +133,7 @@ class PodResources:
     ephemeral_storage_gib: int
     cache_gib: int
     cache_on_disk: bool
-    cache_storage_class: str
+    cache_storage_class: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

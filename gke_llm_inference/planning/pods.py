@@ -43,6 +43,8 @@ def pod_resources(
     asked: ResourceSettings,
     catalog: Catalog,
     host_gib: int = 0,
+    *,
+    local_ssd_gib: float = 0.0,
 ) -> PodResources:
     """Requests of a server with `gpus` GPUs and a checkpoint of that size; explicit settings win over the rules.
 
@@ -52,11 +54,13 @@ def pod_resources(
         asked: requests that the stack states.
         catalog: the facts to decide by.
         host_gib: what extra arguments keep in the pod's memory, in GiB.
+        local_ssd_gib: what a pod may take of its node's local SSDs, in GiB.
 
     """
     shared_memory = 1 if gpus == 1 else 2 * gpus
     cache = math.ceil(checkpoint_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
-    on_disk = asked.ephemeral_storage_gib is None and cache > catalog.gke.boot_disk_cache_gib
+    on_node = max(catalog.gke.boot_disk_cache_gib, local_ssd_gib - _LOGS_GIB)
+    on_disk = asked.ephemeral_storage_gib is None and cache > on_node
     ephemeral = asked.ephemeral_storage_gib or (_CACHE_EXTRA_GIB if on_disk else cache + _LOGS_GIB)
     return PodResources(
         cpu_millicores=round(asked.cpu * 1000) if asked.cpu else _BASE_CPU_MILLICORES + gpus * _WORKER_CPU_MILLICORES,
@@ -65,7 +69,7 @@ def pod_resources(
         ephemeral_storage_gib=ephemeral,
         cache_gib=cache if on_disk else max(1, ephemeral - _LOGS_GIB),
         cache_on_disk=on_disk,
-        cache_storage_class=catalog.gke.cache_storage_class,
+        cache_storage_class=next(iter(catalog.disks.storage_classes.values())),
     )
 
 

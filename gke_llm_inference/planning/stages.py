@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative
@@ -43,6 +44,11 @@ class StackFrame:
     def has_token(self) -> bool:
         """Whether the stack has a Hugging Face token."""
         return not isinstance(self.token, NoToken)
+
+    @cached_property
+    def pools_with_local_ssds(self) -> int:
+        """How many pools have local SSDs."""
+        return sum(1 for pool in self.pools.values() if pool.local_ssds)
 
     def most_gpus(self, accelerator: str) -> int | None:
         """The most GPUs of a kind that a node of the stack's pools has; None if it has no such pool."""

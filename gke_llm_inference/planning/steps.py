@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
+from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
 from gke_llm_inference.planning.extra import overridden
@@ -149,7 +150,18 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         return None
     path, settings, stack = server.path, server.settings, server.stack
     host = server.request.host_gib
-    resources = pod_resources(settings.accelerator.count, server.stored_gib, settings.resources, stack.catalog, host)
+    resources = pod_resources(
+        settings.accelerator.count,
+        server.stored_gib,
+        settings.resources,
+        stack.catalog,
+        host,
+        local_ssd_gib=local_ssd_gib(settings, stack),
+    )
+    if resources.cache_on_disk:
+        storage_class = cache_storage_class(settings.accelerator.type, stack.catalog)
+        findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
+        resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)

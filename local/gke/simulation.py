@@ -19,6 +19,7 @@ from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
     boot_disk_room_gib,
     cheapest_machine,
+    ephemeral_room_gib,
     node_allocatable,
 )
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
@@ -176,15 +177,14 @@ def _planned_pool(plan: NodePoolPlan, region: str, catalog: Catalog) -> Pool:
         labels["cloud.google.com/gke-gpu-sharing-strategy"] = _SHARING[settings.sharing.strategy]
         labels["cloud.google.com/gke-max-shared-clients-per-gpu"] = str(clients)
     spot = settings.provisioning.model == "spot"
-    # Beyond the boot disk, local SSDs hold what pods write; they are plenty.
-    disk = settings.disk_size_gb + 375 * settings.local_ssds
     return _gpu_pool(
         plan.name,
         plan.machine_type,
         region,
         zones=plan.zones,
         nodes=(settings.min_nodes, settings.max_nodes),
-        disk_gb=disk,
+        disk_gb=settings.disk_size_gb,
+        ephemeral_gib=ephemeral_room_gib(settings, catalog),
         driver=plan.driver_version,
         spot=spot,
         clients=clients,
@@ -212,6 +212,7 @@ def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
         zones=(),
         nodes=(0, _MOST_NODES),
         disk_gb=disk,
+        ephemeral_gib=boot_disk_room_gib(disk, catalog),
         driver=driver,
         spot=spot,
         clients=1,
@@ -229,6 +230,7 @@ def _gpu_pool(
     zones: tuple[str, ...],
     nodes: tuple[int, int],
     disk_gb: int,
+    ephemeral_gib: float,
     driver: str,
     spot: bool,
     clients: int,
@@ -264,7 +266,7 @@ def _gpu_pool(
         disk_gb=disk_gb,
         cpu_millicores=room.cpu_millicores,
         memory_mib=room.memory_mib,
-        ephemeral_gib=boot_disk_room_gib(disk_gb, catalog),
+        ephemeral_gib=ephemeral_gib,
         gpus=machine.gpus * clients,
     )
 
