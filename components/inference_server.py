@@ -162,6 +162,7 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
         automount_service_account_token=False,
         # A Service's variables read like the server's own: VLLM_PORT=tcp://... stops vLLM.
         enable_service_links=False,
+        host_ipc=plan.host_ipc or None,
         termination_grace_period_seconds=plan.shutdown.grace_seconds,
         node_selector=plan.node_selector,
         tolerations=[

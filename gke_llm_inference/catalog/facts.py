@@ -236,6 +236,8 @@ class GkeFacts(Facts):
     boot_disk_cache_gib: Positive
     name_limits: NameLimits
     shared_clients_per_gpu: Positive
+    system_namespaces: tuple[str, ...]
+    """Namespaces of Kubernetes and of GKE, with * for any end."""
 
 
 class SlidingWindow(DescribedFacts):

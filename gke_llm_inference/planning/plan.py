@@ -309,6 +309,7 @@ class ServerPlan:
         model_volume: a volume with the model; None where it is downloaded.
         measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
+        host_ipc: whether its pods take the IPC namespace of their node, as MPS needs it.
         alternatives: what would fit, where the server does not or only just, cheapest first.
 
     """
@@ -351,6 +352,7 @@ class ServerPlan:
     model_volume: ModelVolumePlan | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
+    host_ipc: bool = False
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
-from gke_llm_inference.planning.plan import SERVICE_PORT, ClusterPlan, NodePoolPlan, ServerPlan, Toleration
+from gke_llm_inference.planning.plan import SERVICE_PORT, ClusterPlan, Decision, NodePoolPlan, ServerPlan, Toleration
 from gke_llm_inference.planning.pods import (
     pod_request,
     probe_plan,
@@ -23,6 +23,13 @@ from gke_llm_inference.planning.stages import PlacedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
 
+_SHARED_IPC = Decision(
+    "sharing",
+    "hostIPC",
+    "MPS needs the IPC namespace of the node; a namespace that the stack makes enforces the privileged Pod Security "
+    "Standard for it, as baseline forbids it",
+)
+
 
 def plan_server(server: PlacedServer) -> ServerPlan:
     """The plan of a server that has its place."""
@@ -30,6 +37,8 @@ def plan_server(server: PlacedServer) -> ServerPlan:
     cluster, catalog, token = stack.cluster, stack.catalog, stack.token
     name = dns_label(server.key)
     gpus = settings.accelerator.count
+    sharing = pool.settings.sharing if pool else None
+    host_ipc = sharing is not None and sharing.strategy == "mps"
     spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
     volume = settings.model_volume
     uses_token = volume is None and stack.has_token
@@ -105,11 +114,12 @@ def plan_server(server: PlacedServer) -> ServerPlan:
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,
-        decisions=server.decisions,
+        decisions=(*server.decisions, *([_SHARED_IPC] if host_ipc else [])),
         measured_tokens_per_second=settings.measured_tokens_per_second,
         model_volume=plan_model_volume(volume),
         memory=server.memory,
         alternatives=server.alternatives,
+        host_ipc=host_ipc,
     )
 
 

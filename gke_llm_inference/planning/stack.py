@@ -8,6 +8,7 @@ from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.flow import start
 from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
+from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
@@ -15,14 +16,6 @@ from gke_llm_inference.planning.token import plan_token
 from gke_llm_inference.planning.trials import proposals
 from gke_llm_inference.settings import Finding, Refusal, StackSettings
 from gke_llm_inference.settings.findings import problems_of
-
-# The servers keep to the baseline Pod Security Standard; those that run as root do not keep to the restricted one.
-_NAMESPACE_LABELS = {
-    "app.kubernetes.io/managed-by": "pulumi",
-    "app.kubernetes.io/part-of": "gke-llm-inference",
-    "pod-security.kubernetes.io/enforce": "baseline",
-    "pod-security.kubernetes.io/warn": "restricted",
-}
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,11 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     if problems:
         raise Refusal(problems)
     servers = tuple(server for server, _ in planned.servers)
+    warnings = [
+        *planned.findings,
+        *unused_digests(settings.image_digests, servers),
+        *shared_ipc_warnings(settings, servers),
+    ]
     return StackPlan(
         cluster=stack.cluster,
         node_pools=planned.pools,
@@ -69,8 +67,8 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         servers=servers,
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
-        namespace_labels=_NAMESPACE_LABELS,
-        warnings=tuple(sorted([*planned.findings, *unused_digests(settings.image_digests, servers)])),
+        namespace_labels=namespace_labels(servers),
+        warnings=tuple(sorted(warnings)),
     )
 
 
@@ -100,4 +98,9 @@ def _frame(
         image_digests=settings.image_digests,
         catalog=catalog,
     )
-    return proposals(frame), token, [*of_cluster, *of_token, *of_pools, *clashes("servers", settings.servers)]
+    of_namespace = namespace_findings(settings, cluster, catalog)
+    return (
+        proposals(frame),
+        token,
+        [*of_cluster, *of_namespace, *of_token, *of_pools, *clashes("servers", settings.servers)],
+    )
