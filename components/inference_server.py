@@ -215,7 +215,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         command=list(plan.command) or None,
         args=list(plan.arguments),
         # The image's own directory belongs to root.
-        working_dir=plan.home if plan.user else None,
+        working_dir=plan.home if plan.user else plan.model_volume.working_directory if plan.model_volume else None,
         env=_environment(plan),
         ports=[core.v1.ContainerPortArgs(name=_PORT_NAME, container_port=plan.port, protocol="TCP")],
         resources=core.v1.ResourceRequirementsArgs(
@@ -238,7 +238,14 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
             core.v1.VolumeMountArgs(name=_CACHE, mount_path=plan.home),
             core.v1.VolumeMountArgs(name=_SHARED_MEMORY, mount_path="/dev/shm"),  # noqa: S108 the kernel's own path
             *(
-                [core.v1.VolumeMountArgs(name=_MODEL, mount_path=plan.model_volume.mount_path, read_only=True)]
+                [
+                    core.v1.VolumeMountArgs(
+                        name=_MODEL,
+                        mount_path=plan.model_volume.mount_path,
+                        sub_path=plan.model_volume.sub_path or None,
+                        read_only=True,
+                    )
+                ]
                 if plan.model_volume
                 else []
             ),

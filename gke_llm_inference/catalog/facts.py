@@ -356,6 +356,8 @@ class InferenceServerFacts(Facts):
     health_path: str
     home: str
     """Directory on the cache volume that holds the model and every other cache."""
+    working_directory: str | None = None
+    """Where the image starts a server that calls a model by its path; None where a flag gives the model's name."""
     user: ContainerUser | None
     """The user to run as; None where the image needs root."""
     read_only_root_filesystem: bool

@@ -84,6 +84,7 @@ def vllm_arguments(settings: VllmSettings, port: int) -> tuple[Argument, ...]:
 def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
     """Arguments of `text-generation-launcher`; context and answer become the launcher's token limits.
 
+    A model on a volume is mounted where its name is its path, as the launcher calls a model by what it is told.
     The launcher wants the longest prompt to be shorter than prompt and answer together: what the answer may take
     is taken from the prompt.
     """
@@ -93,7 +94,7 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
         prompt = max(1, total - (settings.max_output_tokens or 1))
     kv_cache_dtype = _TGI_KV_CACHE_DTYPES[settings.kv_cache_dtype] if settings.kv_cache_dtype else None
     return _flags(
-        ("--model-id", "model", _source(settings)),
+        ("--model-id", "model", settings.model),
         ("--port", "server", port),
         ("--revision", "revision", settings.revision),
         ("--num-shard", "accelerator.count", settings.accelerator.count),
@@ -107,7 +108,7 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
     )
 
 
-def _source(settings: VllmSettings | TgiSettings) -> str:
+def _source(settings: VllmSettings) -> str:
     """Where the server finds the model: its directory on a volume, else its Hugging Face id."""
     volume = settings.model_volume
     return f"{MODELS_DIRECTORY}/{volume.path}".rstrip("/") if volume else settings.model

@@ -9,12 +9,29 @@ _ANNOTATIONS = {"gcsfuse": {"gke-gcsfuse/volumes": "true"}}
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 
 
-def plan_model_volume(volume: ModelVolume | None) -> ModelVolumePlan | None:
-    """The volume as a pod mounts it."""
+def plan_model_volume(settings: ServerSettings, working_directory: str | None) -> ModelVolumePlan | None:
+    """The volume as a pod mounts it.
+
+    TGI calls a model by the path that it is given, and has no flag for another name: the directory is mounted where
+    the model's name is its relative path.
+
+    Args:
+        settings: the server's settings.
+        working_directory: where a server starts that is told the model's name; None for one that has a flag for it.
+
+    """
+    volume = settings.model_volume
     if volume is None:
         return None
+    annotations = _ANNOTATIONS.get(volume.storage, {})
+    if working_directory is None:
+        return ModelVolumePlan(claim=volume.claim, mount_path=MODELS_DIRECTORY, annotations=annotations)
     return ModelVolumePlan(
-        claim=volume.claim, mount_path=MODELS_DIRECTORY, annotations=_ANNOTATIONS.get(volume.storage, {})
+        claim=volume.claim,
+        mount_path=f"{working_directory}/{settings.model}",
+        annotations=annotations,
+        sub_path=volume.path,
+        working_directory=working_directory,
     )
 
 

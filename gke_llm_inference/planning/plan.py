@@ -144,12 +144,16 @@ class ModelVolumePlan:
         claim: name of its PersistentVolumeClaim.
         mount_path: where the container sees it.
         annotations: what the pod must carry for the volume's driver.
+        sub_path: directory of the volume that is mounted; the whole volume if empty.
+        working_directory: directory from which the server finds the mount by the model's name; the image's own if None.
 
     """
 
     claim: str
     mount_path: str
     annotations: dict[str, str]
+    sub_path: str = ""
+    working_directory: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

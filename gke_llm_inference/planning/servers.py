@@ -116,7 +116,7 @@ def plan_server(server: PlacedServer) -> ServerPlan:
         selector=selector,
         decisions=(*server.decisions, *([_SHARED_IPC] if host_ipc else [])),
         measured_tokens_per_second=settings.measured_tokens_per_second,
-        model_volume=plan_model_volume(volume),
+        model_volume=plan_model_volume(settings, facts.working_directory),
         memory=server.memory,
         alternatives=server.alternatives,
         host_ipc=host_ipc,

@@ -31,10 +31,18 @@ def test_vllm_serves_the_directory_under_the_models_own_name() -> None:
     assert (plan.model_volume.claim, plan.model_volume.mount_path) == ("models", "/models")
 
 
-def test_tgi_serves_the_directory_too_and_a_volume_may_be_the_model() -> None:
+@pytest.mark.parametrize("path", ["google/gemma-7b-it", "gemma/2024-03", ""])
+def test_tgi_serves_the_directory_under_the_models_own_name_too(path: str) -> None:
+    """TGI has no flag for the name: it calls a model by the path that it is told, here relative to where it starts."""
     tgi: Raw = TGI
-    plan = only_server(stack(**tgi))
-    assert "--model-id=/models/google/gemma-7b-it" in plan.arguments
+    plan = only_server(stack({**DISK, "path": path}, **tgi))
+    assert "--model-id=google/gemma-7b-it" in plan.arguments
+    assert plan.model_volume is not None
+    assert plan.model_volume.mount_path == "/usr/src/google/gemma-7b-it"
+    assert (plan.model_volume.working_directory, plan.model_volume.sub_path) == ("/usr/src", path)
+
+
+def test_a_volume_may_be_the_model() -> None:
     assert only_server(stack({"claim": "models", "storage": "filestore"})).arguments[0] == "/models"
 
 
