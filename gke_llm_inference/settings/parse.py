@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -17,6 +18,8 @@ from gke_llm_inference.settings.stack import StackSettings
 
 M = TypeVar("M", bound=BaseModel)
 
+_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SIZE = re.compile(r"(?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?[bm]")
 _TYPES = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -92,10 +95,31 @@ def with_text_keys(value: Any) -> Any:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The entry of `valid` that `name` most likely means, ignoring case; None if nothing is close."""
+    """The entry of `valid` that `name` most likely means, ignoring case; None if nothing is close.
+
+    Where some entries are of the same family, it is one of them: `n2-standard-5` is no slip for `e2-standard-4`. A
+    model is never taken for one of another family or generation, whose numbers are others.
+    """
     by_folded = {candidate.casefold(): candidate for candidate in sorted(valid)}
-    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    folded = name.casefold()
+    is_model, family = "/" in folded, _family(folded)
+    related = [candidate for candidate in by_folded if family and _family(candidate) == family]
+    if is_model and not related:
+        # A slip in the family's own name leaves the numbers of generation and size as they are.
+        related = [candidate for candidate in by_folded if _NUMBERS.findall(candidate) == _NUMBERS.findall(folded)]
+    possible = related if related or is_model else list(by_folded)
+    matches = difflib.get_close_matches(folded, possible, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
+
+
+def _family(name: str) -> str:
+    """What names of one family have in common: the words of a model before its size, the series of a machine."""
+    if "/" in name:
+        words = name.partition("/")[2].split("-")
+        size = next((place for place, word in enumerate(words) if _SIZE.fullmatch(word)), len(words))
+        return "-".join(words[:size])
+    series, dash, _ = name.partition("-")
+    return series if dash and any(letter.isdigit() for letter in series) else ""
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:
@@ -152,6 +176,13 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
         case _ if kind in _TYPES:
             if kind == "dict_type" and location.holds_model():
                 kind = "model_type"
+            if value is None or value == "":
+                return Finding(
+                    path=path,
+                    what=f"is not {_TYPES[kind]}",
+                    why="the key has no value; what is left empty may be a slip, and is never taken for a default",
+                    fix=location.help(f"write {_TYPES[kind]}"),
+                )
             quote = " (put it in quotes)" if kind == "string_type" and isinstance(value, int | float) else ""
             why = "values are taken as they are, never converted"
             return Finding(path=path, what=f"is not {_TYPES[kind]}", why=why, fix=f"write {_TYPES[kind]}{quote}")

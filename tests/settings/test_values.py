@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.settings import nearest, parse_settings
 from tests.settings.support import Path, autopilot_stack, changed, dotted, full_stack, only_problem, readable
 
@@ -185,3 +186,40 @@ def test_digits_and_letters_of_other_scripts_are_refused_where_a_registry_would_
     path: Path, value: str
 ) -> None:
     assert only_problem(changed(full_stack(), path, value)).path == dotted(path)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize(
+    "path", [("servers",), ("nodePools",), ("cluster",), ("servers", "gemma", "resources")], ids=readable
+)
+def test_a_key_without_a_value_is_told_so_with_what_belongs_there(path: Path, value: object) -> None:
+    problem = only_problem(changed(full_stack(), path, value))
+    assert problem.path == dotted(path)
+    assert problem.why.startswith("the key has no value")
+    assert problem.fix.startswith("write a mapping")
+    assert ": " in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("google/gemma-7b-itt", "google/gemma-7b-it"),
+        ("google/gema-7b-it", "google/gemma-7b-it"),
+        ("google/gemma-4-12b-it", None),
+        ("Qwen/Qwen3-8B", None),
+        ("Qwen/Qwen2.5-14B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("meta-llama/Llama-3.2-3B-Instruct", None),
+        ("mistralai/Mistral-7B-Instruct-v0.2", "mistralai/Mistral-7B-Instruct-v0.3"),
+    ],
+)
+def test_a_model_is_never_taken_for_one_of_another_family_or_generation(name: str, meant: str | None) -> None:
+    catalog = load_catalog()
+    assert nearest(name, [*catalog.models, *catalog.checkpoints]) == meant
+
+
+@pytest.mark.parametrize("name", ["n2-standard-5", "e2-standard-5", "n4-standard-6", "c4-standard-5"])
+def test_a_machine_is_taken_for_one_of_its_series(name: str) -> None:
+    kinds = load_catalog().system_machine_types
+    meant = nearest(name, [f"{kind}-{vcpus}" for kind, counts in kinds.items() for vcpus in counts])
+    assert meant is not None
+    assert meant.partition("-")[0] == name.partition("-")[0]
