@@ -104,9 +104,9 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     folded = name.casefold()
     is_model, family = "/" in folded, _family(folded)
     related = [candidate for candidate in by_folded if family and _family(candidate) == family]
-    if is_model and not related:
+    if is_model:
         # A slip in the family's own name leaves the numbers of generation and size as they are.
-        related = [candidate for candidate in by_folded if _NUMBERS.findall(candidate) == _NUMBERS.findall(folded)]
+        related += [candidate for candidate in by_folded if _NUMBERS.findall(candidate) == _NUMBERS.findall(folded)]
     possible = related if related or is_model else list(by_folded)
     matches = difflib.get_close_matches(folded, possible, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None

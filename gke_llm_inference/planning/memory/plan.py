@@ -73,7 +73,7 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
         band_mib=(band.low, band.high),
         largest_context=longest,
         comfortable_context=comfortable,
-        calibrated=fixed.calibrated and request.kv_cache_mib is None,
+        calibrated=fixed.calibrated and request.kv_cache_mib is None and not request.unplanned,
         notes=fixed.notes,
         start_context_mib=facts.vllm.runtime.start_context_mib,
     )
