@@ -60,7 +60,7 @@ _FREE_AT_START = re.compile(r"\((\d+\.\d+)/\d+\.\d+ GiB\) on startup")
 _FLASHINFER = {"minimum": 394.0, "tokenBytes": 16.0}
 
 # Bits of a linear layer's weight by the formats' definitions. Groups of 128 with a 16-bit scale are 0.125 bits, with a
-# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights.
+# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights, MXFP4 8 bits for 32.
 _DEFINED_BITS = {
     "bf16": 16,
     "fp8": 8,
@@ -74,6 +74,7 @@ _DEFINED_BITS = {
     "ctw4a16": 4.125,
     "squeezellm": 4.15625,
     "bitsandbytes": 4.5,
+    "mxfp4": 4.25,
 }
 # Start of the fit: what the formulas state, before any measurement is read.
 _THEORY: dict[str, Any] = {

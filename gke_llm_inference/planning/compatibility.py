@@ -6,9 +6,14 @@ extra argument which overrides a setting is judged as the server will get it.
 
 import math
 from collections.abc import Sequence
+from typing import get_args
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.preset_facts import CheckpointFormat, Technique
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
 from gke_llm_inference.planning.memory.request import (
@@ -55,7 +60,7 @@ def setting_problems(
     problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
     problems += _architecture_problems(request)
     problems += _output_problems(path, settings, model)
-    problems += _checkpoint_problems(path, settings, model, catalog)
+    problems += _checkpoint_problems(path, settings, version, model, catalog)
     match settings:
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
@@ -95,6 +100,7 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
         "maxNumBatchedTokens": request.max_num_batched_tokens,
         "tensorParallel": request.tensor_parallel,
         "pipelineParallel": request.pipeline_parallel,
+        "groupSize": request.group_size,
         "mlaWidth": request.mla_width,
     }
     problems = [
@@ -301,8 +307,24 @@ def _output_problems(path: str, settings: ServerSettings, model: ServedModel) ->
     ]
 
 
-def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> list[Finding]:
+def _checkpoint_problems(
+    path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog
+) -> list[Finding]:
     quantization = settings.quantization
+    # A quantization or preset that asks for the format is refused for itself.
+    asked = quantization is not None or any(
+        isinstance(preset, Technique) and model.checkpoint in preset.needs.checkpoint
+        for preset in map(catalog.presets.get, settings.presets)
+    )
+    if not asked and model.checkpoint not in _loaded_formats(settings, version, catalog):
+        return [
+            Finding(
+                path=f"{path}.configFile" if settings.config_file is not None else f"{path}.model",
+                what=f"{settings.server} {version} does not load {model.checkpoint} checkpoints",
+                why=_why_not_loaded(settings, version, model.checkpoint, catalog),
+                fix="use a checkpoint of the model in another format, such as AWQ, GPTQ or FP8, or another version",
+            )
+        ]
     if quantization is None:
         return []
     method = quantization_method(quantization)
@@ -328,6 +350,27 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
             )
         ]
     return []
+
+
+def _loaded_formats(settings: ServerSettings, version: str, catalog: Catalog) -> tuple[str, ...]:
+    """Formats of checkpoints that a version loads: the methods that its own flag for quantization takes.
+
+    All that are known where the version's flags are not.
+    """
+    flags = catalog.flags[settings.server].get(version)
+    flag = flags.find("--quantization" if settings.server == "vllm" else "--quantize") if flags else None
+    if flag is None or not flag.choices:
+        return get_args(CheckpointFormat)
+    return ("none", *(str(choice) for choice in flag.choices))
+
+
+def _why_not_loaded(settings: ServerSettings, version: str, checkpoint: str, catalog: Catalog) -> str:
+    """Why a version does not load a format: as the technique of that name says it, where there is one."""
+    preset = catalog.presets.get(checkpoint)
+    for rule in preset.rules(settings.server) if isinstance(preset, Technique) else ():
+        if rule.refused is not None and (not rule.versions or Version(version) in SpecifierSet(rule.versions)):
+            return rule.refused.why
+    return "the server would stop at start, as its own list of quantization methods does not have it"
 
 
 def _vllm_problems(path: str, settings: VllmSettings, version: str, model: ServedModel) -> list[Finding]:

@@ -46,10 +46,13 @@ def check_fit(
 
 def _may_be_wrong(plan: MemoryPlan) -> bool:
     """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
+    state = plan.state
+    # By how much all of it exceeds the budget: the pool itself is never less than nothing.
+    taken = plan.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
     missing = {
-        "profile": plan.needed_mib - plan.state.kv_cache_mib,
-        "runtime": plan.state.peak_mib - plan.total_mib,
-    }.get(plan.state.cause)
+        "profile": taken + plan.needed_mib - plan.budget_mib,
+        "runtime": state.peak_mib - plan.total_mib,
+    }.get(state.cause)
     return not plan.calibrated and missing is not None and missing <= plan.error_margin_mib
 
 

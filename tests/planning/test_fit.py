@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gke_llm_inference.planning.memory.result import floored
-from tests.planning.support import CATALOG, existing_stack, on_autopilot, only_problem, planned
+from tests.planning.support import CATALOG, architecture, existing_stack, on_autopilot, only_problem, planned
 from tests.settings.support import Raw, autopilot_stack
 
 if TYPE_CHECKING:
@@ -259,3 +259,13 @@ def test_a_near_miss_is_shown_as_one() -> None:
     assert needed > left
     assert f"{left / 1024:.2f} GiB" in short.reason or f"{left:.1f} MiB" in short.reason
     assert floored(0.999) == 0.9
+
+
+@pytest.mark.parametrize("parameters", [40 * 10**9, 150 * 10**9])
+def test_weights_beyond_the_budget_are_not_a_near_miss(parameters: int) -> None:
+    # Estimated with several GPUs, so that a near miss is a warning: what weights lack of the budget counts as missing.
+    numbers = architecture(parameters=parameters, layers=40, hiddenSize=5120, attentionHeads=40)
+    gpus = {"type": "nvidia-h100-80gb", "count": 4, "memoryMib": int(parameters * 2 / 2**20 / 4 * 1.03)}
+    server = {"server": "vllm", "model": "me/mine", "architecture": numbers, "accelerator": gpus, "maxModelLen": 256}
+    problem = only_problem(existing_stack({"it": server}))
+    assert problem.what == "does not fit 4 × nvidia-h100-80gb"

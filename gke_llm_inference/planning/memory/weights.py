@@ -1,6 +1,7 @@
 """What loaded weights take on one GPU, and what loading them takes."""
 
 from gke_llm_inference.catalog.memory_facts import VllmConstants, WeightConstants
+from gke_llm_inference.planning.checkpoint_size import small_group_bits
 from gke_llm_inference.planning.memory.request import MemoryRequest, format_name, own_bytes, weights_format
 from gke_llm_inference.planning.memory.sharding import MIB, ModelShard
 
@@ -24,10 +25,16 @@ def weights_mib(request: MemoryRequest, shard: ModelShard, constants: WeightCons
     bits = constants.linear_bits[format_name(request.weights_format)]
     tables = 1 if given.tied_embeddings else 2
     table = given.vocab_size * given.hidden_size
-    linear = max(0, given.parameters - table * tables) * shard.layers / given.layers
+    bits += small_group_bits(request.group_size)
+    # What quantization leaves alone: routers, modules that the checkpoint lists, and a vision tower, which every stage
+    # is planned with, as one of them has it.
+    kept = min(given.unquantized_parameters, max(0, given.parameters - table * tables))
+    linear = (given.parameters - table * tables - kept) * shard.layers / given.layers
+    linear = max(0.0, linear)
     tables_here = 1 if request.pipeline_parallel > 1 else tables
     padded_table = shard.vocabulary * given.hidden_size * own_bytes(given)
     total = linear * bits / 8 / shard.gpus + tables_here * padded_table / shard.gpus
+    total += kept * own_bytes(given) / shard.gpus
     total += rotary_bytes(request) + _allocator_waste(
         request, shard, bits, constants.allocator_waste_mib[chosen.precision]
     )
