@@ -47,8 +47,10 @@ feed-forward block (of the experts that a token visits), q the width of all quer
 | part | formula |
 | --- | --- |
 | weights | linear layers at the bits of their format; embeddings and output layer at 16 bits in every format, one \
-table if tied; rotary table (positions × head width × 2 bytes, longer where scaled); what torch's allocator leaves \
-behind tensors |
+table if tied; routers, norms and vision towers as they are; rotary table (positions × head width × 2 bytes, longer \
+where scaled); what torch's allocator leaves behind tensors |
+| FP8 on load | quantized weights take whole blocks that 16-bit weights leave, up to 20 MiB too large each, as vLLM \
+from 0.21 on has torch split none while it loads: computed by the allocator's own rules, within 1 MiB of six models |
 | forward pass, eager | T × ({width:g} f + k h) bytes, k by family; T × f more with FP8; + {workspace:g} MiB \
 unquantized |
 | forward pass, compiled | T × ({width:g} f + {hidden:g} h + {query:g} q) bytes; with FP8 T × f less where the \
