@@ -33,7 +33,8 @@ L4's 24 GB.
 With an empty torch.compile cache, the peak of vLLM's profile is over 1 GiB higher for models with a large vocabulary,
 and the KV cache is smaller by as much. The same pod may be refused on a new node and start on a used one. Without a
 volume that outlives the pod every start is a first start, so the plan's verdict is that of a cold start, and both are
-shown. `enforceEager` makes them equal, as does a kept `VLLM_CACHE_ROOT` once it is filled.
+shown. `enforceEager` makes them equal, as does an image of your own that brings a filled
+`VLLM_CACHE_ROOT`.
 
 """
 

@@ -155,7 +155,7 @@ class VllmSettings(_ServerSettings):
     model_runner: Literal["V1", "V2"] | None = None
     """vLLM's model runner; the version's own choice if absent."""
     compile_cache: Literal["cold", "warm"] = "cold"
-    """State of torch's compile cache at a start: warm only where VLLM_CACHE_ROOT outlives the pod."""
+    """State of torch's compile cache when a pod starts: warm where an image of yours brings it (VLLM_CACHE_ROOT)."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 
