@@ -83,7 +83,7 @@ class GoalChoice(Facts):
     """Techniques, best first; one is taken unless its slot is taken already."""
     settings: dict[str, Any] = {}
     parallelism: Literal["fewestGpus"] | None = None
-    """Whether the fewest GPUs that hold the weights are taken for each replica."""
+    """Whether the fewest GPUs that hold weights and context are taken for each replica."""
     servers: tuple[ServerKind, ...] = ("tgi", "vllm")
     why: str
 

@@ -31,7 +31,7 @@ def check_fit(
     base = settings.model if settings.model_volume is None else None
     found = tuple(one for one in alternatives(plan.request, catalog, model=base) if _offered(one, cluster, catalog))
     proposals = "; or ".join(one.what for one in found[:_PROPOSALS])
-    may_start = plan.verdict == "tight" or settings.allow_unfit or _may_be_wrong(plan)
+    may_start = plan.verdict == "tight" or settings.allow_unfit or plan.is_near_miss
     finding = Finding(
         path=path,
         what=f"{plan.verdict} {_gpus(settings)}"
@@ -42,18 +42,6 @@ def check_fit(
         severity="warning" if may_start else "problem",
     )
     return found, [finding]
-
-
-def _may_be_wrong(plan: MemoryPlan) -> bool:
-    """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
-    state = plan.state
-    # By how much all of it exceeds the budget: the pool itself is never less than nothing.
-    taken = plan.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
-    missing = {
-        "profile": taken + plan.needed_mib - plan.budget_mib,
-        "runtime": state.peak_mib - plan.total_mib,
-    }.get(state.cause)
-    return not plan.calibrated and missing is not None and missing <= plan.error_margin_mib
 
 
 def _offered(change: Alternative, cluster: ClusterPlan, catalog: Catalog) -> bool:
