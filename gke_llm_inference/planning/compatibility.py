@@ -37,7 +37,7 @@ _NO_FLASHINFER = ("falcon", "deepseek_v2")
 _LONG_CONTEXT_TOKENS = 32 * 1024
 # Context of TGI before 3.0 unless it is set; the launcher's source has it.
 _OLD_TGI_DEFAULT_TOKENS = 4096
-_FEWEST_TGI_TOKENS = 2
+_FEWEST_TOKENS = 2
 _LARGEST = 10**14
 _REQUIRED_COUNTS = ("tensorParallel", "pipelineParallel")
 
@@ -59,6 +59,7 @@ def setting_problems(
     counts = gpu_counts(settings.accelerator.type, catalog)
     problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
     problems += _architecture_problems(request)
+    problems += _context_problems(request)
     problems += _output_problems(path, settings, model)
     problems += _checkpoint_problems(path, settings, version, model, catalog)
     match settings:
@@ -292,6 +293,20 @@ def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | No
     return problems
 
 
+def _context_problems(request: MemoryRequest) -> list[Finding]:
+    context = request.max_model_len
+    if context is None or not 0 < context < _FEWEST_TOKENS:
+        return []
+    return [
+        Finding(
+            path=f"{request.path}.maxModelLen",
+            what=f"{context} token does not hold a prompt and an output",
+            why="every request needs at least one token of each, so the server would refuse all of them",
+            fix=f"use {_FEWEST_TOKENS} or more",
+        )
+    ]
+
+
 def _output_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
     context = settings.max_model_len or model.architecture.max_positions
     output = settings.max_output_tokens
@@ -429,16 +444,7 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
         default = min(default, _OLD_TGI_DEFAULT_TOKENS)
     context = settings.max_model_len or default
     prompt, output = settings.max_input_tokens, settings.max_output_tokens
-    if context < _FEWEST_TGI_TOKENS:
-        problems.append(
-            Finding(
-                path=f"{path}.maxModelLen",
-                what=f"{context} token does not hold a prompt and an output",
-                why="the launcher requires at least one token of each",
-                fix=f"use {_FEWEST_TGI_TOKENS} or more",
-            )
-        )
-    elif prompt is not None and prompt >= context:
+    if prompt is not None and prompt >= context >= _FEWEST_TOKENS:
         problems.append(
             Finding(
                 path=f"{path}.maxInputTokens",

@@ -170,6 +170,22 @@ RULES = [
         id="least context of TGI",
     ),
     pytest.param(
+        {"maxModelLen": 2},
+        {"maxModelLen": 1},
+        "maxModelLen",
+        "1 token does not hold a prompt and an output",
+        "use 2 or more",
+        id="least context of vLLM",
+    ),
+    pytest.param(
+        {"extraArgs": ["--max-model-len=2"]},
+        {"extraArgs": ["--max-model-len=1"]},
+        "maxModelLen",
+        "1 token does not hold a prompt and an output",
+        "use 2 or more",
+        id="least context by an extra argument",
+    ),
+    pytest.param(
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1023},
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1024},
         "maxInputTokens",
