@@ -32,10 +32,13 @@ _LATENT_REQUIRED = {
 }
 _COUNTS = (
     *("num_key_value_heads", "head_dim", "sliding_window", "moe_intermediate_size", "kv_lora_rank", "q_lora_rank"),
-    *(*layers.EXPERT_KEYS, *layers.PER_TOKEN_KEYS, *layers.SHARED_WIDTH_KEYS),
+    *(*layers.EXPERT_KEYS, *layers.PER_TOKEN_KEYS),
     *("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval"),
 )
-_COUNTS_OR_ZERO = (*layers.SHARED_EXPERT_KEYS, *layers.FURTHER_TOKEN_KEYS, "first_k_dense_replace")
+_COUNTS_OR_ZERO = (
+    *(*layers.SHARED_EXPERT_KEYS, *layers.SHARED_WIDTH_KEYS, *layers.FURTHER_TOKEN_KEYS),
+    "first_k_dense_replace",
+)
 _LISTS = ("mlp_layer_types", "mlp_only_layers", "moe_layers")
 _MOST_LAYERS = 1000
 _DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
@@ -109,7 +112,7 @@ def architecture_of(
         # What is missing of a generator's keys says nothing about another kind of model.
         raise Refusal(task)
     problems = [*_number_problems(text, path), *(key_problems(config, path) if strict else [])]
-    precision, of_checkpoint = precision_of(config, path)
+    precision, of_checkpoint = precision_of(text, path)
     problems += of_checkpoint
     tower = ""
     numbers: dict[str, int] = {}
@@ -142,7 +145,7 @@ def architecture_of(
         latent_width=layers.latent_width(text),
         tied_embeddings=tied,
         experts=_experts(text),
-        dtype=next((known for known in _DTYPES if known == (text.get("dtype") or text.get("torch_dtype"))), "bfloat16"),
+        dtype=_dtype(config, text),
         sliding_window=_sliding_window(text),
         family=family.name or _model_type(text),
         checkpoint=precision.format,
@@ -284,6 +287,12 @@ def _head_problems(text: Mapping[str, Any], path: str) -> list[Finding]:
     return problems
 
 
+def _dtype(config: Mapping[str, Any], text: Mapping[str, Any]) -> Dtype:
+    """Type of the checkpoint's weights: what the file says of the whole model, or else of its language model."""
+    stated = (part.get(key) for part in (config, text) for key in ("dtype", "torch_dtype"))
+    return next((known for value in stated for known in _DTYPES if known == value), "bfloat16")
+
+
 def _experts(text: Mapping[str, Any]) -> Experts | None:
     count = layers.experts_of(text)
     if not count or not layers.sparse_layers(text):
@@ -301,9 +310,13 @@ def _sliding_window(text: Mapping[str, Any]) -> SlidingWindow | None:
     size, count = text.get("sliding_window"), text["num_hidden_layers"]
     if size is None or text.get("use_sliding_window") is False:
         return None
+    # Letters for a run of layers, as in LLLG: local, and global as the last.
+    letters = text.get("sliding_window_pattern")
     kinds, pattern = text.get("layer_types"), text.get("sliding_window_pattern", text.get("_sliding_window_pattern"))
     if isinstance(kinds, list):
         windowed = sum(kind == "sliding_attention" for kind in kinds[:count])
+    elif isinstance(letters, str):
+        windowed = sum(letters[layer % len(letters)] == "L" for layer in range(count)) if letters else 0
     elif _is_count(pattern):
         # Every pattern-th layer attends to everything.
         windowed = count - count // pattern

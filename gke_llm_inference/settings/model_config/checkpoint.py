@@ -52,7 +52,13 @@ class CheckpointPrecision:
 
 
 def precision_of(config: Mapping[str, Any], path: str) -> tuple[CheckpointPrecision, list[Finding]]:
-    """How the checkpoint of a config.json is quantized, and what of it cannot be planned."""
+    """How the checkpoint of a config.json is quantized, and what of it cannot be planned.
+
+    Args:
+        config: keys of the whole file with those of its language model over them, as either may say it.
+        path: where the configuration names the file.
+
+    """
     quantization = config.get("quantization_config") or config.get("compression_config")
     if not isinstance(quantization, dict):
         return CheckpointPrecision("none"), []

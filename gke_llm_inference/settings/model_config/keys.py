@@ -24,9 +24,14 @@ _READ = frozenset(
 )
 # Keys that only some families have, and that decide on their shapes.
 _READ_OF = {
+    "cohere2": (
+        *("layer_switch", "order_of_interleaved_layers", "position_embedding_type", "use_embedding_sharing"),
+        *("use_gated_activation", "use_parallel_block", "use_parallel_embedding"),
+    ),
     "falcon": ("multi_query", "n_head_kv", "new_decoder_architecture", "num_kv_heads", "num_ln_in_parallel_attn"),
     "mistral3": ("multimodal_projector_bias", "spatial_merge_size"),
     "llava": ("multimodal_projector_bias",),
+    "minimax_m2": ("qk_norm_type",),
     "opt": ("word_embed_proj_dim",),
 }
 _READ_OF |= dict.fromkeys(("refinedweb", "refinedwebmodel"), _READ_OF["falcon"])
@@ -61,9 +66,8 @@ def task_problems(config: Mapping[str, Any], path: str, beside: Path | None) -> 
     texts = [config, *([inner] if isinstance(inner, dict) else [])]
     state = model_families().state_keys
     kinds = [kind for text in texts if isinstance(text.get("layer_types"), list) for kind in text["layer_types"]]
-    if any(state & {key for key, value in text.items() if value is not None} for text in texts) or any(
-        kind not in _ATTENDING for kind in kinds
-    ):
+    keeps_state = any(key in state and not _is_off(value) for text in texts for key, value in text.items())
+    if keeps_state or any(kind not in _ATTENDING for kind in kinds):
         return [
             _task(
                 path,
@@ -72,6 +76,11 @@ def task_problems(config: Mapping[str, Any], path: str, beside: Path | None) -> 
             )
         ]
     return []
+
+
+def _is_off(value: object) -> bool:
+    """Whether a key of models that keep a state says that this one does not: a list of ones is full attention."""
+    return value is None or (isinstance(value, list) and all(kind == 1 for kind in value))
 
 
 def key_problems(config: Mapping[str, Any], path: str) -> list[Finding]:
@@ -85,7 +94,7 @@ def key_problems(config: Mapping[str, Any], path: str) -> list[Finding]:
     if isinstance(inner, dict):
         parts.append(("text_config.", inner))
     types = {str(part.get("model_type") or "").lower() for _, part in parts}
-    known = set(_READ | facts.harmless_keys)
+    known = set(_READ | facts.harmless_keys | facts.state_keys)
     for model_type in types:
         known |= facts.of(model_type).own_keys() | set(_READ_OF.get(model_type, ()))
     when_false = facts.harmless_when_false | {key for family in facts.families for key in facts.of(family).own_keys()}
