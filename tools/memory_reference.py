@@ -7,6 +7,7 @@ import sys
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import ErrorMargin, LinearMib, MemoryFacts, VllmConstants
+from gke_llm_inference.catalog.model_family_facts import model_families
 from gke_llm_inference.planning.memory import MemoryRequest, plan_memory
 
 _INTRODUCTION = """\
@@ -80,6 +81,24 @@ TGI takes what is free after one prefill of the most prompt tokens: total × CUD
 
 """
 
+_MODELS = """\
+## Models by their config.json
+
+`configFile` names the config.json of a model that the catalog does not have. Its parameters are counted from its keys,
+matrix by matrix, as the classes of transformers have them: attention with its biases and norms, multi-head latent
+attention (a token is cached as kv_lora_rank + qk_rope_head_dim), experts under any of their names with shared ones and
+layers without any, a vision tower with its projector. Layers that predict further tokens are downloaded and not loaded.
+The `quantization_config` decides the bits, and which modules stay at 16. Exact for: {families}. Another family is
+counted like llama.
+
+Refused is what would make the count wrong, or the plan: a key of which it is not known what it changes, a vision tower
+of another kind, weights of different bits, a model that keeps a state for every request (linear attention, Mamba), an
+encoder-decoder, a model for embeddings, ranking or classification (by its architectures, by what lies beside the file,
+or by the model's name). Where `model.safetensors.index.json` lies beside the file, its total_size is held against the
+count: within 0.5 %, or 5 % where weights are quantized.
+
+"""
+
 _LIMITS = """\
 ## How far to trust it
 
@@ -114,6 +133,7 @@ def page(facts: MemoryFacts) -> str:
             _constants(constants),
             _residuals(constants),
             _versions(facts),
+            _MODELS.format(families=", ".join(f"`{name}`" for name in sorted(model_families().families))),
             _LIMITS.format(flashinfer_estimate=constants.graphs.flashinfer_estimate_mib),
         ]
     )

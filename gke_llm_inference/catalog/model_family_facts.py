@@ -29,6 +29,8 @@ class ModelFamily(Facts):
     head_bias: Switch = False
     """Bias of the output layer."""
     router_bias: bool = False
+    correction_bias: bool = False
+    """One weight for each expert, by which the router's choice is balanced."""
     expert_bias: bool = False
     attention_sinks: bool = False
     """One weight for each query head."""

@@ -210,6 +210,16 @@ def _architecture_problems(request: MemoryRequest) -> list[Finding]:
             )
         )
     embeddings = embedding_parameters(given)
+    if embeddings <= given.parameters < embeddings + given.unquantized_parameters:
+        problems.append(
+            Finding(
+                path=f"{where}.unquantizedParameters",
+                what=f"{given.unquantized_parameters} and the {embeddings} of the embeddings are more than all "
+                f"{given.parameters}",
+                why="what quantization leaves alone is a part of all weights",
+                fix="see the model's page",
+            )
+        )
     if given.parameters < embeddings:
         problems.append(
             Finding(

@@ -1,8 +1,4 @@
-"""The config.json of models of many families, as their repositories have them, with the parameters of each.
-
-`PARAMETERS` are counted on the tensors that transformers 5.24.0 makes of the file, and `PUBLISHED` are what is said of
-the checkpoint elsewhere, with the source.
-"""
+"""The config.json of models of many families, as their repositories have them, with the parameters of each."""
 
 from __future__ import annotations
 

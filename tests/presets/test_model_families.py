@@ -208,6 +208,19 @@ def test_the_type_of_the_whole_model_comes_before_that_of_its_part() -> None:
     assert read(families.LLAMA4_SCOUT, text_config=part, torch_dtype=...).dtype == "float32"
 
 
+@pytest.mark.parametrize(
+    ("whole", "part", "tied"), [(False, True, False), (True, False, False), (True, True, True), (..., True, True)]
+)
+def test_embeddings_are_tied_where_nothing_says_otherwise(whole: Any, part: bool, tied: bool) -> None:
+    text = {**families.QWEN3_VL_8B["text_config"], "tie_word_embeddings": part}
+    assert read(families.QWEN3_VL_8B, text_config=text, tie_word_embeddings=whole).tied_embeddings is tied
+
+
+def test_a_window_that_is_not_used_may_be_zero() -> None:
+    # As transformers saves Qwen's files.
+    assert read(families.QWEN15_MOE, sliding_window=0) == read(families.QWEN15_MOE)
+
+
 def test_a_part_may_say_how_it_is_quantized() -> None:
     part = {**families.LLAMA4_SCOUT["text_config"], "quantization_config": configs.AWQ}
     assert read(families.LLAMA4_SCOUT, text_config=part).checkpoint == "awq"

@@ -125,8 +125,7 @@ def architecture_of(
     problems += _head_problems(text, path)
     if problems:
         raise Refusal(problems)
-    stated = text.get("tie_word_embeddings")
-    tied = family.tied if stated is None else bool(stated)
+    tied = _tied(config, family)
     counted = layers.parameters_of(text, family, tied=tied)
     vision = vision_parameters(tower, numbers, config, text["hidden_size"]) if tower else 0
     kept = sum(matrix.parameters for matrix in counted.matrices if precision.is_kept(matrix))
@@ -197,7 +196,8 @@ def _number_problems(text: Mapping[str, Any], path: str) -> list[Finding]:
         for key, meaning in required.items()
         if not _is_count(text.get(key))
     ]
-    wrong = [key for key in _COUNTS if text.get(key) is not None and not _is_count(text[key])]
+    unused = ("sliding_window",) if text.get("use_sliding_window") is False else ()
+    wrong = [key for key in _COUNTS if text.get(key) is not None and key not in unused and not _is_count(text[key])]
     problems += [_not(path, key, "a positive whole number") for key in wrong]
     wrong = [
         key
@@ -285,6 +285,14 @@ def _head_problems(text: Mapping[str, Any], path: str) -> list[Finding]:
             )
         )
     return problems
+
+
+def _tied(config: Mapping[str, Any], family: ModelFamily) -> bool:
+    """Whether the output layer shares the embedding's weights; not where the whole or its part says so."""
+    inner = config.get("text_config")
+    parts = (config, inner if isinstance(inner, dict) else {})
+    stated = [part["tie_word_embeddings"] for part in parts if part.get("tie_word_embeddings") is not None]
+    return all(stated) if stated else family.tied
 
 
 def _dtype(config: Mapping[str, Any], text: Mapping[str, Any]) -> Dtype:

@@ -28,7 +28,7 @@ _PREFIXES = ("model.", "", "model.language_model.", "language_model.model.", "la
 _PLAIN_PATTERN = re.compile(r"(?:[\w.\-$^]|\.\*|\\d\+|\[0-9\]\+|\\\.|\((?:\?:)?[\w.|\-\\]+\)|\*)+")
 _MOST_PATTERNS = 64
 _LONGEST_PATTERN = 2000
-_MOST_WILDCARDS = 4
+_MOST_WILDCARDS = 3
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _left_alone(quantization: Mapping[str, Any], path: str) -> tuple[Callable[[M
         listed += [f"re:{name.removeprefix('-:')}" for name in dynamic if name.startswith("-:")]
     exact = {_from_layers(name) for name in listed if not _is_pattern(name)}
     patterns = [name for name in listed if _is_pattern(name)]
-    compiled = [_compiled(name) for name in patterns]
+    compiled = [_compiled(name) for name in patterns[: _MOST_PATTERNS + 1]]
     if len(patterns) > _MOST_PATTERNS or any(one is None for one in compiled):
         return (lambda _matrix: False), [
             Finding(

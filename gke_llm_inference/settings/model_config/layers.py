@@ -125,7 +125,7 @@ def sparse_layers(text: Mapping[str, Any]) -> frozenset[int]:
         return frozenset(layer for layer in listed if isinstance(layer, int) and 0 <= layer < layers)
     step = first(text, ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval")) or 1
     frequency = text.get("moe_layer_freq") or 1
-    without = text.get("mlp_only_layers") or []
+    without = {layer for layer in text.get("mlp_only_layers") or [] if isinstance(layer, int)}
     end = text.get("moe_layer_end_index")
     end = end if isinstance(end, int) and end >= 0 else layers
 
@@ -226,7 +226,7 @@ def _block(where: str, hidden: int, width: int, copies: int, *, gated: bool) -> 
 
 def _expert_rest(text: Mapping[str, Any], family: ModelFamily) -> int:
     experts, hidden = experts_of(text), text["hidden_size"]
-    rest = experts if family.router_bias else 0
+    rest = experts * (family.router_bias + family.correction_bias)
     if family.expert_bias:
         rest += experts * (2 * expert_width(text) + hidden)
     return rest + (hidden if family.shared_gate and shared_width(text) else 0)
