@@ -11,7 +11,8 @@ from gke_llm_inference.settings import Finding, ServerSettings, nearest
 
 # Words of models for embeddings and ranking, whose config.json may be that of a generator.
 _NOT_GENERATING = re.compile(
-    r"(?:^|[^a-z])(?:embed(?:ding|dings|der)?|rerank(?:er|ing)?|reward|colbert)(?![a-z])", re.I
+    r"^sentence-transformers/|/(?:.*[^a-z])?(?:embed(?:ding|dings|der)?|rerank(?:er|ing)?|reward|colbert|bge|gte)(?![a-z])",
+    re.IGNORECASE,
 )
 # Counted shapes are exact but for buffers; scales of quantized weights depend on how they were made.
 _EXACT_SHARE = 0.005

@@ -305,12 +305,50 @@ def test_quantization_leaves_a_vision_tower_alone(tmp_path: Path) -> None:
         (["model.layers.*.mlp.down_proj"], 36 * 4096 * 12288),
         (["mlp"], 36 * 3 * 4096 * 12288),
         (["layers.35"], 4096 * 4096 * 2 + 2 * 4096 * 1024 + 3 * 4096 * 12288),
+        (["model.layers.3.self_attn.qkv_proj"], 4096 * 4096 + 2 * 4096 * 1024),
+        (["language_model.model.layers.3.feed_forward.gate_up_proj"], 2 * 4096 * 12288),
+        (["re:.*feed_forward.w2"], 36 * 4096 * 12288),
+        (["re:.*attention\\..*"], 36 * (4096 * 4096 * 2 + 2 * 4096 * 1024)),
+        (["re:vision_tower.*", "re:.*lm_head.*", "re:.*norm.*"], 0),
     ],
 )
 def test_modules_that_a_checkpoint_lists_stay_at_16_bits(listed: list[str], kept: int) -> None:
     quantization = {**configs.COMPRESSED_FP8, "ignore": listed}
     found = read(families.QWEN3_8B, quantization_config=quantization)
     assert found.unquantized_parameters - read(families.QWEN3_8B).unquantized_parameters == kept
+
+
+def test_what_a_checkpoint_does_not_target_stays_at_16_bits() -> None:
+    def kept(targets: list[str]) -> int:
+        group = {**configs.COMPRESSED_FP8["config_groups"]["group_0"], "targets": targets}
+        quantization = {**configs.COMPRESSED_FP8, "config_groups": {"group_0": group}}
+        found = read(families.QWEN3_30B, quantization_config=quantization)
+        return found.unquantized_parameters - read(families.QWEN3_30B).unquantized_parameters
+
+    attention = 48 * (2048 * 4096 * 2 + 2 * 2048 * 512)
+    experts = 48 * 128 * 3 * 2048 * 768
+    assert kept(["Linear"]) == kept([]) == 0
+    assert kept(["re:.*mlp.experts.*"]) == kept(["re:.*block_sparse_moe.experts.*"]) == attention
+    assert kept(["re:.*self_attn.*"]) == experts
+    assert kept(["re:.*self_attn.*", "Linear"]) == 0
+
+
+def test_the_ignore_list_of_kimi_k2_leaves_the_experts_alone_at_4_bits() -> None:
+    group = {"targets": ["Linear"], "weights": {"group_size": 32, "num_bits": 4, "type": "int"}}
+    ignored = ["self_attn.*", "shared_experts.*", "mlp\\.(gate|up|gate_up|down)_proj.*", "lm_head.*"]
+    found = read(
+        {**families.DEEPSEEK_V3, "model_type": "kimi_k2", "n_routed_experts": 384, "num_nextn_predict_layers": 0},
+        quantization_config={
+            "config_groups": {"group_0": group},
+            "format": "pack-quantized",
+            "ignore": [*(f"re:.*{name}" for name in ignored), "re:vision_tower.*", "re:mm_projector.*"],
+            "quant_method": "compressed-tensors",
+        },
+    )
+    experts = 58 * 384 * 3 * 7168 * 2048
+    embeddings = 2 * 129280 * 7168
+    assert found.parameters - found.unquantized_parameters - embeddings == experts
+    assert (found.checkpoint_bits, found.checkpoint_group_size) == (4, 32)
 
 
 @pytest.mark.parametrize("pattern", ["re:(a+)+$", "re:[", "re:" + "x" * 3000, "re:.*.*.*.*.*.*.*b", "re:(?=x)"])
@@ -506,7 +544,8 @@ def test_an_embedding_model_is_told_by_what_lies_beside_its_config(tmp_path: Pat
     "model",
     [
         *("Qwen/Qwen3-Embedding-8B", "Qwen/Qwen3-Reranker-4B", "me/my-embedder", "org/llama-embed-nemotron-8b"),
-        *("Skywork/Skywork-Reward-Llama-3.1-8B", "jinaai/jina-colbert-v2"),
+        *("Skywork/Skywork-Reward-Llama-3.1-8B", "jinaai/jina-colbert-v2", "Alibaba-NLP/gte-Qwen2-7B-instruct"),
+        *("BAAI/bge-m3", "sentence-transformers/all-mpnet-base-v2"),
     ],
 )
 def test_an_embedding_model_is_told_by_its_name(tmp_path: Path, model: str) -> None:
@@ -517,7 +556,9 @@ def test_an_embedding_model_is_told_by_its_name(tmp_path: Path, model: str) -> N
     assert problem.what == f"{model} is a model for embeddings or ranking, by its name"
 
 
-@pytest.mark.parametrize("model", ["me/embedded-systems-coder", "me/rewarding-llama", "me/mine"])
+@pytest.mark.parametrize(
+    "model", ["me/embedded-systems-coder", "me/rewarding-llama", "embedding-team/llama", "me/gteach"]
+)
 def test_other_names_are_not_taken_for_embedding_models(tmp_path: Path, model: str) -> None:
     assert stack_of(tmp_path, families.QWEN3_8B, model=model, maxModelLen=2048).servers
 

@@ -27,6 +27,23 @@ _PREFIXES = ("model.", "", "model.language_model.", "language_model.model.", "la
 # A pattern of a file is run as a regular expression only if it is made of these: nothing that repeats a group.
 _PLAIN_PATTERN = re.compile(r"(?:[\w.\-$^]|\.\*|\\d\+|\[0-9\]\+|\\\.|\((?:\?:)?[\w.|\-\\]+\)|\*)+")
 _MOST_PATTERNS = 64
+# What families call a part of a layer, by the name that is counted with.
+_SEGMENTS = {
+    "attention": "self_attn",
+    "attn": "self_attn",
+    "block_sparse_moe": "mlp",
+    "feed_forward": "mlp",
+    "self_attention": "self_attn",
+    "shared_expert": "shared_experts",
+    "w1": "gate_proj",
+    "w2": "down_proj",
+    "w3": "up_proj",
+}
+_FUSED = {
+    "gate_up_proj": ("gate_proj", "up_proj"),
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+}
+_ALL_MODULES = {"Linear", "linear"}
 _LONGEST_PATTERN = 2000
 _MOST_WILDCARDS = 3
 
@@ -168,15 +185,17 @@ def _left_alone(quantization: Mapping[str, Any], path: str) -> tuple[Callable[[M
     """Whether quantization leaves a module alone, by the names and patterns that the file lists."""
     listed: list[str] = []
     for key in ("ignore", "ignored_layers", "modules_to_not_convert", "llm_int8_skip_modules"):
-        names = quantization.get(key)
-        listed += [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        listed += _texts(quantization.get(key))
     dynamic = quantization.get("dynamic")
     if isinstance(dynamic, dict):
         listed += [f"re:{name.removeprefix('-:')}" for name in dynamic if name.startswith("-:")]
-    exact = {_from_layers(name) for name in listed if not _is_pattern(name)}
-    patterns = [name for name in listed if _is_pattern(name)]
-    compiled = [_compiled(name) for name in patterns[: _MOST_PATTERNS + 1]]
-    if len(patterns) > _MOST_PATTERNS or any(one is None for one in compiled):
+    groups = quantization.get("config_groups")
+    parts = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    targets = [name for group in parts for name in _texts(group.get("targets"))]
+    ignored = _Modules.of(listed)
+    # A class of modules stands for all of them; anything else for what it names.
+    targeted = _Modules.of(targets if targets and not set(targets) & _ALL_MODULES else [])
+    if ignored is None or targeted is None:
         return (lambda _matrix: False), [
             Finding(
                 path=path,
@@ -185,23 +204,61 @@ def _left_alone(quantization: Mapping[str, Any], path: str) -> tuple[Callable[[M
                 fix="list them by name, or give the numbers under architecture",
             )
         ]
-    known = [one for one in compiled if one is not None]
+    only, left = targeted, ignored
 
     def is_kept(matrix: Matrix) -> bool:
-        parts = matrix.name.split(".")
-        # Every run of whole segments: layers.0, self_attn, mlp.experts.
-        spans = {".".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
-        if not exact.isdisjoint(spans):
-            return True
-        return any(one.match(prefix + matrix.name) for one in known for prefix in _PREFIXES)
+        return left.has(matrix.name) or (not only.is_empty and not only.has(matrix.name))
 
     return is_kept, []
+
+
+@dataclass(frozen=True)
+class _Modules:
+    """Modules by name, of which the whole or a run of segments may stand in the list, and by pattern."""
+
+    names: frozenset[str]
+    patterns: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, listed: list[str]) -> "_Modules | None":
+        """The modules of a list; None where a pattern of it is not understood."""
+        patterns = [name for name in listed if _is_pattern(name)]
+        compiled = [_compiled(name) for name in patterns[: _MOST_PATTERNS + 1]]
+        known = tuple(one for one in compiled if one is not None)
+        if len(patterns) > _MOST_PATTERNS or len(known) < len(compiled):
+            return None
+        names = {usual for name in listed if not _is_pattern(name) for usual in _usual(_from_layers(name))}
+        return cls(frozenset(names), known)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is listed."""
+        return not self.names and not self.patterns
+
+    def has(self, name: str) -> bool:
+        """Whether a module is one of them."""
+        parts = name.split(".")
+        # Every run of whole segments: layers.0, self_attn, mlp.experts.
+        spans = {".".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
+        if not self.names.isdisjoint(spans):
+            return True
+        return any(one.match(prefix + name) for one in self.patterns for prefix in _PREFIXES)
+
+
+def _texts(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
 def _from_layers(name: str) -> str:
     """A module's name from `layers` on, as files put different things before it."""
     start = name.find("layers.")
     return name[start:] if start >= 0 else name
+
+
+def _usual(name: str) -> list[str]:
+    """A module's name with the usual words for its segments; several where one stands for several modules."""
+    parts = [_SEGMENTS.get(part, part) for part in name.split(".")]
+    return [".".join([*parts[:-1], last]) for last in _FUSED.get(parts[-1], (parts[-1],))]
 
 
 def _is_pattern(name: str) -> bool:
@@ -220,6 +277,10 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
             return None
     if pattern.count("*") + pattern.count("+") > _MOST_WILDCARDS:
         return None
+    for word, usual in _SEGMENTS.items():
+        pattern = re.sub(rf"(?<![a-z_]){word}(?![a-z_0-9])", usual, pattern)
+    for word, several in _FUSED.items():
+        pattern = re.sub(rf"(?<![a-z_]){word}(?![a-z_0-9])", f"(?:{'|'.join(several)})", pattern)
     try:
         return re.compile(pattern)
     except re.error:
