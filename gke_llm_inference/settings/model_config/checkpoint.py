@@ -26,7 +26,7 @@ _USUAL_GROUP = 128
 _PREFIXES = ("model.", "", "model.language_model.", "language_model.model.", "language_model.")
 # A pattern of a file is run as a regular expression only if it is made of these: nothing that repeats a group.
 _PLAIN_PATTERN = re.compile(r"(?:[\w.\-$^]|\.\*|\\d\+|\[0-9\]\+|\\\.|\((?:\?:)?[\w.|\-\\]+\)|\*)+")
-_MOST_PATTERNS = 64
+_MOST_PATTERNS = 24
 # What families call a part of a layer, by the name that is counted with.
 _SEGMENTS = {
     "attention": "self_attn",
@@ -237,6 +237,8 @@ class _Modules:
 
     def has(self, name: str) -> bool:
         """Whether a module is one of them."""
+        if self.is_empty:
+            return False
         parts = name.split(".")
         # Every run of whole segments: layers.0, self_attn, mlp.experts.
         spans = {".".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
