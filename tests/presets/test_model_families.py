@@ -494,6 +494,22 @@ def test_a_switch_of_another_family_says_nothing_while_it_is_off() -> None:
     assert refused(families.QWEN3_8B, use_qkv_bias=True) == ["it has keys that are not known here: use_qkv_bias"]
 
 
+def test_keys_that_say_how_a_model_was_made_or_is_run_are_not_asked_about() -> None:
+    # As files of SmolLM2, of quantized copies and of older versions of transformers have them.
+    said = {
+        "_name_or_path": "/checkpoints/final",
+        "add_cross_attention": False,
+        "is_llama_config": True,
+        "neftune_noise_alpha": 0.0,
+        "pruned_heads": {},
+        "task_specific_params": None,
+        "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}},
+        "unsloth_version": "2025.1.1",
+        "use_bfloat16": False,
+    }
+    assert read(configs.LLAMA_8B, **said) == read(configs.LLAMA_8B)
+
+
 def test_what_is_not_a_name_is_not_shown() -> None:
     token = "hf_" + "a1B2" * 8
     (what,) = refused(families.QWEN3_8B, **{token: 1})
