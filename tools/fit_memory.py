@@ -56,11 +56,13 @@ _PROCESS_MIB = 275.0
 _REST_CHOICES = (0.0, 1.0, 1.5, 2.0)
 _REST_OF_TORCH = 1.0
 _LONG_POSITIONS = 100000
+# As in the measured version (catalog/memory/versions.yaml).
+_SPLIT_LIMIT_MIB = 20
 _FREE_AT_START = re.compile(r"\((\d+\.\d+)/\d+\.\d+ GiB\) on startup")
 _FLASHINFER = {"minimum": 394.0, "tokenBytes": 16.0}
 
 # Bits of a linear layer's weight by the formats' definitions. Groups of 128 with a 16-bit scale are 0.125 bits, with a
-# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights.
+# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights, MXFP4 8 bits for 32.
 _DEFINED_BITS = {
     "bf16": 16,
     "fp8": 8,
@@ -74,6 +76,7 @@ _DEFINED_BITS = {
     "ctw4a16": 4.125,
     "squeezellm": 4.15625,
     "bitsandbytes": 4.5,
+    "mxfp4": 4.25,
 }
 # Start of the fit: what the formulas state, before any measurement is read.
 _THEORY: dict[str, Any] = {
@@ -251,7 +254,9 @@ def _fit_weights(runs: list[Run], constants: VllmConstants) -> dict[str, Any]:
     weights: dict[str, Any] = constants.weights.model_dump(by_alias=True)
 
     def left(run: Run) -> float:
-        return run.measured("weights_mib") - weights_mib(run.request, run.shard, _with(constants, weights).weights)
+        return run.measured("weights_mib") - weights_mib(
+            run.request, run.shard, _with(constants, weights).weights, streams=True, split_limit_mib=_SPLIT_LIMIT_MIB
+        )
 
     for precision in (16, 8, 4):
         alike = [run for run in samples if _precision(run) == precision and not _long(run)]

@@ -358,10 +358,10 @@ def _model(case: Mapping[str, Any]) -> tuple[ModelArchitecture, str, float | Non
         nested = config.get("text_config")
         text = {**config, **nested} if isinstance(nested, Mapping) else dict(config)
         try:
-            given = architecture_of(_with_expert_keys(config, text), "case.architecture")
+            given = architecture_of(config, "case.architecture", strict=False)
         except (ValueError, TypeError, OverflowError, AttributeError, KeyError, ZeroDivisionError):
             raise Refusal([_wrong("architecture", "a complete config.json")]) from None
-        return given, given.family, _rope_factor(text, given.family), _mla_width(text)
+        return given, given.family, _rope_factor(text, given.family), given.latent_width
     name = case.get("model")
     if not isinstance(name, str):
         raise Refusal([_wrong("model", "the name of a model, or give architecture")])
@@ -389,23 +389,7 @@ def _model(case: Mapping[str, Any]) -> tuple[ModelArchitecture, str, float | Non
 def _without_vision(name: str) -> ModelArchitecture:
     """A catalog model's language model alone."""
     model = load_catalog().models[name]
-    return model.model_copy(update={"parameters": text_parameters(model)})
-
-
-def _with_expert_keys(config: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with other families' names for experts brought to Mixtral's."""
-    names = {
-        "num_local_experts": ("num_experts", "n_routed_experts"),
-        "intermediate_size": ("moe_intermediate_size",),
-        "num_experts_per_tok": ("moe_topk",),
-    }
-    experts = any(text.get(key) for key in ("num_local_experts", "num_experts", "n_routed_experts"))
-    renamed = {}
-    for name, others in names.items():
-        value = next((text[key] for key in others if text.get(key) is not None), None)
-        if experts and value is not None:
-            renamed[name] = value
-    return {**text, **renamed, "text_config": None, "quantization_config": config.get("quantization_config")}
+    return model.model_copy(update={"parameters": text_parameters(model), "unquantized_parameters": 0})
 
 
 def _rope_factor(text: Mapping[str, Any], family: str) -> float | None:
@@ -426,13 +410,6 @@ def _rope_factor(text: Mapping[str, Any], family: str) -> float | None:
         if isinstance(original, int) and isinstance(positions, int) and positions > 0 and original > 0:
             stretched *= original / positions
     return stretched + (1.0 if family.startswith("gemma3") else 0.0)
-
-
-def _mla_width(text: Mapping[str, Any]) -> int | None:
-    rank, rope = text.get("kv_lora_rank"), text.get("qk_rope_head_dim")
-    if isinstance(rank, int) and isinstance(rope, int) and rank > 0 and rope >= 0:
-        return rank + rope
-    return None
 
 
 def _compile_cache(case: Mapping[str, Any], problems: list[Finding]) -> CompileCache | None:

@@ -7,6 +7,7 @@ import sys
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import ErrorMargin, LinearMib, MemoryFacts, VllmConstants
+from gke_llm_inference.catalog.model_family_facts import model_families
 from gke_llm_inference.planning.memory import MemoryRequest, plan_memory
 
 _INTRODUCTION = """\
@@ -35,7 +36,8 @@ L4's 24 GB.
 With an empty torch.compile cache, the peak of vLLM's profile is over 1 GiB higher for models with a large vocabulary,
 and the KV cache is smaller by as much. The same pod may be refused on a new node and start on a used one. Without a
 volume that outlives the pod every start is a first start, so the plan's verdict is that of a cold start, and both are
-shown. `enforceEager` makes them equal, as does a kept `VLLM_CACHE_ROOT` once it is filled.
+shown. `enforceEager` makes them equal, as does an image of your own that brings a filled
+`VLLM_CACHE_ROOT`.
 
 ## Extra arguments and variables
 
@@ -68,8 +70,10 @@ feed-forward block (of the experts that a token visits), q the width of all quer
 | part | formula |
 | --- | --- |
 | weights | linear layers at the bits of their format; embeddings and output layer at 16 bits in every format, one \
-table if tied; rotary table (positions × head width × 2 bytes, longer where scaled); what torch's allocator leaves \
-behind tensors |
+table if tied; routers, norms and vision towers as they are; rotary table (positions × head width × 2 bytes, longer \
+where scaled); what torch's allocator leaves behind tensors |
+| FP8 on load | quantized weights take whole blocks that 16-bit weights leave, up to 20 MiB too large each, as vLLM \
+from 0.21 on has torch split none while it loads: computed by the allocator's own rules, within 1 MiB of six models |
 | forward pass, eager | T × ({width:g} f + k h) bytes, k by family; T × f more with FP8; + {workspace:g} MiB \
 unquantized |
 | forward pass, compiled | T × ({width:g} f + {hidden:g} h + {query:g} q) bytes; with FP8 T × f less where the \
@@ -95,6 +99,24 @@ context. Tokens are printed as vLLM prints them: concurrency × context.
 
 TGI takes what is free after one prefill of the most prompt tokens: total × CUDA memory fraction × wiggle room (0.95 in
 2.3.1, 0.90 from 3.0.1) less what is used, in blocks of one token. It is not measured here.
+
+"""
+
+_MODELS = """\
+## Models by their config.json
+
+`configFile` names the config.json of a model that the catalog does not have. Its parameters are counted from its keys,
+matrix by matrix, as the classes of transformers have them: attention with its biases and norms, multi-head latent
+attention (a token is cached as kv_lora_rank + qk_rope_head_dim), experts under any of their names with shared ones and
+layers without any, a vision tower with its projector. Layers that predict further tokens are downloaded and not loaded.
+The `quantization_config` decides the bits, and which modules stay at 16. Exact for: {families}. Another family is
+counted like llama.
+
+Refused is what would make the count wrong, or the plan: a key of which it is not known what it changes, a vision tower
+of another kind, weights of different bits, a model that keeps a state for every request (linear attention, Mamba), an
+encoder-decoder, a model for embeddings, ranking or classification (by its architectures, by what lies beside the file,
+or by the model's name). Where `model.safetensors.index.json` lies beside the file, its total_size is held against the
+count: within 0.5 %, or 5 % where weights are quantized.
 
 """
 
@@ -132,6 +154,7 @@ def page(facts: MemoryFacts) -> str:
             _constants(constants),
             _residuals(constants),
             _versions(facts),
+            _MODELS.format(families=", ".join(f"`{name}`" for name in sorted(model_families().families))),
             _LIMITS.format(flashinfer_estimate=constants.graphs.flashinfer_estimate_mib),
         ]
     )

@@ -99,7 +99,7 @@ def markdown_matrix() -> str:
                     if choice.presets
                     else ", ".join(f"`{key}: {value}`" for key, value in choice.settings.items())
                     if choice.settings
-                    else "the fewest GPUs that hold the weights"
+                    else "the fewest GPUs that hold weights and context by the memory plan"
                 )
                 where = f" ({choice.servers[0]} only)" if len(choice.servers) == 1 else ""
                 parts.append(f"* {what}{where}: {choice.why}")

@@ -256,13 +256,17 @@ class Experts(DescribedFacts):
     """Experts of a layer."""
     per_token: Positive
     """Experts that one token visits."""
+    intermediate_size: Positive | None = None
+    """Width of one expert (moe_intermediate_size); intermediateSize if absent."""
+    shared_intermediate_size: Annotated[int, Field(ge=0)] = 0
+    """Width of what every token visits beside the chosen experts."""
 
 
 class ModelArchitecture(DescribedFacts):
     """What decides the size of a model: the numbers of its config.json, and its parameter count."""
 
     parameters: Positive
-    """Every weight of the checkpoint, embeddings included."""
+    """Every weight that a server loads, embeddings and vision towers included."""
     dtype: Dtype = "bfloat16"
     """Type of the checkpoint's weights."""
     layers: Positive
@@ -284,7 +288,12 @@ class ModelArchitecture(DescribedFacts):
     tied_embeddings: bool = False
     """Whether the output layer shares the embedding's weights."""
     unquantized_parameters: Annotated[int, Field(ge=0)] = 0
-    """Parameters besides embeddings that every quantization leaves alone, such as those of a vision tower."""
+    """Parameters besides embeddings that quantization leaves alone, such as those of a vision tower."""
+    unloaded_parameters: Annotated[int, Field(ge=0)] = 0
+    """Parameters of the checkpoint beside the others that a server does not load, such as those that predict further
+    tokens."""
+    latent_width: Positive | None = None
+    """Width of a token's compressed keys and values (kv_lora_rank + qk_rope_head_dim), for latent attention."""
     sliding_window: SlidingWindow | None = None
     """Where some layers attend to a window of tokens only."""
     experts: Experts | None = None

@@ -189,6 +189,10 @@ class VllmVersionFacts(Facts):
     """Whether sliding-window layers keep their window only."""
     streams_fp8: bool
     """Whether FP8 on load quantizes layer by layer, without a copy at the model's own precision."""
+    split_limit_mib: int | None = None
+    """Size from which torch's blocks are not split while weights are loaded; None where all are."""
+    latent_attention: bool = True
+    """Whether multi-head latent attention caches compressed keys and values rather than those of every head."""
     activation_factor: float = 1.0
     """How much larger the activation peak is than that of the measured version."""
     calibrated: bool = False

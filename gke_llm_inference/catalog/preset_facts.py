@@ -7,7 +7,7 @@ from pydantic import Field
 from gke_llm_inference.catalog.facts import Facts, ServerKind
 from gke_llm_inference.catalog.files import directory, read
 
-CheckpointFormat = Literal["none", "awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes"]
+CheckpointFormat = Literal["none", "awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes", "mxfp4"]
 """How a checkpoint's weights are quantized; `none` for one at its own precision."""
 
 
@@ -83,7 +83,7 @@ class GoalChoice(Facts):
     """Techniques, best first; one is taken unless its slot is taken already."""
     settings: dict[str, Any] = {}
     parallelism: Literal["fewestGpus"] | None = None
-    """Whether the fewest GPUs that hold the weights are taken for each replica."""
+    """Whether the fewest GPUs that hold weights and context are taken for each replica."""
     servers: tuple[ServerKind, ...] = ("tgi", "vllm")
     why: str
 

@@ -15,7 +15,6 @@ from gke_llm_inference.planning.memory.result import MemoryPlan
 from gke_llm_inference.settings import NodePoolSettings
 
 Kind = Literal[
-    "keep the compile cache",
     "lower utilization",
     "fewer sequences",
     "FP8 KV cache",
@@ -28,8 +27,7 @@ Kind = Literal[
     "no compilation",
 ]
 
-# At the same price, what costs nothing but batch size comes first, then accuracy, then context; what rests on a disk
-# that the pods do not have by themselves comes last.
+# At the same price, what costs nothing but batch size comes first, then accuracy, then context.
 _ORDER: tuple[Kind, ...] = (
     "lower utilization",
     "fewer sequences",
@@ -39,7 +37,6 @@ _ORDER: tuple[Kind, ...] = (
     "4-bit checkpoint",
     "shorter context",
     "no compilation",
-    "keep the compile cache",
     "more GPUs",
     "larger GPU",
 )
@@ -160,12 +157,6 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candi
     """What changes neither weights nor context."""
     cold = request.compile_cache != "warm" and not request.enforce_eager
     if cold and vllm_version_facts(request.version, facts).cold_peak:
-        yield _Candidate(
-            kind="keep the compile cache",
-            what="compileCache: warm, once VLLM_CACHE_ROOT is kept on a disk that outlives the pod and is filled",
-            changes=(("compileCache", "warm"),),
-            request=replace(request, compile_cache="warm"),
-        )
         yield _Candidate(
             kind="no compilation",
             what="neither compilation nor CUDA graphs: the first start is like every other, and output is slower",

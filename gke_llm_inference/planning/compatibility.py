@@ -6,9 +6,14 @@ extra argument which overrides a setting is judged as the server will get it.
 
 import math
 from collections.abc import Sequence
+from typing import get_args
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.preset_facts import CheckpointFormat, Technique
 from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
@@ -35,7 +40,7 @@ _NO_FLASHINFER = ("falcon", "deepseek_v2")
 _LONG_CONTEXT_TOKENS = 32 * 1024
 # Context of TGI before 3.0 unless it is set; the launcher's source has it.
 _OLD_TGI_DEFAULT_TOKENS = 4096
-_FEWEST_TGI_TOKENS = 2
+_FEWEST_TOKENS = 2
 _LARGEST = 10**14
 _REQUIRED_COUNTS = ("tensorParallel", "pipelineParallel")
 
@@ -58,8 +63,9 @@ def setting_problems(
     counts = gpu_counts(settings.accelerator.type, catalog)
     problems = _number_problems(request) or _request_problems(request, catalog.memory, counts)
     problems += _architecture_problems(request)
+    problems += _context_problems(request)
     problems += _output_problems(path, settings, model)
-    problems += _checkpoint_problems(path, settings, model, catalog)
+    problems += _checkpoint_problems(path, settings, version, model, catalog)
     match settings:
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
@@ -99,6 +105,7 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
         "maxNumBatchedTokens": request.max_num_batched_tokens,
         "tensorParallel": request.tensor_parallel,
         "pipelineParallel": request.pipeline_parallel,
+        "groupSize": request.group_size,
         "mlaWidth": request.mla_width,
     }
     problems = [
@@ -221,6 +228,16 @@ def _architecture_problems(request: MemoryRequest) -> list[Finding]:
             )
         )
     embeddings = embedding_parameters(given)
+    if embeddings <= given.parameters < embeddings + given.unquantized_parameters:
+        problems.append(
+            Finding(
+                path=f"{where}.unquantizedParameters",
+                what=f"{given.unquantized_parameters} and the {embeddings} of the embeddings are more than all "
+                f"{given.parameters}",
+                why="what quantization leaves alone is a part of all weights",
+                fix="see the model's page",
+            )
+        )
     if given.parameters < embeddings:
         problems.append(
             Finding(
@@ -304,6 +321,20 @@ def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | No
     return problems
 
 
+def _context_problems(request: MemoryRequest) -> list[Finding]:
+    context = request.max_model_len
+    if context is None or not 0 < context < _FEWEST_TOKENS:
+        return []
+    return [
+        Finding(
+            path=f"{request.path}.maxModelLen",
+            what=f"{context} token does not hold a prompt and an output",
+            why="every request needs at least one token of each, so the server would refuse all of them",
+            fix=f"use {_FEWEST_TOKENS} or more",
+        )
+    ]
+
+
 def _output_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
     context = settings.max_model_len or model.architecture.max_positions
     output = settings.max_output_tokens
@@ -319,8 +350,24 @@ def _output_problems(path: str, settings: ServerSettings, model: ServedModel) ->
     ]
 
 
-def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> list[Finding]:
+def _checkpoint_problems(
+    path: str, settings: ServerSettings, version: str, model: ServedModel, catalog: Catalog
+) -> list[Finding]:
     quantization = settings.quantization
+    # A quantization or preset that asks for the format is refused for itself.
+    asked = quantization is not None or any(
+        isinstance(preset, Technique) and model.checkpoint in preset.needs.checkpoint
+        for preset in map(catalog.presets.get, settings.presets)
+    )
+    if not asked and model.checkpoint not in _loaded_formats(settings, version, catalog):
+        return [
+            Finding(
+                path=f"{path}.configFile" if settings.config_file is not None else f"{path}.model",
+                what=f"{settings.server} {version} does not load {model.checkpoint} checkpoints",
+                why=_why_not_loaded(settings, version, model.checkpoint, catalog),
+                fix="use a checkpoint of the model in another format, such as AWQ, GPTQ or FP8, or another version",
+            )
+        ]
     if quantization is None:
         return []
     method = quantization_method(quantization)
@@ -346,6 +393,27 @@ def _checkpoint_problems(path: str, settings: ServerSettings, model: ServedModel
             )
         ]
     return []
+
+
+def _loaded_formats(settings: ServerSettings, version: str, catalog: Catalog) -> tuple[str, ...]:
+    """Formats of checkpoints that a version loads: the methods that its own flag for quantization takes.
+
+    All that are known where the version's flags are not.
+    """
+    flags = catalog.flags[settings.server].get(version)
+    flag = flags.find("--quantization" if settings.server == "vllm" else "--quantize") if flags else None
+    if flag is None or not flag.choices:
+        return get_args(CheckpointFormat)
+    return ("none", *(str(choice) for choice in flag.choices))
+
+
+def _why_not_loaded(settings: ServerSettings, version: str, checkpoint: str, catalog: Catalog) -> str:
+    """Why a version does not load a format: as the technique of that name says it, where there is one."""
+    preset = catalog.presets.get(checkpoint)
+    for rule in preset.rules(settings.server) if isinstance(preset, Technique) else ():
+        if rule.refused is not None and (not rule.versions or Version(version) in SpecifierSet(rule.versions)):
+            return rule.refused.why
+    return "the server would stop at start, as its own list of quantization methods does not have it"
 
 
 def _vllm_problems(path: str, settings: VllmSettings, version: str, model: ServedModel) -> list[Finding]:
@@ -414,16 +482,7 @@ def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedM
         default = min(default, _OLD_TGI_DEFAULT_TOKENS)
     context = settings.max_model_len or default
     prompt, output = settings.max_input_tokens, settings.max_output_tokens
-    if context < _FEWEST_TGI_TOKENS:
-        problems.append(
-            Finding(
-                path=f"{path}.maxModelLen",
-                what=f"{context} token does not hold a prompt and an output",
-                why="the launcher requires at least one token of each",
-                fix=f"use {_FEWEST_TGI_TOKENS} or more",
-            )
-        )
-    elif prompt is not None and prompt >= context:
+    if prompt is not None and prompt >= context >= _FEWEST_TOKENS:
         problems.append(
             Finding(
                 path=f"{path}.maxInputTokens",

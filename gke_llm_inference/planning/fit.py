@@ -29,7 +29,7 @@ def check_fit(
     if plan.verdict == "estimated":
         return _estimated(plan)
     proposals = "; or ".join(_proposal(one) for one in alternatives[:_PROPOSALS])
-    may_start = plan.verdict == "tight" or settings.allow_unfit or _may_be_wrong(plan)
+    may_start = plan.verdict == "tight" or settings.allow_unfit or plan.is_near_miss
     finding = Finding(
         path=path,
         what=f"{plan.verdict} {_gpus(settings)}"
@@ -63,15 +63,6 @@ def _estimated(plan: MemoryPlan) -> list[Finding]:
         )
         for one in plan.request.unplanned
     ]
-
-
-def _may_be_wrong(plan: MemoryPlan) -> bool:
-    """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
-    missing = {
-        "profile": plan.needed_mib - plan.state.kv_cache_mib,
-        "runtime": plan.state.peak_mib - plan.total_mib,
-    }.get(plan.state.cause)
-    return not plan.calibrated and missing is not None and missing <= plan.error_margin_mib
 
 
 def _gpus(settings: ServerSettings) -> str:

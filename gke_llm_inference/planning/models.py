@@ -1,12 +1,22 @@
 """Which model a server loads: its architecture, its checkpoint's format, and how large that is."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from gke_llm_inference.catalog import Catalog, ModelArchitecture
+from gke_llm_inference.catalog import GIB, Catalog, ModelArchitecture
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.settings import Finding, ServerSettings, nearest
+
+# Words of models for embeddings and ranking, whose config.json may be that of a generator.
+_NOT_GENERATING = re.compile(
+    r"^sentence-transformers/|/(?:.*[^a-z])?(?:embed(?:ding|dings|der)?|rerank(?:er|ing)?|reward|colbert|bge|gte)(?![a-z])",
+    re.IGNORECASE,
+)
+# Counted shapes are exact but for buffers; scales of quantized weights depend on how they were made.
+_EXACT_SHARE = 0.005
+_QUANTIZED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,8 @@ class ServedModel:
         checkpoint: format of its checkpoint.
         checkpoint_bits: bits of a linear layer's weight in it, where the format leaves that open.
         checkpoint_type: type of its 8-bit weights, where the format leaves that open.
+        checkpoint_group_size: weights that share a scale, where they are fewer than usual.
+        stated_gib: size of the checkpoint as its index states it; None where it is not known.
 
     """
 
@@ -31,31 +43,48 @@ class ServedModel:
     checkpoint: CheckpointFormat
     checkpoint_bits: int | None = None
     checkpoint_type: Literal["float", "int"] = "float"
+    checkpoint_group_size: int | None = None
+    stated_gib: float | None = None
 
     @property
     def checkpoint_gib(self) -> float:
         """Size of the checkpoint in GiB: what is downloaded and kept on disk."""
-        return checkpoint_gib(self.architecture, self.checkpoint, self.checkpoint_bits)
+        return self.stated_gib or self.counted_gib
+
+    @property
+    def counted_gib(self) -> float:
+        """Size of the checkpoint in GiB by the model's numbers."""
+        return checkpoint_gib(self.architecture, self.checkpoint, self.checkpoint_bits, self.checkpoint_group_size)
 
 
 def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple[ServedModel | None, list[Finding]]:
     """The model of a server, or why it is not known."""
+    if _NOT_GENERATING.search(settings.model):
+        return None, [
+            Finding(
+                path=f"{path}.model",
+                what=f"{settings.model} is a model for embeddings or ranking, by its name",
+                why="plans are for servers that generate text: such a server needs another task and no KV cache",
+                fix="use a model that generates text",
+            )
+        ]
     given = settings.architecture
     known = catalog.models.get(settings.model)
     if given is not None:
         gated = given.gated or (known is not None and known.gated)
-        return (
-            ServedModel(
-                settings.model,
-                given,
-                given.family,
-                gated,
-                given.checkpoint,
-                given.checkpoint_bits,
-                given.checkpoint_type,
-            ),
-            [],
+        size = given.checkpoint_bytes
+        described = ServedModel(
+            settings.model,
+            given,
+            given.family,
+            gated,
+            given.checkpoint,
+            given.checkpoint_bits,
+            given.checkpoint_type,
+            given.checkpoint_group_size,
+            None if size is None else size / GIB,
         )
+        return described, _size_problems(path, settings, described)
     if known is not None:
         return ServedModel(settings.model, known, known.family, known.gated, "none"), []
     checkpoint = catalog.checkpoints.get(settings.model)
@@ -73,6 +102,25 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
             why="without the model's numbers nothing about it can be planned",
             fix=(f"did you mean {meant}? Otherwise " if meant else "")
             + f"describe it under {path}.architecture, or name its config.json under {path}.configFile",
+        )
+    ]
+
+
+def _size_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:
+    """What is wrong where the numbers of a model come to another size than its checkpoint has."""
+    counted, stated = model.counted_gib, model.stated_gib
+    share = _EXACT_SHARE if model.checkpoint == "none" else _QUANTIZED_SHARE
+    if stated is None or abs(counted - stated) <= share * stated:
+        return []
+    of_file = settings.config_file is not None
+    return [
+        Finding(
+            path=f"{path}.configFile" if of_file else f"{path}.architecture.checkpointBytes",
+            what=f"its numbers come to {counted:.2f} GiB of weights, and the checkpoint has {stated:.2f}",
+            why="the index of the checkpoint beside it says so, and both describe one model"
+            if of_file
+            else "both describe one model",
+            fix="use the config.json and the index of one checkpoint, or give the numbers under architecture",
         )
     ]
 

@@ -18,15 +18,12 @@ from gke_llm_inference.catalog.preset_facts import Goal, GoalChoice, PresetNeeds
 from gke_llm_inference.planning.compatibility import request_problems, setting_problems
 from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.machines import gpu_counts
-from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, load_peak_mib, memory_request, plan_memory
+from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, memory_request, plan_memory
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints
 from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.settings import Finding, ServerSettings, suggestion
 from gke_llm_inference.settings.findings import problems_of
-
-# Share of a GPU's nominal memory that weights may take where no number of GPUs holds the context as well.
-_WEIGHTS_SHARE = 0.75
 
 # Limits that a preset advises; what the stack says of the others may leave no room for them.
 _LIMITS = ("maxModelLen", "maxOutputTokens", "maxNumSeqs", "maxNumBatchedTokens")
@@ -255,9 +252,10 @@ def _open(work: _Work, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose_gpus(work: _Work, goal: str, why: str) -> None:
-    """The fewest GPUs with which the server starts; where none is enough, the fewest that hold the weights.
+    """The fewest GPUs with which the server starts by its memory plan.
 
-    The latter leaves it to the check of the whole server to say what does not fit and what would.
+    Where none is enough, those that miss by no more than an estimate's error, or else hold the longest context: the
+    check of the whole server says what does not fit and what would.
     """
     if "accelerator.count" in work.values or _is_explicit(work.settings, "accelerator.count"):
         return
@@ -280,11 +278,19 @@ def _choose_gpus(work: _Work, goal: str, why: str) -> None:
         if fewer is not None:
             tight = plans[fewer].starts
             reason += f"; {fewer} would {'be tight' if tight else f'hold {plans[fewer].largest_context:,}'}"
+    elif plans:
+        near = [count for count, plan in plans.items() if plan.is_near_miss]
+        longest = max(plan.largest_context for plan in plans.values())
+        nearest = [count for count, plan in plans.items() if plan.largest_context == longest]
+        # With no room for any context, the most GPUs lack the least.
+        chosen = near[0] if near else nearest[0 if longest else -1]
+        plan = plans[chosen]
+        reason = (
+            f"no number of {accelerator.type} is known to hold a context of {plan.limits.max_model_len:,} tokens; "
+            f"{chosen} hold {plan.largest_context:,}"
+        )
     else:
-        memory = 1024 * work.catalog.accelerators[accelerator.type].memory_gib if counts else 0
-        loads = {count: load_peak_mib(_request(work, count), work.catalog.memory) for count in counts}
-        chosen = next((count for count, load in loads.items() if load <= _WEIGHTS_SHARE * memory), None)
-        reason = f"{chosen * loads[chosen] / 1024 if chosen else 0:.1f} GiB while weights are loaded; {why}"
+        reason = ""
     if chosen is not None:
         work.values["accelerator.count"] = (chosen, goal)
         work.decisions.append(Decision(goal, f"accelerator.count: {chosen}", reason))

@@ -12,6 +12,7 @@ from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
+from gke_llm_inference.planning.compile_cache import with_kept_cache
 from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
@@ -53,12 +54,14 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     of_version = version_findings(path, version, facts)
     of_gpus = server_accelerator_findings(f"{path}.accelerator", settings.accelerator, server.stack.cluster, catalog)
     served, of_model = served_model(path, settings, catalog)
+    settings, of_cache = with_kept_cache(path, settings, facts)
     findings += [
         *of_version,
         *maintenance_warnings(path, facts),
         *image_findings(path, settings, version, catalog.servers),
         *of_gpus,
         *of_model,
+        *of_cache,
         *environment_problems(
             path,
             settings.extra_env,
@@ -80,7 +83,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
             )
         )
     return ModeledServer(
-        **vars(server),
+        **{**vars(server), "settings": settings},
         facts=facts,
         version=version,
         model=served,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from gke_llm_inference.catalog.facts import ModelArchitecture
+from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
@@ -32,9 +32,13 @@ class ArchitectureSettings(ModelArchitecture):
     checkpoint: CheckpointFormat = "none"
     """How the checkpoint's weights are quantized."""
     checkpoint_bits: Literal[4, 8] | None = None
-    """Bits of a weight in a compressed-tensors or GPTQ checkpoint; for GPTQ 4 if absent."""
+    """Bits of a weight in a compressed-tensors, GPTQ or bitsandbytes checkpoint; 4 if absent for the latter two."""
     checkpoint_type: Literal["float", "int"] = "float"
     """Whether the 8-bit weights of a compressed-tensors checkpoint are floating point (FP8) or integers (W8A8)."""
+    checkpoint_group_size: PositiveInt | None = None
+    """Weights that share a scale in a 4-bit checkpoint; 128 if absent."""
+    checkpoint_bytes: Positive | None = None
+    """Size of the checkpoint's files (total_size of its index); computed from the numbers if absent."""
 
 
 class ServerAccelerator(AcceleratorSettings):
@@ -151,7 +155,7 @@ class VllmSettings(_ServerSettings):
     model_runner: Literal["V1", "V2"] | None = None
     """vLLM's model runner; the version's own choice if absent."""
     compile_cache: Literal["cold", "warm"] = "cold"
-    """State of torch's compile cache at a start: warm only where VLLM_CACHE_ROOT outlives the pod."""
+    """State of torch's compile cache when a pod starts: warm where an image of yours brings it (VLLM_CACHE_ROOT)."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 

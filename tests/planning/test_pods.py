@@ -329,7 +329,7 @@ def test_a_tgi_pod_is_labeled_as_googles_manifests_do() -> None:
 
 
 def test_what_selects_the_pods_does_not_change_with_version_or_labels() -> None:
-    first, second = on_autopilot(), on_autopilot(version="0.10.0", labels={"team": "ml"}, maxModelLen=1)
+    first, second = on_autopilot(), on_autopilot(version="0.10.0", labels={"team": "ml"}, maxModelLen=2)
     assert first.selector == second.selector
     assert "app.kubernetes.io/version" not in first.selector
 

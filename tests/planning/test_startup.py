@@ -137,10 +137,18 @@ def test_a_restart_in_the_pod_finds_the_model_and_the_compiled_code() -> None:
     assert start.restart_seconds < start.expected_seconds < start.new_node_seconds
 
 
+_IN_IMAGE: Raw = {"image": "example.com/vllm:v0.26.0", "extraEnv": {"VLLM_CACHE_ROOT": "/opt/compiled"}}
+
+
 @pytest.mark.parametrize(
     ("server", "compilation"),
-    [({}, 70), ({"compileCache": "warm"}, 10), ({"enforceEager": True}, None)],
-    ids=["cold", "warm", "eager"],
+    [
+        ({}, 70),
+        ({"compileCache": "warm"}, 70),
+        ({"compileCache": "warm", **_IN_IMAGE}, 10),
+        ({"enforceEager": True}, None),
+    ],
+    ids=["cold", "warm that nothing keeps", "warm", "eager"],
 )
 def test_compilation_takes_what_its_cache_leaves(server: Raw, compilation: float | None) -> None:
     assert seconds(only_server(on_pool(**server))).get("compile") == compilation

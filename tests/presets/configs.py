@@ -86,10 +86,13 @@ GEMMA3_4B: Config = {
     "torch_dtype": "bfloat16",
     "vision_config": {
         "hidden_size": 1152,
+        "image_size": 896,
         "intermediate_size": 4304,
         "model_type": "siglip_vision_model",
         "num_attention_heads": 16,
         "num_hidden_layers": 27,
+        "patch_size": 14,
+        "vision_use_head": False,
     },
 }
 GEMMA3_12B: Config = {

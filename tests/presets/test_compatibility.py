@@ -170,6 +170,22 @@ RULES = [
         id="least context of TGI",
     ),
     pytest.param(
+        {"maxModelLen": 2},
+        {"maxModelLen": 1},
+        "maxModelLen",
+        "1 token does not hold a prompt and an output",
+        "use 2 or more",
+        id="least context of vLLM",
+    ),
+    pytest.param(
+        {"extraArgs": ["--max-model-len=2"]},
+        {"extraArgs": ["--max-model-len=1"]},
+        "maxModelLen",
+        "1 token does not hold a prompt and an output",
+        "use 2 or more",
+        id="least context by an extra argument",
+    ),
+    pytest.param(
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1023},
         {**NEW_TGI, "maxModelLen": 1024, "maxInputTokens": 1024},
         "maxInputTokens",
@@ -409,6 +425,12 @@ def test_an_explicit_quantization_goes_with_exactly_its_checkpoints(
 @pytest.mark.parametrize("server", ["vllm", "tgi"])
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_a_checkpoint_needs_no_quantization(server: str, checkpoint: str) -> None:
+    if checkpoint == "squeezellm":
+        problem = only_problem(server=server, **described(checkpoint=checkpoint))
+        version = "0.26.0" if server == "vllm" else "3.3.7"
+        assert problem.what == f"{server} {version} does not load squeezellm checkpoints"
+        assert "SqueezeLLM" in problem.why
+        return
     assert arguments_of(server=server, **described(checkpoint=checkpoint)) == ()
 
 

@@ -353,7 +353,10 @@ def test_weights_that_are_quantized_already_are_not_quantized_again(model: str, 
 def test_no_preset_is_proposed_that_is_refused_itself_or_that_the_version_does_not_have(
     checkpoint: str, preset: str, server: str
 ) -> None:
-    problem = only_problem(server=server, **described(checkpoint=checkpoint), presets=[preset])
+    found = problems_of(server=server, **described(checkpoint=checkpoint), presets=[preset])
+    (problem,) = [one for one in found if one.path == "servers.gemma.presets[0]"]
+    # No version of today loads a SqueezeLLM checkpoint either, which is a problem of its own.
+    assert len(found) == (2 if checkpoint == "squeezellm" else 1)
     assert problem.what == f"{preset} cannot be used with me/mine, whose weights are {checkpoint} already"
     assert problem.fix == f"leave {preset} out, or use the model at its own precision"
 

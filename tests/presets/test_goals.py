@@ -29,6 +29,7 @@ from tests.presets.support import (
     arguments_of,
     decisions_of,
     described,
+    only_problem,
     outcome,
     plan_of,
 )
@@ -83,6 +84,36 @@ def test_no_fewer_gpus_than_a_goal_takes_would_do_as_well(
                 assert ORDER.index(fewer.verdict) > ORDER.index(chosen.memory.verdict)
 
 
+def test_where_no_number_is_enough_a_goal_takes_the_one_that_holds_the_longest_context() -> None:
+    asked = {"model": LLAMA_70B, "maxModelLen": 131_072, "presets": ["latency"], "allowUnfit": True}
+    contexts = {}
+    for gpus in (1, 2, 4, 8):
+        memory = plan_of(**asked, accelerator={"type": "nvidia-l4", "count": gpus}).memory
+        assert memory is not None
+        contexts[gpus] = memory.largest_context
+    # The weights alone would be held by 4.
+    assert 0 < contexts[4] < contexts[8]
+    chosen = plan_of(**asked)
+    (said,) = [text for text in decisions_of(**asked) if "accelerator.count" in text]
+    if contexts[8] < 131_072:
+        assert f"8 hold {contexts[8]:,}" in said
+    assert chosen.gpu_count == 8
+
+
+@pytest.mark.parametrize(
+    ("model", "memory"), [(LLAMA_8B, 12_000), (LLAMA_8B, 24_000), (LLAMA_70B, 40_000), (MIXTRAL, 30_000)]
+)
+def test_a_goal_counts_with_the_memory_that_the_stack_states(model: str, memory: int) -> None:
+    asked = {"model": model, "presets": ["cost"], "allowUnfit": True}
+    verdicts = {}
+    for gpus in (8, 4, 2, 1):
+        plan = plan_of(**asked, accelerator={"memoryMib": memory, "count": gpus}).memory
+        assert plan is not None
+        verdicts[plan.verdict] = gpus
+    chosen = plan_of(**asked, accelerator={"memoryMib": memory})
+    assert chosen.gpu_count == verdicts.get("fits", verdicts.get("tight"))
+
+
 def test_a_goal_says_what_fewer_gpus_would_hold() -> None:
     (said,) = [text for text in decisions_of(model=LLAMA_8B, presets=["latency"]) if "accelerator.count" in text]
     assert "2 × nvidia-l4 hold weights and a context of 131,072 tokens; " in said
@@ -120,7 +151,8 @@ def test_a_goal_takes_the_fewest_of_other_gpus_too(gpu: dict[str, Any], model: s
 def test_a_goal_takes_only_counts_that_machines_have_and_heads_divide() -> None:
     uneven = described(parameters=30 * 10**9, attentionHeads=6, kvHeads=2)
     assert plan_of(**uneven, presets=["cost"]).gpu_count == 2
-    for heads, gpus in ((6, 1), (12, 4)):
+    # Where none is enough, the most that the heads allow lack the least.
+    for heads, gpus in ((6, 2), (12, 4)):
         big = described(parameters=60 * 10**9, attentionHeads=heads, kvHeads=2)
         assert plan_of(**big, presets=["cost"]).gpu_count == gpus
 
@@ -168,10 +200,14 @@ def test_goals_on_vllm(model: str, version: str, gpu: dict[str, Any]) -> None:
 @pytest.mark.parametrize("model", FORMATS)
 def test_goals_on_tgi(model: str, version: str, gpu: dict[str, Any]) -> None:
     old = version == "2.3.1"
-    unreadable = old and FORMATS[model] == "compressed-tensors"
-    weights = () if unreadable else (f"--quantize={FORMATS[model]}",)
+    weights = (f"--quantize={FORMATS[model]}",)
     cache = ("--kv-cache-dtype=fp8_e4m3fn",) if not gpu and not old else ()
     server = {"server": "tgi", "model": model, "version": version, "accelerator": gpu}
+    if old and FORMATS[model] == "compressed-tensors":
+        problem = only_problem(**server, presets=["latency"])
+        assert problem.what == "tgi 2.3.1 does not load compressed-tensors checkpoints"
+        assert problem.why == "TGI reads compressed-tensors checkpoints from 2.4.0 on"
+        return
     assert arguments_of(**server, presets=["latency"]) == weights
     assert arguments_of(**server, presets=["throughput"]) == (*weights, *cache)
     assert arguments_of(**server, presets=["cost"]) == (

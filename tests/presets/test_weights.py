@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
-from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, load_peak_mib, memory_request, plan_memory
+from gke_llm_inference.planning.memory import WEIGHTS_FORMATS, MemoryRequest, memory_request, plan_memory
 from gke_llm_inference.planning.models import ServedModel, known_checkpoints, served_model
 from gke_llm_inference.settings import Finding, TgiSettings, VllmSettings
 from tests.planning.support import CATALOG, architecture
@@ -72,7 +72,7 @@ def loaded_gib(
 
 def peak_gib(model: ServedModel, quantization: str | None, server: str, version: str) -> float:
     """Memory that loading the weights takes at its peak."""
-    return load_peak_mib(request_of(model, quantization, server, version), CATALOG.memory) / 1024
+    return plan_memory(request_of(model, quantization, server, version), CATALOG.memory).load_peak_mib / 1024
 
 
 @pytest.mark.parametrize(

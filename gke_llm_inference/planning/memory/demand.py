@@ -90,12 +90,12 @@ class StartDemand:
 def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> FixedDemand:
     """What a request takes whatever its context."""
     constants, shard = facts.vllm, shard_of(request)
-    weights = weights_mib(request, shard, constants.weights)
     notes: list[str] = []
     extra = 0.0
     calibrated = True
     if request.server == "tgi":
         tgi = tgi_version_facts(request.version, facts)
+        weights = weights_mib(request, shard, constants.weights)
         layout = tgi_layout(request, shard)
         budget = request.gpu_memory_mib * limits.utilization * tgi.wiggle_room
         load_peak = load_peak_mib(request, shard, weights, constants, state_rows=0, streams=False)
@@ -108,6 +108,9 @@ def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> 
         rows = limits.max_num_seqs if limits.runner == "V2" else 0
         # Only FP8 was ever made of the whole model at once: bitsandbytes is made weight by weight in every version.
         streams = version.streams_fp8 or format_name(request.weights_format) != "fp8"
+        weights = weights_mib(
+            request, shard, constants.weights, streams=version.streams_fp8, split_limit_mib=version.split_limit_mib
+        )
         load_peak = load_peak_mib(request, shard, weights, constants, state_rows=rows, streams=streams)
         margin, calibrated = version.error_margin or constants.error_margin, version.calibrated
         if not version.calibrated:

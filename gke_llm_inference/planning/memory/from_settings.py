@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, vllm_version_facts
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import ServerSettings, TgiSettings, VllmSettings
 
@@ -14,6 +14,7 @@ _CHECKPOINTS = {
     "fp8": "ctfp8",
     "squeezellm": "squeezellm",
     "bitsandbytes": "bitsandbytes",
+    "mxfp4": "mxfp4",
 }
 _ON_LOAD = {
     "fp8": "fp8",
@@ -41,6 +42,8 @@ def served_weights_format(
         return "ctw4a16" if bits == 4 else "ctw8a8" if kind == "int" else "ctfp8"
     if checkpoint == "gptq" and bits == 8:
         return "gptq8"
+    if checkpoint == "bitsandbytes" and bits == 8:
+        return "bitsandbytes8"
     if checkpoint in _CHECKPOINTS:
         return _CHECKPOINTS[checkpoint]
     if quantization is None:
@@ -81,6 +84,8 @@ def memory_request(
         ),
         kv_cache_dtype=settings.kv_cache_dtype or "auto",
         max_model_len=settings.max_model_len,
+        group_size=model.checkpoint_group_size,
+        mla_width=_latent_width(model, settings.server, version, facts),
         tensor_parallel=settings.accelerator.count,
         server=settings.server,
         version=version,
@@ -104,3 +109,9 @@ def memory_request(
                 gpu_memory_utilization=settings.cuda_memory_fraction,
                 max_num_batched_tokens=settings.max_batch_prefill_tokens,
             )
+
+
+def _latent_width(model: ServedModel, server: ServerKind, version: str, facts: MemoryFacts) -> int | None:
+    """Width of compressed keys and values, where the server keeps them so: others cache every head."""
+    keeps = server == "vllm" and vllm_version_facts(version, facts).latent_attention
+    return model.architecture.latent_width if keeps else None

@@ -79,11 +79,6 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
     )
 
 
-def load_peak_mib(request: MemoryRequest, facts: MemoryFacts) -> float:
-    """Most memory of one GPU in MiB while weights are loaded, whatever the context."""
-    return fixed_demand(request, limits_of(request, facts), facts).load_peak
-
-
 def _assert_possible(request: MemoryRequest, limits: Limits) -> None:
     """What the arithmetic rests on; whoever asks has judged the settings already."""
     given, gpus = request.architecture, request.tensor_parallel

@@ -45,6 +45,7 @@ WEIGHTS_FORMATS: dict[str, WeightsFormat] = {
     "ctw4a16": WeightsFormat(4, "marlin"),
     "squeezellm": WeightsFormat(4, "marlin"),
     "bitsandbytes": WeightsFormat(4, "bitsandbytes", on_load=True),
+    "mxfp4": WeightsFormat(4, "marlin"),
 }
 """Weights formats by the names that the measurements use; `ct` stands for compressed-tensors."""
 
@@ -119,6 +120,7 @@ class MemoryRequest:
         model_runner: vLLM's model runner; the version's own if None.
         compile_cache: state of torch's compile cache at start; None plans for an empty one.
         rope_factor: length of the rotary table as a multiple of the positions; the family's if None.
+        group_size: weights that share a scale, where they are fewer than usual.
         mla_width: width of a token's compressed KV (kv_lora_rank + qk_rope_head_dim), for multi-head latent attention.
         tensor_parallel: GPUs that share every layer.
         pipeline_parallel: stages that share the layers.
@@ -142,6 +144,7 @@ class MemoryRequest:
     model_runner: Runner | None = None
     compile_cache: CompileCache | None = None
     rope_factor: float | None = None
+    group_size: int | None = None
     mla_width: int | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1

@@ -122,6 +122,21 @@ class MemoryPlan:
         return self.verdict != "does not fit"
 
     @property
+    def is_near_miss(self) -> bool:
+        """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
+        state = self.state
+        # By how much all of it exceeds the budget: the pool itself is never less than nothing.
+        taken = self.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
+        # What is not modeled counts with what it takes at least; a pool that is stated is neither more nor less.
+        over = taken + self.band_mib[0] + self.needed_mib - self.budget_mib
+        stated = self.request.kv_cache_mib
+        missing = {
+            "profile": over if stated is None else self.needed_mib - stated,
+            "runtime": state.peak_mib - self.total_mib,
+        }.get(state.cause)
+        return not self.calibrated and missing is not None and missing <= self.error_margin_mib
+
+    @property
     def summary(self) -> str:
         """The plan in one line: verdict, KV cache, longest context and concurrency at the start that is planned for."""
         state = self.state

@@ -53,23 +53,31 @@ def text_parameters(given: ModelArchitecture) -> int:
     """Parameters of the language model alone, counted from the shapes of gated feed-forward blocks."""
     tables = embedding_parameters(given)
     attention = 2 * given.hidden_size * given.head_dim * (given.attention_heads + given.kv_heads)
-    experts = given.experts.count if given.experts else 1
+    experts = given.experts
+    width = given.intermediate_size
+    if experts:
+        width = (experts.intermediate_size or width) * experts.count + experts.shared_intermediate_size
     norms = 4 * given.hidden_size + 2 * given.head_dim
-    block = experts * 3 * given.hidden_size * given.intermediate_size
+    block = 3 * given.hidden_size * width
     return tables + given.layers * (attention + block + norms) + given.hidden_size
 
 
 def shard_of(request: MemoryRequest) -> ModelShard:
     """What one GPU has of the request's model."""
     given, gpus, stages = request.architecture, request.tensor_parallel, request.pipeline_parallel
-    visited = given.experts.per_token if given.experts else 1
+    experts = given.experts
+    width = given.intermediate_size
+    if experts:
+        visited = (experts.intermediate_size or width) * experts.per_token + experts.shared_intermediate_size
+        # Layers without experts are of one width, those with experts of what a token visits.
+        width = max(visited, width if experts.intermediate_size else 0)
     windowed = given.sliding_window.layers if given.sliding_window else 0
     layers = -(-given.layers // stages)
     return ModelShard(
         layers=layers,
         windowed_layers=min(layers, -(-windowed // stages)),
         hidden=given.hidden_size,
-        feed_forward=given.intermediate_size * visited / gpus,
+        feed_forward=width / gpus,
         query=given.attention_heads * given.head_dim / gpus,
         kv_heads=max(1, given.kv_heads // gpus),
         vocabulary=-(-given.vocab_size // 64) * 64,

@@ -1,6 +1,8 @@
 """What loaded weights take on one GPU, and what loading them takes."""
 
 from gke_llm_inference.catalog.memory_facts import VllmConstants, WeightConstants
+from gke_llm_inference.planning.checkpoint_size import small_group_bits
+from gke_llm_inference.planning.memory.allocator import quantized_on_load_waste
 from gke_llm_inference.planning.memory.request import MemoryRequest, format_name, own_bytes, weights_format
 from gke_llm_inference.planning.memory.sharding import MIB, ModelShard
 
@@ -11,26 +13,49 @@ _SCALED_FROM = 131072
 _SCALED_FACTOR = 9.0
 
 
-def weights_mib(request: MemoryRequest, shard: ModelShard, constants: WeightConstants) -> float:
+def weights_mib(
+    request: MemoryRequest,
+    shard: ModelShard,
+    constants: WeightConstants,
+    *,
+    streams: bool = False,
+    split_limit_mib: int | None = None,
+) -> float:
     """Weights on one GPU in MiB.
 
     Linear layers at the format's bits; embeddings and the output layer at 16 bits in every format; the rotary table
     (positions × head width × 2 bytes); and what torch's allocator leaves unused behind each tensor. Embeddings are
     split over GPUs like linear layers (vocabulary-parallel). A stage of a pipeline that has an embedding counts
     one; the stage with the most is planned.
+
+    Args:
+        request: what is planned.
+        shard: what one GPU has of the model.
+        constants: of the server.
+        streams: whether formats that are made on load are made layer by layer.
+        split_limit_mib: size from which torch's blocks are not split while weights are loaded.
+
     """
     given = request.architecture
     chosen = weights_format(request.weights_format)
     bits = constants.linear_bits[format_name(request.weights_format)]
     tables = 1 if given.tied_embeddings else 2
     table = given.vocab_size * given.hidden_size
-    linear = max(0, given.parameters - table * tables) * shard.layers / given.layers
+    bits += small_group_bits(request.group_size)
+    # What quantization leaves alone: routers, modules that the checkpoint lists, and a vision tower, which every stage
+    # is planned with, as one of them has it.
+    kept = min(given.unquantized_parameters, max(0, given.parameters - table * tables))
+    linear = (given.parameters - table * tables - kept) * shard.layers / given.layers
+    linear = max(0.0, linear)
     tables_here = 1 if request.pipeline_parallel > 1 else tables
     padded_table = shard.vocabulary * given.hidden_size * own_bytes(given)
     total = linear * bits / 8 / shard.gpus + tables_here * padded_table / shard.gpus
-    total += rotary_bytes(request) + _allocator_waste(
-        request, shard, bits, constants.allocator_waste_mib[chosen.precision]
-    )
+    total += kept * own_bytes(given) / shard.gpus
+    total += rotary_bytes(request)
+    if streams and format_name(request.weights_format) == "fp8":
+        total += _waste_on_load(request, shard, split_limit_mib)
+    else:
+        total += _allocator_waste(request, shard, bits, constants.allocator_waste_mib[chosen.precision])
     longest = constants.long_positions
     extra = longest.mib if given.max_positions >= longest.from_tokens else 0.0
     return total / MIB + extra
@@ -83,17 +108,34 @@ def load_peak_mib(
 
 
 def _allocator_waste(request: MemoryRequest, shard: ModelShard, bits: float, most_mib: float) -> float:
+    layer = [weights * bits / 8 for weights in _layer_weights(request, shard)]
+    wasted = sum(allocator_waste_bytes(tensor, most_mib) for tensor in layer) * shard.layers
+    return wasted + sum(allocator_waste_bytes(table, most_mib) for table in _table_bytes(request, shard))
+
+
+def _waste_on_load(request: MemoryRequest, shard: ModelShard, split_limit_mib: int | None) -> int:
+    """What torch's allocator leaves unused where each layer's weights are quantized as they are loaded."""
+    return quantized_on_load_waste(
+        tuple(int(table) for table in (*_table_bytes(request, shard), rotary_bytes(request))),
+        tuple(int(weights) for weights in _layer_weights(request, shard)),
+        shard.layers,
+        own_bytes(request.architecture),
+        None if split_limit_mib is None else split_limit_mib * MIB,
+    )
+
+
+def _layer_weights(request: MemoryRequest, shard: ModelShard) -> tuple[float, ...]:
+    """Weights of each matrix of a layer on one GPU, as servers hold them: queries, keys and values are one."""
     given = request.architecture
     hidden, kv = given.hidden_size, shard.kv_heads * given.head_dim
-    feed_forward = given.intermediate_size / shard.gpus
-    byte = bits / 8
-    per_layer = (
-        hidden * (shard.query + 2 * kv) * byte,
-        hidden * shard.query * byte,
-        2 * hidden * feed_forward * byte,
-        hidden * feed_forward * byte,
-    )
-    table = shard.vocabulary * hidden * own_bytes(given) / shard.gpus
-    tables = 1 if given.tied_embeddings else 2
-    layers = sum(allocator_waste_bytes(tensor, most_mib) for tensor in per_layer) * shard.layers
-    return layers + tables * allocator_waste_bytes(table, most_mib)
+    block, experts = hidden * given.intermediate_size / shard.gpus, given.experts
+    if experts:
+        # All experts of a layer are one tensor.
+        block = experts.count * hidden * (experts.intermediate_size or given.intermediate_size) / shard.gpus
+    return hidden * (shard.query + 2 * kv), hidden * shard.query, 2 * block, block
+
+
+def _table_bytes(request: MemoryRequest, shard: ModelShard) -> tuple[float, ...]:
+    given = request.architecture
+    table = shard.vocabulary * given.hidden_size * own_bytes(given) / shard.gpus
+    return (table,) * (1 if given.tied_embeddings else 2)
