@@ -7,13 +7,10 @@ from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.plan import SERVICE_PORT, Decision
 from gke_llm_inference.settings import Finding
-from gke_llm_inference.settings.findings import SECRET_PATTERN
+from gke_llm_inference.settings.secret_rules import holds_secret, is_secret_variable, kind_of_secret
 
 _SECRET_FLAGS = frozenset(
     {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}
-)
-_SECRET_NAME = re.compile(
-    r"TOKEN(?!S|IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|PRIVATE_KEY", re.IGNORECASE
 )
 # Flags that the plan itself depends on, with what to do instead.
 _PLANNED = {
@@ -124,7 +121,7 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
                     fix="rename it",
                 )
             )
-        elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
+        elif is_secret_variable(name, value):
             problems.append(
                 Finding(
                     path=where,
@@ -155,12 +152,12 @@ def environment_problems(path: str, variables: dict[str, str]) -> list[Finding]:
 
 
 def _is_plain_name(name: str) -> bool:
-    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not SECRET_PATTERN.search(name)
+    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not holds_secret(name)
 
 
 def _argument_problem(where: str, text: str, versions: Sequence[ServerFlags]) -> Finding | None:
     flag = text.partition("=")[0]
-    if SECRET_PATTERN.search(text) or flag.replace("_", "-") in _SECRET_FLAGS:
+    if kind_of_secret(text.replace("--", "", 1)) or flag.replace("_", "-") in _SECRET_FLAGS:
         return Finding(
             path=where,
             what="would put a secret on the command line",

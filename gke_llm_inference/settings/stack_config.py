@@ -11,8 +11,9 @@ from gke_llm_inference.settings.base_file import read_base
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.merge import Origins, merged
 from gke_llm_inference.settings.model_config import with_config_files
-from gke_llm_inference.settings.parse import parse_settings, suggestion, tokens_in
+from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
+from gke_llm_inference.settings.secret_rules import secrets_in
 from gke_llm_inference.settings.stack import StackSettings
 
 
@@ -92,12 +93,15 @@ def _own_values(
     prefix = f"{project}:"
     raw: dict[str, Any] = {}
     problems: list[Finding] = []
-    known = [*fields_of(StackSettings), BASE_KEY]
     for full_key, text in sorted(values.items()):
+        secret = full_key in secret_keys
         if not full_key.startswith(prefix):
+            # The provider's own, or another project's: not ours to judge, except that the file is in git as well.
+            if not secret:
+                found = secrets_in({full_key: _decoded(text)}, names_tell=True)
+                problems += secret_findings(found, key=full_key)
             continue
         key = full_key.removeprefix(prefix)
-        secret = full_key in secret_keys
         if key == TOKEN_KEY:
             if not secret:
                 problems.append(
@@ -117,19 +121,21 @@ def _own_values(
                     fix="move the secret out of it",
                 )
             )
-        elif leaked := list(tokens_in({key: _decoded(text)})):
+        elif key in fields_of(StackSettings):
+            raw[key] = _decoded(text)
+        elif leaked := list(secret_findings(secrets_in({key: _decoded(text)}, names_tell=True))):
             problems += leaked
-        elif key not in known:
+        elif key == BASE_KEY:
+            raw[key] = _decoded(text)
+        else:
             problems.append(
                 Finding(
                     path=key,
                     what="is not a known key",
                     why="a misspelt key would be ignored silently",
-                    fix=suggestion(key, [*known, TOKEN_KEY]),
+                    fix=suggestion(key, [*fields_of(StackSettings), BASE_KEY, TOKEN_KEY]),
                 )
             )
-        else:
-            raw[key] = _decoded(text)
     return raw, problems
 
 
