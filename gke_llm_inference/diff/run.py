@@ -105,7 +105,7 @@ def _report(
         return value
 
     base = base or _Ran(None)
-    base_plan, head_plan = facts_of(mask(base.plan)), facts_of(mask(head.plan))
+    base_plan, head_plan = facts_of(mask(base.plan), base.recording), facts_of(mask(head.plan), head.recording)
     if head.recording is None:
         if is_gone and base.recording is not None:
             gone = masked_comparison(everything_removed(base.recording), mask)
@@ -114,7 +114,8 @@ def _report(
     newer = masked_recording(head.recording, mask)
     if base.recording is None:
         added = masked_comparison(everything_added(head.recording), mask)
-        return StackReport(name, "no base", added, head_plan=head_plan, problems=mask(base.problems))
+        opened = effects_of(added, newer, head_plan)
+        return StackReport(name, "no base", added, opened, head_plan=head_plan, problems=mask(base.problems))
     comparison = masked_comparison(compare(base.recording, head.recording), mask)
     effects = effects_of(comparison, newer, head_plan)
     return StackReport(name, "compared", comparison, effects, base_plan, head_plan)
