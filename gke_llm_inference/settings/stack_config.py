@@ -1,7 +1,7 @@
 """Settings from a stack's configuration as Pulumi keeps it: texts by namespaced key, some of them encrypted."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from gke_llm_inference.settings.merge import Origins, merged
 from gke_llm_inference.settings.model_config import with_config_files
 from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
+from gke_llm_inference.settings.remainder import Remainder, remainder_of
 from gke_llm_inference.settings.secret_rules import secrets_in
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -31,6 +32,21 @@ class StackConfiguration:
     settings: StackSettings
     stated: StackSettings
     origins: Origins
+
+
+class RefusedConfiguration(Refusal):
+    """A configuration that cannot be read as a whole.
+
+    Attributes:
+        remainder: what can be read of it; None where nothing can.
+        origins: which file each value came from.
+
+    """
+
+    def __init__(self, problems: Iterable[Finding], remainder: Remainder | None, origins: Origins) -> None:
+        super().__init__(problems)
+        self.remainder = remainder
+        self.origins = origins
 
 
 def settings_of(
@@ -79,10 +95,11 @@ def configuration_of(
         settings = with_config_files(stated, directory)
     except Refusal as refusal:
         # A key that is refused as a whole is not missing.
-        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
-        raise origins.located(Refusal([*problems, *rest])) from None
+        problems += [problem for problem in refusal.problems if problem.path not in refused_keys]
     if problems:
-        raise origins.located(Refusal(problems))
+        # What is secret is looked at no further.
+        remainder = None if any(secrets_in(own)) else remainder_of(own, problems, directory)
+        raise RefusedConfiguration(origins.located(Refusal(problems)).problems, remainder, origins) from None
     return StackConfiguration(settings, stated, origins)
 
 
