@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.plan import SERVICE_PORT, Decision
+from gke_llm_inference.secret_rules import holds_secret, is_secret_variable, kind_of_secret
 from gke_llm_inference.settings import Finding
-from gke_llm_inference.settings.secret_rules import holds_secret, is_secret_variable, kind_of_secret
 
 _SECRET_FLAGS = frozenset(
     {"--api-key", "--hf-token", "--huggingface-token", "--ngrok-authtoken", "--ssl-keyfile-password"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from gke_llm_inference.errors import CommandError
-from gke_llm_inference.settings.secret_rules import masked
+from gke_llm_inference.secret_rules import masked
 
 Severity = Literal["problem", "warning"]
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from gke_llm_inference.secret_rules import HUGGING_FACE_TOKEN, secrets_in
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
-from gke_llm_inference.settings.secret_rules import HUGGING_FACE_TOKEN, secrets_in
 from gke_llm_inference.settings.stack import StackSettings
 
 M = TypeVar("M", bound=BaseModel)

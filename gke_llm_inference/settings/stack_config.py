@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gke_llm_inference.secret_rules import secrets_in
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.base_file import read_base
 from gke_llm_inference.settings.findings import Finding, Refusal
@@ -14,7 +15,6 @@ from gke_llm_inference.settings.model_config import with_config_files
 from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
 from gke_llm_inference.settings.remainder import Remainder, remainder_of
-from gke_llm_inference.settings.secret_rules import secrets_in
 from gke_llm_inference.settings.stack import StackSettings
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.secret_rules import holds_secret, is_secret_variable, kind_of_secret, masked
 from gke_llm_inference.settings import Refusal
 from gke_llm_inference.settings.findings import Finding
-from gke_llm_inference.settings.secret_rules import holds_secret, is_secret_variable, kind_of_secret, masked
 from gke_llm_inference.settings.stack_config import settings_of
 from tests.settings.support import changed, dotted, full_stack, leaves, outcome_of, variants
 
@@ -194,7 +194,8 @@ def test_what_every_stack_has_is_not_a_secret(text: str) -> None:
 def test_nothing_of_the_catalog_is_a_secret() -> None:
     catalog = load_catalog()
     texts = {*catalog.models, *catalog.machine_types, *catalog.accelerators, *catalog.presets}
-    texts |= {f"{flag}=1" for flag in _flags()} - {"--api-key=1", "--ngrok-authtoken=1", "--ssl-keyfile-password=1"}
+    of_secrets = {"--api-key=1", "--hf-token=1", "--ngrok-authtoken=1", "--ssl-keyfile-password=1"}
+    texts |= {f"{flag}=1" for flag in _flags()} - of_secrets
     assert {text: kind for text in texts if (kind := kind_of_secret(text))} == {}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy
 from gke_llm_inference.policy.resources import Opaque, Resource, at, items, texts
 from gke_llm_inference.policy.workloads import pod_spec, pod_spec_path
-from gke_llm_inference.settings.secret_rules import holds_secret, masked
+from gke_llm_inference.secret_rules import holds_secret, masked
 
 _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|PASSWORD|SECRET)$")
 _CREDENTIAL_FLAG = r"--?(?:hf[-_]token|api[-_]key)"

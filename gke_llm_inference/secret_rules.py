@@ -56,7 +56,7 @@ _OWN_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 # `password=…` and `"password": "…"`, as in the connection strings of databases.
 _ASSIGNED = re.compile(
     r"(?:(?:api|access|account|auth|private|client|service)[-_]?key|password|passwd|passphrase|(?<![a-z])(?:pass|pwd)"
-    r"|secret|(?:access|auth|api|bearer)[-_]?token)"
+    r"|secret|(?:access|api|auth|bearer|hf|hugging_?face)[-_]?token)"
     r"(?:\s*=\s*|[\"']\s*:\s*)[\"']?(?![\"'\s;,&])([^\s\"';,&]+)",
     re.IGNORECASE,
 )
