@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.planning.remainder import with_the_rest
 from gke_llm_inference.settings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_config import read_configuration, read_token
 
@@ -31,17 +32,24 @@ def read_stack() -> ConfiguredStack:
         pulumi.RunError: with every problem of the configuration.
 
     """
+    identity = StackIdentity(pulumi.get_project(), pulumi.get_stack(), pulumi.Config("gcp").get("project"))
     try:
         configuration = read_configuration()
     except Refusal as refusal:
-        raise pulumi.RunError(str(refusal)) from None
+        raise pulumi.RunError(str(with_the_rest(refusal, identity))) from None
     settings, origins = configuration.settings, configuration.origins
-    identity = StackIdentity(pulumi.get_project(), pulumi.get_stack(), pulumi.Config("gcp").get("project"))
+    token = None
+    problems: list[Finding] = []
     try:
         token = read_token(settings)
+    except Refusal as refusal:
+        problems += refusal.problems
+    try:
         plan = plan_stack(settings, identity)
     except Refusal as refusal:
-        raise pulumi.RunError(str(origins.located(refusal))) from None
+        raise pulumi.RunError(str(origins.located(Refusal([*problems, *refusal.problems])))) from None
+    if problems:
+        raise pulumi.RunError(str(origins.located(Refusal(problems))))
     log_plan(plan, located=origins.located_finding)
     return ConfiguredStack(plan=plan, token=token)
 

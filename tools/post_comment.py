@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
 import re
+import struct
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +40,26 @@ _AUTHOR = "github-actions[bot]"
 # An @, however it is written, is no mention only within a word, as in an address or a digest.
 _MENTION = re.compile(r"(?<![A-Za-z0-9])(?:@|&(?:#0*64|#[xX]0*40|commat);)")
 _FULL_WIDTH_AT = "\uff20"
+# What begins a tag, a comment, a declaration or an autolink, but the tags that a preview's comment is made of. A `<`
+# becomes a sign that looks like it, as an entity would be shown as such within code.
+_MARKUP = re.compile(r"<(?!/?(?:code|details|sub|summary)>)(?=[A-Za-z/!?])")
+_FULL_WIDTH_LESS = "\uff1c"
+# What may be an image that is loaded from elsewhere, or a link under another name.
+_LINK = re.compile(r"\](?=\()|\](?=[ \t]*\[)|\](?=:[ \t]*\S*(?://|www\.))")
+_FULL_WIDTH_BRACKET = "\uff3d"
+# Of damaged members in every compression that the zip format has; bz2 and what lies about offsets raise OSError.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
 
 
 class Refused(Exception):  # noqa: N818 the domain's word: an artifact is refused
@@ -68,8 +91,10 @@ def post_comment(github: GitHub, run: Mapping[str, Any]) -> str:
         return f"pull request {number} has a newer commit; its own preview will say more"
     body = _body(comment, str(run["head_sha"]))
     for known in github.pages(f"issues/{number}/comments"):
-        if known["user"]["login"] == _AUTHOR and known["body"].startswith(MARKER):
-            if known["body"] == body:
+        # Both are null where an account or a text is gone.
+        author, said = (known.get("user") or {}).get("login"), known.get("body") or ""
+        if author == _AUTHOR and said.startswith(MARKER):
+            if said == body:
                 return f"the comment of pull request {number} says it already"
             github.patch(f"issues/comments/{known['id']}", {"body": body})
             return f"the comment of pull request {number} was edited"
@@ -94,7 +119,7 @@ def _content(archive: bytes) -> tuple[int, str]:
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
             number = _member(members, NUMBER_FILE, _LARGEST_NUMBER_BYTES)
             comment = _member(members, COMMENT_FILE, _LARGEST_COMMENT_BYTES)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise Refused(f"the artifact cannot be read: {type(error).__name__}") from None
     if not re.fullmatch(r"[1-9][0-9]{0,8}\n?", number, re.ASCII):
         raise Refused(f"{NUMBER_FILE} holds no number")
@@ -139,10 +164,16 @@ def _body(comment: str, commit: str) -> str:
         "a change of the preview's own code can change what it says._"
     )
     text = comment.removeprefix(MARKER).lstrip("\n")
-    body = f"{MARKER}\n{note}\n\n" + _MENTION.sub(_FULL_WIDTH_AT, text)
+    body = f"{MARKER}\n{note}\n\n{_plain(text)}"
     if len(body) > LARGEST_COMMENT:
         raise Refused(f"the comment is longer than {LARGEST_COMMENT} characters")
     return body
+
+
+def _plain(text: str) -> str:
+    """The text without mentions, foreign markup and links; it looks the same within code."""
+    text = _MARKUP.sub(_FULL_WIDTH_LESS, _MENTION.sub(_FULL_WIDTH_AT, text))
+    return _LINK.sub(_FULL_WIDTH_BRACKET, text)
 
 
 def main() -> int:

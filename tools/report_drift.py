@@ -1,8 +1,10 @@
 """Keeps one issue per stack about drift: what differs between Pulumi's state and the cloud.
 
-`python3 -m tools.report_drift --stack NAME --digest FILE`, with what
-`pulumi refresh --preview-only --json` printed. The issue is opened, edited in place, and closed when nothing differs
-any more. It lists resources and properties, never values.
+`python3 -m tools.report_drift --without-values < REFRESH > DIGEST` keeps of what `pulumi refresh --preview-only --json`
+printed the names of resources and properties alone, as the rest holds the state with everything in it.
+
+`python3 -m tools.report_drift --stack NAME --digest DIGEST --run-url URL` reports it. The issue is opened, edited in
+place, and closed when nothing differs any more. It lists resources and properties, never values.
 """
 
 from __future__ import annotations
@@ -48,8 +50,28 @@ def drift_of(digest: Any) -> Drift:
     return Drift(tuple(sorted(counts.items())), tuple(sorted(lines)))
 
 
+def without_values(digest: Any) -> dict[str, Any]:
+    """What a report takes of a digest: numbers, operations, URNs and paths. Raises ValueError like `drift_of`."""
+    drift_of(digest)
+    steps = [
+        {
+            "op": str(step.get("op", "")),
+            "urn": str(step.get("urn", "")),
+            "detailedDiff": {path: {} for path in sorted(_paths(step))},
+        }
+        for step in digest.get("steps") or []
+        if isinstance(step, dict) and _line(step)
+    ]
+    summary = {str(op): int(count) for op, count in digest["changeSummary"].items()}
+    return {"changeSummary": summary, "steps": steps}
+
+
+def _paths(step: Mapping[str, Any]) -> list[str]:
+    return sorted(map(str, step.get("detailedDiff") or step.get("diffReasons") or ()))
+
+
 def _line(step: Mapping[str, Any]) -> str:
-    properties = sorted(map(str, step.get("detailedDiff") or step.get("diffReasons") or ()))
+    properties = _paths(step)
     if step.get("op") in _QUIET and not properties:
         return ""
     _, _, rest = str(step.get("urn", "")).partition("::")
@@ -111,10 +133,15 @@ def _body(marker: str, stack: str, drift: Drift, run_url: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Report one stack; 0 fine, with or without drift, 1 failed."""
     parser = argparse.ArgumentParser(prog="python3 -m tools.report_drift", description=__doc__.partition("\n")[0])
-    parser.add_argument("--stack", required=True, help="the stack's name")
-    parser.add_argument("--digest", type=Path, required=True, help="what pulumi refresh --preview-only --json printed")
-    parser.add_argument("--run-url", required=True, help="where the check can be read")
+    parser.add_argument("--without-values", action="store_true", help="read a refresh's JSON, print it without values")
+    parser.add_argument("--stack", default="", help="the stack's name")
+    parser.add_argument("--digest", type=Path, help="what --without-values printed")
+    parser.add_argument("--run-url", default="", help="where the check can be read")
     options = parser.parse_args(arguments)
+    if options.without_values:
+        return _print_without_values()
+    if options.digest is None or not options.run_url:
+        parser.error("--digest and --run-url are needed for a report")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", options.stack):
         parser.error("--stack is no stack name")
     try:
@@ -123,6 +150,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GitHubError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _print_without_values() -> int:
+    try:
+        document = without_values(json.load(sys.stdin))
+    except (TypeError, ValueError, RecursionError):
+        # What it says of the text is a part of the text.
+        print("error: this is no digest of a preview", file=sys.stderr)
+        return 1
+    json.dump(document, sys.stdout, indent=2)
     return 0
 
 

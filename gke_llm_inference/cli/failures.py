@@ -9,6 +9,7 @@ import typer
 
 from gke_llm_inference.errors import CommandError, UsageError
 from gke_llm_inference.preview.errors import ProgramError
+from gke_llm_inference.secret_rules import masked
 from gke_llm_inference.terminal import Look, printable, wrapped
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def fail(error: Exception) -> int:
         case ProgramError():
             show_output(error.output, sys.stderr)
             for warning in error.warnings:
-                print(f"warning: {printable(warning, lines=True)}", file=sys.stderr)
+                print(f"warning: {masked(printable(warning, lines=True))}", file=sys.stderr)
             for problem in error.problems:
                 complain(problem)
             return EXIT_WRONG
@@ -55,9 +56,9 @@ def interrupted() -> int:
 
 
 def complain(message: str) -> None:
-    """An error on stderr; on a terminal, its lines are wrapped below their first word."""
+    """An error on stderr without secrets; on a terminal, its lines are wrapped below their first word."""
     look = Look.of(sys.stderr)
-    lines = f"error: {printable(message, lines=True)}".splitlines()
+    lines = f"error: {masked(printable(message, lines=True))}".splitlines()
     if sys.stderr.isatty():
         lines = [part for line in lines for part in _folded(line)]
     head, colon, rest = "\n".join(lines).partition(":")

@@ -45,6 +45,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
     """
     costs = _costs(plan, catalog)
     return {
+        "region": plan.cluster.region,
         "servers": {
             server.key: _server_document(server, plan, costs[server.key], catalog)
             for server in plan.servers

@@ -40,13 +40,20 @@ class Selection:
         """Its settings.
 
         Raises:
-            Refusal: with every problem of them, each with the file that it is from.
+            Refusal: with every problem of them and of the servers that can be planned all the same, each with the
+                file that it is from.
 
         """
+        from gke_llm_inference.settings.findings import Refusal
         from gke_llm_inference.settings.stack_config import configuration_of
 
         project, stack = self.project, self.stack
-        return configuration_of(stack.values, stack.secret_keys, project.name, project.directory, file=stack.file)
+        try:
+            return configuration_of(stack.values, stack.secret_keys, project.name, project.directory, file=stack.file)
+        except Refusal as refusal:
+            from gke_llm_inference.planning.remainder import with_the_rest
+
+            raise with_the_rest(refusal, self.identity) from None
 
 
 def select(stack: str | None, config_file: Path | None, project_directory: Path | None) -> Selection:

@@ -22,6 +22,7 @@ def effective(
     """Show a stack's settings as they take effect, with all defaults."""
     from gke_llm_inference.cli.selection import select
     from gke_llm_inference.settings.effective import (
+        assert_no_secret,
         effective_origins,
         effective_settings,
         effective_yaml,
@@ -30,6 +31,7 @@ def effective(
 
     selection = select(stack, config_file, project_dir)
     configuration = selection.configuration()
+    assert_no_secret(configuration)
     if json:
         document = effective_origins(configuration) if origin else effective_settings(configuration)
         write(json_format.dumps(document, indent=2, ensure_ascii=False) + "\n")

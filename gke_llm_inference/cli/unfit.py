@@ -9,13 +9,16 @@ def plan_unfit(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     """The plan with servers that do not fit their GPUs, and what the stack is refused for if there are any.
 
     Raises:
-        Refusal: something else is wrong, so that there is no plan.
+        Refusal: something else is wrong, so that there is no plan; with what does not fit, too.
 
     """
-    allowed = {name: server.model_copy(update={"allow_unfit": True}) for name, server in settings.servers.items()}
-    plan = plan_stack(settings.model_copy(update={"servers": allowed}), identity, catalog)
     try:
-        plan_stack(settings, identity, catalog)
-    except Refusal as refusal:
-        return plan, refusal
-    return plan, None
+        return plan_stack(settings, identity, catalog), None
+    except Refusal as error:
+        refusal = error
+    allowed = {name: server.model_copy(update={"allow_unfit": True}) for name, server in settings.servers.items()}
+    try:
+        return plan_stack(settings.model_copy(update={"servers": allowed}), identity, catalog), refusal
+    except Refusal:
+        # Not the one of what is left then, which does not say what does not fit.
+        raise refusal from None

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.diff.compare import Comparison, ResourceChange
+from gke_llm_inference.diff.losses import lost, pool_bounded, scaled
+from gke_llm_inference.diff.openings import opened
+from gke_llm_inference.diff.other_names import NODE_POOL, OtherNames, service_url
 from gke_llm_inference.diff.plans import ServerFacts, StackFacts
 from gke_llm_inference.diff.replacement import Replacements, Verdict, replacements, verdict
+from gke_llm_inference.diff.severity import Effect, Severity
 from gke_llm_inference.diff.values import ABSENT
 from gke_llm_inference.diff.wording import listed, minutes, quote
 from gke_llm_inference.preview.recording import Recording, Resource
 
 CLUSTER = "gcp:container/cluster:Cluster"
-NODE_POOL = "gcp:container/nodePool:NodePool"
 _NAMESPACE = "kubernetes:core/v1:Namespace"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
 _CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -24,26 +26,6 @@ _DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 _WORKLOADS = frozenset({_DEPLOYMENT, "kubernetes:apps/v1:StatefulSet", "kubernetes:apps/v1:DaemonSet"})
 _GRANTS = frozenset({"gcp:projects/iAMMember:IAMMember", "gcp:secretmanager/secretIamMember:SecretIamMember"})
 _KUBERNETES_PROVIDER = "pulumi:providers:kubernetes"
-
-
-class Severity(IntEnum):
-    """How much a reviewer should care; the highest first in every list."""
-
-    NOTE = 0
-    UNCLEAR = 1
-    RESTARTS = 2
-    REPLACED = 3
-    REMOVED = 4
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a change causes, as a sentence without its subject."""
-
-    severity: Severity
-    text: str
-    down: bool = False
-    """Whether a server is unavailable meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,7 @@ def effects_of(comparison: Comparison, head: Recording, plan: StackFacts) -> Eff
 
     """
     replaced = replacements(comparison, head)
-    context = _Context(head, plan, replaced)
+    context = _Context(head, plan, replaced, OtherNames(comparison))
     by_urn: dict[str, tuple[Effect, ...]] = {}
     for change in comparison.resources:
         found = sorted(context.effects(change), key=lambda effect: -effect.severity)
@@ -87,19 +69,25 @@ def effects_of(comparison: Comparison, head: Recording, plan: StackFacts) -> Eff
 
 
 class _Context:
-    def __init__(self, head: Recording, plan: StackFacts, replaced: Replacements) -> None:
+    def __init__(self, head: Recording, plan: StackFacts, replaced: Replacements, names: OtherNames) -> None:
         self._head = head
         self._plan = plan
         self._replaced = replaced
+        self._names = names
         self._by_urn = {resource.urn: resource for resource in head.resources}
 
     def effects(self, change: ResourceChange) -> Iterator[Effect]:
-        if change.action == "added" or not change.resource.custom:
+        if not change.resource.custom:
             return
+        yield from self._names.of(change)
+        yield from opened(change)
         if change.head is None:
             yield from self._removed(change)
             return
+        if change.base is None:
+            return
         yield from self._options(change)
+        yield from lost(change)
         replaced = change.head.urn in self._replaced.direct
         if replaced:
             yield Effect(Severity.REPLACED, self._replacement(change), down=self._goes_down(change))
@@ -142,16 +130,12 @@ class _Context:
 
     def _options(self, change: ResourceChange) -> Iterator[Effect]:
         for one in change.options:
-            if one.path == ("protect",):
-                what = "is removed: nothing keeps it from being deleted" if one.old else "is added"
-                yield Effect(Severity.NOTE, f"Pulumi's protection {what}")
+            if one.path == ("protect",) and not one.old:
+                yield Effect(Severity.NOTE, "Pulumi's protection is added")
             elif one.path == ("provider",):
                 yield Effect(
                     Severity.UNCLEAR, "another provider: Pulumi replaces it unless both reach the same cluster"
                 )
-        for one in change.properties:
-            if one.path == ("deletionProtection",) and one.old is True:
-                yield Effect(Severity.NOTE, "deletion protection is removed")
 
     def _goes_down(self, change: ResourceChange) -> bool:
         """Whether a replacement takes servers down for a while."""
@@ -183,7 +167,7 @@ class _Context:
         elif resource.type in (_SECRET, _CONFIG_MAP):
             text += ". A pod that starts in between waits for it"
         elif resource.type == _SERVICE:
-            text += ". Clients cannot reach it meanwhile"
+            text += ". Clients cannot reach it meanwhile" + _other_url(change)
         elif resource.type == _CLAIM:
             text += ". What it holds may be lost"
         elif resource.type in _GRANTS:
@@ -220,10 +204,17 @@ class _Context:
         return needed
 
     def _node_pool(self, change: ResourceChange) -> Iterator[Effect]:
+        assert change.base is not None
+        assert change.head is not None
+        if _is_bounded(change.head):
+            named = listed([server.name for server in self._servers_on(change.head)])
+            before, after = (_node_bounds(pool)[1] for pool in (change.base, change.head))
+            fewer = pool_bounded(before, after, named)
+            if fewer is not None:
+                yield fewer
         rolling = [one.text for one in change.properties if verdict(change, one) is Verdict.ROLLING]
         if not rolling:
             return
-        assert change.head is not None
         upgrade = change.head.inputs.get("upgradeSettings")
         how = ""
         if isinstance(upgrade, dict):
@@ -243,7 +234,11 @@ class _Context:
             if verdict(change, one) is not Verdict.IGNORED
         )
         for one in change.properties:
-            if one.path == ("spec", "replicas"):
+            if one.path == ("spec", "replicas") and verdict(change, one) is not Verdict.IGNORED:
+                fewer = scaled(one.old, one.new)
+                if fewer is not None:
+                    yield fewer
+                    continue
                 stays = "" if restarts else "; the pods that run stay" if _more(one.old, one.new) else ""
                 yield Effect(Severity.NOTE, f"scales from {_plain(one.old)} to {_plain(one.new)} pods{stays}")
         if restarts:
@@ -326,6 +321,19 @@ def _protection(resource: Resource) -> str:
     return ""
 
 
+def _other_url(change: ResourceChange) -> str:
+    """That a Service has another address, where it has."""
+    urls = []
+    for resource in (change.base, change.head):
+        assert resource is not None
+        ports = _mapping(resource.inputs.get("spec")).get("ports")
+        urls.append(service_url(_mapping(resource.inputs.get("metadata")), ports))
+    before, after = urls
+    if not before or not after or before == after:
+        return ""
+    return f". Its URL changes from {quote(before)} to {quote(after)}"
+
+
 def _gpus_per_node(pool: Resource) -> tuple[int, str]:
     accelerators = _mapping(pool.inputs.get("nodeConfig")).get("guestAccelerators")
     if not isinstance(accelerators, list) or not accelerators:
@@ -347,6 +355,11 @@ def _node_bounds(pool: Resource) -> tuple[int, int | None]:
             return (fewest if isinstance(fewest, int) else 0) * times, most * times
     count = pool.inputs.get("nodeCount")
     return (count * per_zone, count * per_zone) if isinstance(count, int) else (0, None)
+
+
+def _is_bounded(pool: Resource) -> bool:
+    """Whether an upper bound of its nodes is known."""
+    return _node_bounds(pool)[1] is not None
 
 
 def _mapping(value: Any) -> dict[str, Any]:

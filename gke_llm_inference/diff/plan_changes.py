@@ -1,7 +1,7 @@
 """What changes in the plan, in words: context, KV cache, GPUs, machine, start, cost, per server and for the stack."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
@@ -11,6 +11,8 @@ from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.memory.result import floored
 
 UNKNOWN_COST = "not known"
+_MONTH, _TOKENS = "cost a month", "cost of a million tokens"
+_PRICES = (_MONTH, _TOKENS)
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ def plan_changes(before: StackFacts, after: StackFacts) -> PlanChanges:
     return PlanChanges(
         servers=changed,
         cost=Row(
-            "cost a month",
-            first.text if before.known else "",
-            second.text if after.known else "",
+            _MONTH,
+            _priced(first.text, first.of, before.region, after.region) if before.known else "",
+            _priced(second.text, second.of, after.region, before.region) if after.known else "",
             _difference(first, second),
-        ),
+        )
+        if before.known and after.known
+        else Row(_MONTH, first.text if before.known else "", second.text if after.known else ""),
         quota=tuple(row for row in quota if row.changes) if before.known and after.known else (),
         notes=tuple(notes),
         same=before.known and after.known and not changed,
@@ -106,6 +110,8 @@ def _server(before: ServerFacts | None, after: ServerFacts | None) -> ServerChan
         Row(label, text(before) if before else "", text(after) if after else "", note(before, after))
         for label, text, note in _FIGURES
     ]
+    if before is not None and after is not None:
+        rows = [_with_regions(row, before, after) if row.label in _PRICES else row for row in rows]
     if before is None or after is None:
         rows = [row for row in rows if row.before or row.after]
         return ServerChange(either.name, "added" if before is None else "removed", tuple(rows))
@@ -117,6 +123,31 @@ def _server(before: ServerFacts | None, after: ServerFacts | None) -> ServerChan
         tuple(one for one in after.decisions if one not in before.decisions),
         tuple(one for one in before.decisions if one not in after.decisions),
     )
+
+
+def _with_regions(row: Row, before: ServerFacts, after: ServerFacts) -> Row:
+    first, second = _usd(before).of, _usd(after).of
+    return replace(
+        row,
+        before=_priced(row.before, first, before.region, after.region),
+        after=_priced(row.after, second, after.region, before.region),
+    )
+
+
+def _priced(text: str, of: str | None, region: str | None, other: str | None) -> str:
+    """A price with its region, where another revision is in another: two regions never have the same price.
+
+    Args:
+        text: the price.
+        of: the region whose price it is.
+        region: the region that it is for.
+        other: the region of the other revision.
+
+    """
+    if not text or region == other or text == UNKNOWN_COST:
+        return text
+    named = f"{text} in {quote(region)}" if region else f"{text} in a region that is not known"
+    return f"{named}, at prices of {quote(of)}" if of and of != region else named
 
 
 def _no_note(before: ServerFacts | None, after: ServerFacts | None) -> str:  # noqa: ARG001 - one form for all
@@ -190,9 +221,9 @@ _FIGURES: tuple[
     ),
     ("cold start, image pull included", _start, _no_note),
     ("updates by", _words(lambda facts: facts.rollout), _no_note),
-    ("cost a month", lambda facts: _usd(facts).text, _cost_note),
+    (_MONTH, lambda facts: _usd(facts).text, _cost_note),
     (
-        "cost of a million tokens",
+        _TOKENS,
         lambda facts: "" if facts.usd_per_million_tokens is None else f"{facts.usd_per_million_tokens:,.2f} USD",
         _no_note,
     ),
@@ -205,6 +236,9 @@ class _Usd:
 
     amount: float | None
     is_least: bool = False
+    region: str | None = None
+    of: str | None = None
+    """The region whose price it is."""
 
     @property
     def text(self) -> str:
@@ -212,29 +246,44 @@ class _Usd:
             return UNKNOWN_COST
         return f"{'at least ' if self.is_least else ''}{self.amount:,.0f} USD"
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the price of its own region, as far as is known."""
+        return self.of in (None, self.region)
+
 
 def _usd(facts: ServerFacts) -> _Usd:
     """Cost of a server; where the plan has none, its machines at list price, to which a premium comes."""
     if facts.monthly_usd is not None:
-        return _Usd(facts.monthly_usd)
-    machine = load_catalog().machine_types.get(facts.machine or "")
-    if machine is None or machine.usd_per_hour is None or facts.gpus is None or facts.replicas is None:
+        return _Usd(facts.monthly_usd, region=facts.region, of=facts.price_region)
+    catalog = load_catalog()
+    machine = catalog.machine_types.get(facts.machine or "")
+    if machine is None or facts.gpus is None or facts.replicas is None:
+        return _Usd(None)
+    price, region = catalog.price(facts.machine or "", facts.region)
+    if price is None:
         return _Usd(None)
     share = min(facts.gpus / machine.gpus, 1)
-    return _Usd(facts.replicas * share * machine.usd_per_hour.on_demand * HOURS_PER_MONTH, is_least=True)
+    amount = facts.replicas * share * price.on_demand * HOURS_PER_MONTH
+    return _Usd(amount, is_least=True, region=facts.region, of=region)
 
 
 def _stack_usd(facts: StackFacts) -> _Usd:
     if facts.monthly_usd is not None or not facts.servers:
-        return _Usd(facts.monthly_usd)
-    amounts = [_usd(server).amount for server in facts.servers.values()]
-    known = [amount for amount in amounts if amount is not None]
-    return _Usd(sum(known), is_least=True) if len(known) == len(amounts) else _Usd(None)
+        return _Usd(facts.monthly_usd, region=facts.region, of=facts.price_region)
+    costs = [_usd(server) for server in facts.servers.values()]
+    known = [cost.amount for cost in costs if cost.amount is not None]
+    if len(known) != len(costs):
+        return _Usd(None)
+    foreign = [cost.of for cost in costs if not cost.is_own]
+    return _Usd(sum(known), is_least=True, region=facts.region, of=foreign[0] if foreign else costs[0].of)
 
 
 def _difference(before: _Usd, after: _Usd) -> str:
     if before.amount is None or after.amount is None or before.is_least != after.is_least:
         return ""
+    if before.region != after.region and not (before.is_own and after.is_own):
+        return ""  # prices of one region say nothing of another
     difference = after.amount - before.amount
     return "" if abs(difference) < 0.5 else f"{difference:+,.0f} USD"
 

@@ -6,13 +6,17 @@ of another type is simply not known.
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.names import dns_label
 from gke_llm_inference.preview.process import Interpreter, run_captured
+from gke_llm_inference.preview.recording import Recording
+from gke_llm_inference.terminal import UNKNOWN
 
+_CLUSTER = "gcp:container/cluster:Cluster"
 _LARGEST_NUMBER = 1e15
 _PLAN_COMMANDS = (("gke_llm_inference", "plan"), ("planning",))
 """What prints a plan: today's name, and that of revisions before the package had one name."""
@@ -31,10 +35,14 @@ class ServerFacts:
         image_seconds: pulling the image before, on a node that does not have it.
         monthly_usd: list price of 730 hours.
         calibrated: whether the memory plan rests on measurements of this version and GPU.
+        region: the region of the stack.
+        price_region: the region whose prices the costs are.
 
     """
 
     name: str
+    region: str | None = None
+    price_region: str | None = None
     model: str | None = None
     server: str | None = None
     version: str | None = None
@@ -67,6 +75,10 @@ class StackFacts:
     monthly_usd: float | None = None
     idle_monthly_usd: float | None = None
     cost_note: str = ""
+    region: str | None = None
+    """Region of the stack."""
+    price_region: str | None = None
+    """Region whose prices the costs are."""
     quota: dict[str, tuple[int, int]] = field(default_factory=dict)
     """GPUs by quota: while everything runs as configured, and at most."""
     known: bool = False
@@ -102,8 +114,15 @@ def read_plan(interpreter: Interpreter, directory: Path, stack: str, timeout: fl
     return {}
 
 
-def facts_of(document: dict[str, Any]) -> StackFacts:
-    """What a plan's document says, as far as it has the expected form."""
+def facts_of(document: dict[str, Any], recording: Recording | None = None) -> StackFacts:
+    """What a plan's document says, as far as it has the expected form.
+
+    Args:
+        document: the plan.
+        recording: the revision's resources, which tell the region where an older plan does not.
+
+    """
+    region = _text(document.get("region")) or (_region_in(recording) if recording is not None else None)
     cost = _mapping(document.get("cost"))
     idle = _number(cost.get("idleHourlyUsd"))
     hourly, monthly = _number(cost.get("hourlyUsd")), _number(cost.get("monthlyUsd"))
@@ -116,15 +135,26 @@ def facts_of(document: dict[str, Any]) -> StackFacts:
             quota[name] = (running, largest)
     return StackFacts(
         servers={
-            str(name): _server(str(name), _mapping(server))
+            str(name): replace(_server(str(name), _mapping(server)), region=region)
             for name, server in sorted(_mapping(document.get("servers")).items())
         },
         monthly_usd=monthly,
         idle_monthly_usd=idle * monthly / hourly if idle is not None and hourly and monthly is not None else None,
         cost_note=_text(cost.get("note")) or "",
+        region=region,
+        price_region=_text(cost.get("priceRegion")),
         quota=quota,
         known="servers" in document,
     )
+
+
+def _region_in(recording: Recording) -> str | None:
+    """The region of the stack's own cluster."""
+    for resource in recording.resources:
+        location = resource.inputs.get("location")
+        if resource.type == _CLUSTER and isinstance(location, str) and location != UNKNOWN:
+            return region_of(location)
+    return None
 
 
 def _server(name: str, document: dict[str, Any]) -> ServerFacts:
@@ -154,6 +184,7 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         rollout=_rollout(rollout),
         monthly_usd=_number(cost.get("monthlyUsd")),
         cost_note=_text(cost.get("note")) or "",
+        price_region=_text(cost.get("priceRegion")),
         usd_per_million_tokens=_number(cost.get("usdPerMillionTokens")),
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),

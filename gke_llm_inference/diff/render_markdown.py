@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
-from gke_llm_inference.diff.effects import Severity
 from gke_llm_inference.diff.plan_changes import UNKNOWN_COST, PlanChanges, Row, ServerChange
 from gke_llm_inference.diff.report import LIMITS, Report, StackReport
+from gke_llm_inference.diff.severity import Severity
 from gke_llm_inference.diff.summary import Summary, summary_of
 from gke_llm_inference.diff.wording import count, quote, render_quotes, shortened, visible
 
@@ -25,7 +25,10 @@ _SIGNS = {
     None: "🟢",
     Severity.NOTE: "🟢",
     Severity.UNCLEAR: "🟡",
+    Severity.WEAKENED: "🟠",
     Severity.RESTARTS: "🟠",
+    Severity.STOPPED: "🔴",
+    Severity.OPENED: "🔴",
     Severity.REPLACED: "🔴",
     Severity.REMOVED: "🔴",
 }
@@ -137,7 +140,10 @@ def _tallies(report: Report, summaries: dict[str, Summary], level: _Level) -> st
 def _sign(report: StackReport, summary: Summary) -> str:
     if report.outcome == "failed":
         return _FAILS
-    return _SIGNS[Severity.UNCLEAR if report.outcome == "no base" else summary.severity]
+    severity = summary.severity
+    if report.outcome == "no base":
+        severity = max(Severity.UNCLEAR, severity or Severity.NOTE)
+    return _SIGNS[severity]
 
 
 def _cost(plan: PlanChanges) -> str:

@@ -5,11 +5,23 @@ from collections.abc import Iterator
 from gke_llm_inference.diff.details import Bounds, property_lines, resource_lines
 from gke_llm_inference.diff.plan_changes import PlanChanges, lines_of
 from gke_llm_inference.diff.report import LIMITS, Report, StackReport
+from gke_llm_inference.diff.severity import Severity
 from gke_llm_inference.diff.summary import summary_of
 from gke_llm_inference.diff.wording import render_quotes, visible
 from gke_llm_inference.terminal import wrapped
 
 _ALL = Bounds()
+_MARKS = {
+    None: "-",
+    Severity.NOTE: "-",
+    Severity.UNCLEAR: "?",
+    Severity.WEAKENED: "!",
+    Severity.RESTARTS: "!",
+    Severity.STOPPED: "X",
+    Severity.OPENED: "X",
+    Severity.REPLACED: "X",
+    Severity.REMOVED: "X",
+}
 
 
 def render_text(report: Report) -> str:
@@ -29,7 +41,7 @@ def render_text(report: Report) -> str:
 
 def _stack(report: StackReport) -> Iterator[str]:
     summary = summary_of(report)
-    yield f"== {visible(report.stack)}: {summary.verdict}"
+    yield from wrapped(f"== {visible(report.stack)}: {summary.verdict}", "", "   ")
     if report.problems:
         heading = "This revision cannot be deployed:" if report.outcome == "failed" else "Problems of the base:"
         yield heading
@@ -43,9 +55,9 @@ def _stack(report: StackReport) -> Iterator[str]:
         )
     yield from _plan(summary.plan)
     if summary.lines:
-        yield "Resources"
+        yield "Resources (X: gone, stopped or open; !: restarts or loses something; ?: unclear)"
         for line in summary.lines:
-            yield from wrapped(render_quotes(line.text), "  - ", "    ")
+            yield from wrapped(render_quotes(line.text), f"  {_MARKS[line.severity]} ", "    ")
     for note in summary.notes:
         yield from wrapped(render_quotes(note))
     for heading, warnings in (

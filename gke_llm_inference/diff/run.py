@@ -17,12 +17,12 @@ from gke_llm_inference.diff.report import Report, StackReport, masked_comparison
 from gke_llm_inference.diff.revisions import Revision, base_at, base_in_directory, head_of
 from gke_llm_inference.diff.values import PropertyChange, differences
 from gke_llm_inference.diff.wording import quote
-from gke_llm_inference.errors import ConfigError
+from gke_llm_inference.errors import CommandError, ConfigError
 from gke_llm_inference.preview.errors import ProgramError, RevisionError
 from gke_llm_inference.preview.process import Interpreter, kill_all
 from gke_llm_inference.preview.recording import Recording
 from gke_llm_inference.preview.run import record
-from gke_llm_inference.pulumi_project.project import load_project, stacks_of
+from gke_llm_inference.pulumi_project.project import check_stack_name, load_project, stacks_of
 from gke_llm_inference.pulumi_protocol.environment import child_environment
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
@@ -67,6 +67,9 @@ def diff(
             base_python = python_of(found.directory, project / LOCK, progress)
         except RevisionError as error:
             problem = f"{found.title}: {error}" if found else str(error)
+        for name in stacks:
+            for part in name.split("/"):
+                check_stack_name(part, name)
         names = list(dict.fromkeys(stacks)) or sorted({*stacks_of(loaded), *_stacks_at(found)})
         if not names:
             raise ConfigError(
@@ -86,7 +89,7 @@ def diff(
         head=head.title,
         base=found.title if found else quote(base_directory or base or "HEAD"),
         stacks=tuple(
-            _report(name, results.get((name, True)), results[name, False], maskers, is_gone=name not in known)
+            _report(_text(name), results.get((name, True)), results[name, False], maskers, is_gone=name not in known)
             for name in names
         ),
         base_problem=problem,
@@ -105,7 +108,7 @@ def _report(
         return value
 
     base = base or _Ran(None)
-    base_plan, head_plan = facts_of(mask(base.plan)), facts_of(mask(head.plan))
+    base_plan, head_plan = facts_of(mask(base.plan), base.recording), facts_of(mask(head.plan), head.recording)
     if head.recording is None:
         if is_gone and base.recording is not None:
             gone = masked_comparison(everything_removed(base.recording), mask)
@@ -114,7 +117,8 @@ def _report(
     newer = masked_recording(head.recording, mask)
     if base.recording is None:
         added = masked_comparison(everything_added(head.recording), mask)
-        return StackReport(name, "no base", added, head_plan=head_plan, problems=mask(base.problems))
+        opened = effects_of(added, newer, head_plan)
+        return StackReport(name, "no base", added, opened, head_plan=head_plan, problems=mask(base.problems))
     comparison = masked_comparison(compare(base.recording, head.recording), mask)
     effects = effects_of(comparison, newer, head_plan)
     return StackReport(name, "compared", comparison, effects, base_plan, head_plan)
@@ -170,10 +174,20 @@ def _record(run: _Run, timeout: float) -> _Ran:
         return _Ran(record(directory, run.stack, timeout=timeout, interpreter=run.interpreter))
     except ProgramError as error:
         problems = error.problems
-    except ConfigError as error:
+    except CommandError as error:
+        # A file whose name is no stack's is a problem of its own, and not of the others.
         problems = (str(error),)
+    except OSError as error:
+        problems = (f"{error.filename or 'a file'}: {error.strerror or error}",)
     # Where a temporary tree lay says nothing, and would differ each time.
-    return _Ran(None, tuple(text.replace(f"{directory}{os.sep}", "").replace(str(directory), ".") for text in problems))
+    return _Ran(
+        None, tuple(_text(text.replace(f"{directory}{os.sep}", "").replace(str(directory), ".")) for text in problems)
+    )
+
+
+def _text(name: str) -> str:
+    """A name of a file as text that can be written: what is not UTF-8 in it as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _environment(project: Path) -> dict[str, str]:

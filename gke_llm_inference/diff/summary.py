@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.diff.compare import ResourceChange
 from gke_llm_inference.diff.details import Bounds, value_text
-from gke_llm_inference.diff.effects import Severity
 from gke_llm_inference.diff.plan_changes import PlanChanges, plan_changes
 from gke_llm_inference.diff.report import StackReport
+from gke_llm_inference.diff.severity import Severity
 from gke_llm_inference.diff.values import ABSENT, Item, PropertyChange, path_text
 from gke_llm_inference.diff.wording import count, listed, quote
 from gke_llm_inference.preview.tree import short_type
@@ -78,14 +78,16 @@ def _verdict(report: StackReport, severity: Severity | None) -> str:
         return "all new, nothing to compare with"
     if not tally.total:
         return "no changes" if not report.comparison.plugins else "only provider plugins change"
-    parts = []
+    found = [effect for change in report.comparison.resources for effect in report.effects.of(change)]
+    gists = [effect.gist for effect in sorted(found, key=lambda effect: -effect.severity) if effect.gist]
+    parts = list(dict.fromkeys(gists))
     if tally.replaced:
         parts.append(f"{count(tally.replaced, 'resource')} replaced")
     if tally.removed:
         parts.append(f"{count(tally.removed, 'resource')} removed")
     if tally.restarts:
         parts.append("pods restart")
-    if any(effect.down for change in report.comparison.resources for effect in report.effects.of(change)):
+    if any(effect.down for effect in found):
         parts.append("with downtime")
     if not parts and severity is Severity.UNCLEAR:
         parts.append("changes, one of them with an unknown effect")

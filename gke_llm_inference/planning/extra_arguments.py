@@ -9,12 +9,9 @@ from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.extra import ExtraArgument, UnreadableError, long_name, read_extra, setting_value
 from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.secret_rules import holds_secret, is_secret_variable, kind_of_secret
 from gke_llm_inference.settings import Finding, ServerSettings
-from gke_llm_inference.settings.findings import SECRET_PATTERN
 
-_SECRET_NAME = re.compile(
-    r"TOKEN(?!S|IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|PRIVATE_KEY", re.IGNORECASE
-)
 # Pairs that the server refuses together.
 _EXCLUSIVE = (("--max-input-length", "--max-input-tokens"), ("--dtype", "--quantize"))
 _WITH_DTYPE = re.compile(r"--quantize=bitsandbytes(-nf4|-fp4)?")
@@ -107,7 +104,7 @@ def environment_problems(
                     fix="rename it",
                 )
             )
-        elif SECRET_PATTERN.search(value) or SECRET_PATTERN.search(name) or _SECRET_NAME.search(name):
+        elif is_secret_variable(name, value):
             problems.append(
                 Finding(
                     path=where,
@@ -169,7 +166,7 @@ def flag_variable_problems(path: str, settings: ServerSettings, catalog: Catalog
 
 
 def _is_plain_name(name: str) -> bool:
-    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not SECRET_PATTERN.search(name)
+    return bool(_VARIABLE.fullmatch(name)) and len(name) <= 100 and not holds_secret(name)
 
 
 def _argument_problem(
@@ -177,7 +174,7 @@ def _argument_problem(
 ) -> Finding | None:
     """What is wrong with the argument by itself: a secret, its form, or that no version of the server takes it."""
     secret = effects is not None and one.name in effects.secret
-    if secret or any(SECRET_PATTERN.search(text) for text in one.texts):
+    if secret or any(kind_of_secret(text.replace("--", "", 1)) for text in one.texts):
         return Finding(
             path=where,
             what="would put a secret on the command line",

@@ -1,16 +1,16 @@
 """Decides on a whole stack, or refuses it with every reason at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.cluster import plan_cluster
-from gke_llm_inference.planning.flow import start
+from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.node_pools import check_pools
-from gke_llm_inference.planning.plan import StackPlan, TokenPlan
+from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
 from gke_llm_inference.planning.trials import proposals
@@ -40,17 +40,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
 
     """
     stack, token, findings = _frame(settings, identity, catalog or load_catalog())
-    planned = (
-        start(stack, settings.servers, findings)
-        .each(steps.model)
-        .each(steps.presets)
-        .each(steps.limits)
-        .each(steps.arguments)
-        .each(steps.memory)
-        .each(steps.pod)
-        .together(steps.machine)
-        .each(steps.rollout)
-    )
+    planned = _planned(settings, stack, findings)
     problems = problems_of(planned.findings)
     if problems:
         raise Refusal(problems)
@@ -69,6 +59,39 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
         warnings=tuple(sorted(warnings)),
+    )
+
+
+def stack_problems(
+    settings: StackSettings, identity: StackIdentity, catalog: Catalog | None = None, *, has_all_pools: bool = True
+) -> list[Finding]:
+    """The problems of settings that may be a part of a stack's; see `plan_stack`.
+
+    Args:
+        settings: the settings, each server and node pool of them whole.
+        identity: which stack it is.
+        catalog: the facts to decide by; those that ship with the package if absent.
+        has_all_pools: whether no node pool is missing; a server finds its place among those that are there otherwise.
+
+    """
+    stack, _, findings = _frame(settings, identity, catalog or load_catalog())
+    if not has_all_pools:
+        stack = replace(stack, pools_are_sound=False)
+    return problems_of(_planned(settings, stack, findings).findings)
+
+
+def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]) -> Flow[ServerPlan]:
+    """The servers after every step."""
+    return (
+        start(stack, settings.servers, findings)
+        .each(steps.model)
+        .each(steps.presets)
+        .each(steps.limits)
+        .each(steps.arguments)
+        .each(steps.memory)
+        .each(steps.pod)
+        .together(steps.machine)
+        .each(steps.rollout)
     )
 
 
@@ -96,6 +119,7 @@ def _frame(
         pools=pools,
         pools_are_sound=not problems_of(of_pools),
         image_digests=settings.image_digests,
+        sound_pools=frozenset(key for key in pools if not _is_wrong(f"nodePools.{key}", of_pools)),
         catalog=catalog,
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
@@ -104,3 +128,7 @@ def _frame(
         token,
         [*of_cluster, *of_namespace, *of_token, *of_pools, *clashes("servers", settings.servers)],
     )
+
+
+def _is_wrong(path: str, findings: list[Finding]) -> bool:
+    return any(problem.path == path or problem.path.startswith(f"{path}.") for problem in problems_of(findings))

@@ -24,7 +24,8 @@ class StackFrame:
         token: where the Hugging Face token comes from.
         namespace: Kubernetes namespace of the servers.
         pools: settings of the node pools; none where the stack may not have any.
-        pools_are_sound: whether the pools' own settings have no problem.
+        pools_are_sound: whether the pools' own settings have no problem, and all of them are there.
+        sound_pools: those that have no problem.
         image_digests: digests of images by name and tag.
         catalog: the facts to decide by.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
@@ -36,6 +37,7 @@ class StackFrame:
     namespace: str
     pools: Mapping[str, NodePoolSettings]
     pools_are_sound: bool
+    sound_pools: frozenset[str]
     image_digests: Mapping[str, str]
     catalog: Catalog
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None

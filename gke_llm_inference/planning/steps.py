@@ -138,7 +138,7 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
 
 def memory(server: CommandedServer, findings: Findings) -> WeighedServer:
     """The memory plan, and what would fit instead; none where the request makes no sense for another reason."""
-    if problems_of(findings):
+    if not _is_certain(server, findings):
         return WeighedServer(**vars(server), memory=None, alternatives=())
     stack = server.stack
     plan = plan_memory(server.request, stack.catalog.memory)
@@ -185,9 +185,15 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
 def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
     """Where every server runs, and the machine of every node pool.
 
-    Where a pool is wrong itself, that no server finds its place says nothing new.
+    Where a pool is wrong itself, that no server finds its place says nothing new, but of those that name a sound pool.
     """
-    return place(servers, stack) if stack.pools_are_sound else unplaced(servers)
+    if stack.pools_are_sound:
+        return place(servers, stack)
+    certain = [server for server in servers if server.settings.node_pool in stack.sound_pools]
+    pools = {key: pool for key, pool in stack.pools.items() if key in stack.sound_pools}
+    judged = place(certain, replace(stack, pools=pools)) if certain else Placement(servers=())
+    others = unplaced([server for server in servers if server not in certain])
+    return Placement(servers=(*judged.servers, *others.servers), findings=judged.findings)
 
 
 def rollout(server: PlacedServer, findings: Findings) -> ServerPlan:
@@ -195,6 +201,16 @@ def rollout(server: PlacedServer, findings: Findings) -> ServerPlan:
     stack = server.stack
     findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
     return plan_server(server)
+
+
+def _is_certain(server: CommandedServer, findings: Findings) -> bool:
+    """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
+    path = server.path
+    return all(
+        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume"))
+        or (problem.path == f"{path}.model" and server.model.gated)
+        for problem in problems_of(findings)
+    )
 
 
 def _gpus_with_room(server: ModeledServer) -> list[int]:

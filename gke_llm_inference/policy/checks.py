@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from gke_llm_inference.policy.model import Policy, ResourcePolicy, StackPolicy, Violation
 from gke_llm_inference.policy.resources import Resource
+from gke_llm_inference.secret_rules import masked
 from gke_llm_inference.settings.base import Settings
-from gke_llm_inference.settings.findings import masked
 
 
 def check_resource(policy: ResourcePolicy, resource: Resource, settings: Settings) -> Iterator[Violation]:

@@ -5,6 +5,7 @@ from gke_llm_inference.policy.rules.allowed import ALLOWED_GPUS, ALLOWED_REGIONS
 from gke_llm_inference.policy.rules.budget import GPU_BUDGET
 from gke_llm_inference.policy.rules.clusters import (
     BASIC_ROLES,
+    CONTROL_PLANE_ACCESS,
     DELETION_PROTECTION,
     GPU_POOL_MAXIMUM,
     NODE_IDENTITY,
@@ -20,6 +21,7 @@ POLICIES: tuple[Policy, ...] = (
     ALLOWED_REGIONS,
     AUTHENTICATED_ENTRY,
     BASIC_ROLES,
+    CONTROL_PLANE_ACCESS,
     DELETION_PROTECTION,
     DISRUPTION_BUDGETS,
     GPU_BUDGET,

@@ -82,14 +82,14 @@ class Recorder:
         """The error messages so far, in order of arrival, without secrets."""
         with self._lock:
             logs = list(self._logs)
-        return tuple(self.masker.mask(entry.message) for entry in logs if entry.severity is Severity.ERROR)
+        return tuple(self.masker.mask_message(entry.message) for entry in logs if entry.severity is Severity.ERROR)
 
     def finish(self, stdout: str = "", stderr: str = "") -> Recording:
         """The recording: sorted, and with every known secret masked wherever else the program put it.
 
         Sorting makes two runs equal although registrations and messages arrive in an order that varies.
         """
-        mask, mask_value = self.masker.mask, self.masker.mask_value
+        mask, mask_value, mask_message = self.masker.mask, self.masker.mask_value, self.masker.mask_message
         with self._lock:
             resources = [self._with_outputs(resource) for _, resource in sorted(self._resources.items())]
             logs = sorted(self._logs, key=lambda entry: (entry.severity, entry.urn or "", entry.message))
@@ -103,13 +103,15 @@ class Recorder:
             stack=self.stack,
             resources=tuple(_masked(resource, self.masker) for resource in resources),
             logs=tuple(
-                LogEntry(entry.severity, mask(entry.message), mask(entry.urn) if entry.urn else None)
+                LogEntry(
+                    entry.severity, self.masker.mask_message(entry.message), mask(entry.urn) if entry.urn else None
+                )
                 for entry in logs
                 if entry.severity is not Severity.DEBUG
             ),
             exports=mask_value(stack.outputs or {}) if stack else {},
-            program_stdout=mask(stdout),
-            program_stderr=mask(stderr),
+            program_stdout=mask_message(stdout),
+            program_stderr=mask_message(stderr),
             masker=self.masker,
         )
 

@@ -18,7 +18,7 @@ from gke_llm_inference.settings import (
 )
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.model_config import with_config_files
-from gke_llm_inference.settings.parse import parse_model, tokens_in
+from gke_llm_inference.settings.parse import leaked_secrets, parse_model
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 
 _STACK_PROJECT = "gcp:project"
@@ -76,7 +76,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         identity: which stack it is.
 
     """
-    leaked = list(tokens_in(raw))
+    leaked = list(leaked_secrets(raw))
     if leaked:
         raise Refusal(leaked)
     arguments = parse_model(ServerArguments, raw)

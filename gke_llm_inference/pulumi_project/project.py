@@ -13,6 +13,7 @@ from typing import Any
 
 from gke_llm_inference.errors import ConfigError, UsageError
 from gke_llm_inference.pulumi_project.yaml_files import read_mapping
+from gke_llm_inference.secret_rules import masked
 from gke_llm_inference.terminal import SECRET, printable
 
 _STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
@@ -211,7 +212,7 @@ def _stack_values(project: Project, path: Path) -> tuple[dict[str, str], set[str
     content = read_mapping(path)
     unknown = sorted(key for key in map(str, content) if key not in _STACK_KEYS)
     if unknown:
-        listed = ", ".join(printable(key) for key in unknown)
+        listed = ", ".join(masked(printable(key)) for key in unknown)
         raise ConfigError(f"{path}: not a key of a stack's file: {listed}; settings belong under 'config:'")
     config = content.get("config") or {}
     if not isinstance(config, dict):
@@ -221,7 +222,7 @@ def _stack_values(project: Project, path: Path) -> tuple[dict[str, str], set[str
     for raw_key, raw_value in config.items():
         key = _full_key(project.name, str(raw_key), path)
         if key in values:
-            raise ConfigError(f"{path}: '{printable(key)}' is set twice, with and without its namespace")
+            raise ConfigError(f"{path}: '{masked(printable(key))}' is set twice, with and without its namespace")
         value, secret = _without_secrets(raw_value)
         values[key] = _text(value)
         if secret:
@@ -236,7 +237,7 @@ def _full_key(project: str, key: str, path: Path) -> str:
     # `namespace:config:name` is how the CLI wrote keys long ago, and still reads them.
     namespace = namespace.removesuffix(":config")
     if not namespace or not name or ":" in namespace:
-        raise ConfigError(f"{path}: '{printable(key)}' is not a valid config key; write it as 'namespace:name'")
+        raise ConfigError(f"{path}: '{masked(printable(key))}' is not a valid config key; write it as 'namespace:name'")
     return f"{namespace}:{name}"
 
 
@@ -290,7 +291,7 @@ def _apply_project_config(
         elif typed:
             _check_declared(declared, raw_key, key, stack, path, values, secret_keys)
     if missing:
-        names = ", ".join(f"'{name}'" for name in missing)
+        names = ", ".join(f"'{masked(name)}'" for name in missing)
         raise ConfigError(f"{path}: stack '{stack}' lacks required configuration: {names}")
 
 
@@ -306,7 +307,9 @@ def _check_declared(
     if key in secret_keys:
         return  # its type is not known without decrypting it
     if declared.get("secret"):
-        raise ConfigError(f"{path}: '{raw_key}' of stack '{stack}' must be encrypted, the project says it is secret")
+        raise ConfigError(
+            f"{path}: '{masked(raw_key)}' of stack '{stack}' must be encrypted, the project says it is secret"
+        )
     expected = declared.get("type")
     if expected is None or expected == "string":
         return
@@ -316,4 +319,4 @@ def _check_declared(
         value = values[key]
     accepted = _CONFIG_TYPES.get(str(expected))
     if accepted and (not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted)):
-        raise ConfigError(f"{path}: '{raw_key}' of stack '{stack}' must be of type '{expected}'")
+        raise ConfigError(f"{path}: '{masked(raw_key)}' of stack '{stack}' must be of type '{expected}'")

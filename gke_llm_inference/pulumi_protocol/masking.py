@@ -6,6 +6,7 @@ import re
 import threading
 from typing import Any, Final
 
+from gke_llm_inference.secret_rules import masked
 from gke_llm_inference.terminal import SECRET, UNKNOWN
 
 MINIMUM_LENGTH: Final = 6
@@ -16,6 +17,7 @@ them as secret."""
 
 _LINE_MINIMUM: Final = 12
 _BASE64_MARGIN: Final = 8
+_LONGEST_MESSAGE: Final = 100_000
 
 
 class SecretMasker:
@@ -67,6 +69,14 @@ class SecretMasker:
         """The text with every known secret replaced by `[secret]`."""
         pattern = self._search()
         return pattern.sub(SECRET, text) if pattern else text
+
+    def mask_message(self, text: str) -> str:
+        """The same, and without anything else that has the form of a secret: for what a program says of itself.
+
+        Of what nobody reads to its end, known secrets are masked alone.
+        """
+        text = self.mask(text)
+        return masked(text) if len(text) <= _LONGEST_MESSAGE else text
 
     def mask_value(self, value: Any) -> Any:
         """The same for every string (keys too) within JSON-like data."""

@@ -8,7 +8,7 @@ from gke_llm_inference.errors import ConfigError
 from gke_llm_inference.pulumi_project.yaml_files import read_mapping
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.findings import Finding, Refusal
-from gke_llm_inference.settings.parse import suggestion, tokens_in, with_text_keys
+from gke_llm_inference.settings.parse import leaked_secrets, suggestion, with_text_keys
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, PROJECT, TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -40,7 +40,7 @@ def read_base(name: Any, directory: Path) -> dict[str, Any]:
         ) from None
     problems = [
         Finding(path=found.path, what=found.what, why=found.why, fix=found.fix, file=str(name))
-        for found in (*_misplaced_keys(content), *_secrets(content), *tokens_in(content))
+        for found in (*_misplaced_keys(content), *_secrets(content), *leaked_secrets(content))
     ]
     if problems:
         raise Refusal(problems)

@@ -5,11 +5,30 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gke_llm_inference.pulumi_project.yaml_files import as_yaml
+from gke_llm_inference.secret_rules import is_secret_variable
+from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import PROJECT
 from gke_llm_inference.settings.stack_config import StackConfiguration
 
 DEFAULT = "default"
 """The origin of a value that no file gives."""
+
+
+def assert_no_secret(configuration: StackConfiguration) -> None:
+    """Raises Refusal if a variable has the name of a secret: a plan refuses it, and here it would be printed."""
+    found = [
+        Finding(
+            path=f"servers.{name}.extraEnv.{variable}",
+            what="holds a secret",
+            why="variables are in clear text in manifests, previews and the state",
+            fix="keep the token under huggingFace; other secrets are not supported here",
+        )
+        for name, server in sorted(configuration.stated.servers.items())
+        for variable, value in sorted(server.extra_env.items())
+        if is_secret_variable(variable, value)
+    ]
+    if found:
+        raise configuration.origins.located(Refusal(found))
 
 
 def effective_settings(configuration: StackConfiguration) -> dict[str, Any]:

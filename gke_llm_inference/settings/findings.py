@@ -1,23 +1,13 @@
 """How this project speaks of problems: what is wrong, why it matters, and what to change."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal
 
 from gke_llm_inference.errors import CommandError
+from gke_llm_inference.secret_rules import masked
 
 Severity = Literal["problem", "warning"]
-
-TOKEN_PATTERN = re.compile(r"hf_[A-Za-z0-9]{16,}")
-"""What looks like a Hugging Face token."""
-SECRET_PATTERN = re.compile(TOKEN_PATTERN.pattern + r"|AIza[0-9A-Za-z_-]{30,}|sk-[A-Za-z0-9]{20,}|-----BEGIN ")
-"""What looks like a token of Hugging Face, Google or OpenAI, or like a private key."""
-
-
-def masked(text: str) -> str:
-    """`text` without anything that looks like a secret."""
-    return SECRET_PATTERN.sub("[secret]", text)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

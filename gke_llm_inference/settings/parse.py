@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from gke_llm_inference.secret_rules import HUGGING_FACE_TOKEN, secrets_in
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
-from gke_llm_inference.settings.findings import TOKEN_PATTERN, Finding, Refusal
+from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -44,8 +45,9 @@ def parse_settings(raw: Mapping[str, Any]) -> StackSettings:
         Refusal: with every problem of `raw`: its path, what is wrong, why, and how to fix it. No value is echoed.
 
     """
-    leaked = list(tokens_in(raw))
+    leaked = list(leaked_secrets(raw))
     if leaked:
+        # Alone: what is leaked has to be revoked first, and nothing else may look at it.
         raise Refusal(leaked)
     return parse_model(StackSettings, raw)
 
@@ -66,23 +68,36 @@ def parse_model(model: type[M], raw: Mapping[str, Any], path: str = "") -> M:
         raise Refusal(replace(one, path=f"{prefix}{one.path}") for one in problems) from None
 
 
-def tokens_in(value: Any, path: str = "") -> Iterator[Finding]:
-    """A problem for everything that looks like a Hugging Face token in clear text, be it a value or a key."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            where = f"{path}.{key}" if path else str(key)
-            yield from tokens_in(str(key), where)
-            yield from tokens_in(item, where)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from tokens_in(item, f"{path}[{index}]")
-    elif isinstance(value, str) and TOKEN_PATTERN.search(value):
-        yield Finding(
-            path=path,
-            what="holds a Hugging Face token in clear text",
-            why="it ends up in git, in plans and in manifests",
-            fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
-        )
+def leaked_secrets(settings: Any) -> Iterator[Finding]:
+    """A problem for every secret in clear text among raw settings."""
+    return secret_findings(secrets_in(settings))
+
+
+def secret_findings(found: Iterable[tuple[str, str]], *, key: str = "") -> Iterator[Finding]:
+    """A problem for every secret, from its path and kind.
+
+    Args:
+        found: paths and kinds.
+        key: the key of a configuration value that is not a setting, and so can be encrypted.
+
+    """
+    for where, kind in found:
+        if kind == HUGGING_FACE_TOKEN:
+            yield Finding(
+                path=where,
+                what=f"holds a {kind} in clear text",
+                why="it ends up in git, in plans and in manifests",
+                fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+            )
+            continue
+        what, fix = "holds a secret", "keep the token under huggingFace; other secrets are not supported here"
+        if ".extraArgs[" in where:
+            what = "would put a secret on the command line"
+            fix = "keep the token under huggingFace; put an API key in front of the server, in a gateway"
+        elif key:
+            fix = f"revoke it, then: pulumi config set --secret {key}"
+        why = f"it looks like a secret ({kind}), and ends up in git, in plans and in manifests in clear text"
+        yield Finding(path=where, what=what, why=why, fix=fix)
 
 
 def with_text_keys(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.settings.known_values import add_known_values
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, PROJECT, TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -17,6 +19,7 @@ def stack_schema(project: str = PROJECT) -> dict[str, Any]:
     """
     settings = StackSettings.model_json_schema(by_alias=True)
     definitions = settings.pop("$defs")
+    add_known_values(definitions, load_catalog())
     partial_settings = _partial_model(settings)
     partials = {f"Partial{name}": _partial_model(schema) for name, schema in definitions.items()}
     whole = _config(settings["properties"], settings["required"], project)
@@ -81,7 +84,7 @@ def _config(properties: dict[str, Any], required: list[str], project: str) -> di
 def _partial_model(model: dict[str, Any]) -> dict[str, Any]:
     """The schema of a part of a model: nothing is required, and `null` may stand for any value."""
     properties = {key: _or_null(_partial(schema)) for key, schema in model["properties"].items()}
-    kept = {key: value for key, value in model.items() if key not in ("properties", "required")}
+    kept = {key: value for key, value in model.items() if key not in ("properties", "required", "if", "else")}
     return {**kept, "properties": properties}
 
 

@@ -1,18 +1,20 @@
 """Settings from a stack's configuration as Pulumi keeps it: texts by namespaced key, some of them encrypted."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gke_llm_inference.secret_rules import secrets_in
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.base_file import read_base
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.merge import Origins, merged
 from gke_llm_inference.settings.model_config import with_config_files
-from gke_llm_inference.settings.parse import parse_settings, suggestion, tokens_in
+from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
+from gke_llm_inference.settings.remainder import Remainder, remainder_of
 from gke_llm_inference.settings.stack import StackSettings
 
 
@@ -30,6 +32,21 @@ class StackConfiguration:
     settings: StackSettings
     stated: StackSettings
     origins: Origins
+
+
+class RefusedConfiguration(Refusal):
+    """A configuration that cannot be read as a whole.
+
+    Attributes:
+        remainder: what can be read of it; None where nothing can.
+        origins: which file each value came from.
+
+    """
+
+    def __init__(self, problems: Iterable[Finding], remainder: Remainder | None, origins: Origins) -> None:
+        super().__init__(problems)
+        self.remainder = remainder
+        self.origins = origins
 
 
 def settings_of(
@@ -78,10 +95,11 @@ def configuration_of(
         settings = with_config_files(stated, directory)
     except Refusal as refusal:
         # A key that is refused as a whole is not missing.
-        rest = [problem for problem in refusal.problems if problem.path not in refused_keys]
-        raise origins.located(Refusal([*problems, *rest])) from None
+        problems += [problem for problem in refusal.problems if problem.path not in refused_keys]
     if problems:
-        raise origins.located(Refusal(problems))
+        # What is secret is looked at no further.
+        remainder = None if any(secrets_in(own)) else remainder_of(own, problems, directory)
+        raise RefusedConfiguration(origins.located(Refusal(problems)).problems, remainder, origins) from None
     return StackConfiguration(settings, stated, origins)
 
 
@@ -92,12 +110,15 @@ def _own_values(
     prefix = f"{project}:"
     raw: dict[str, Any] = {}
     problems: list[Finding] = []
-    known = [*fields_of(StackSettings), BASE_KEY]
     for full_key, text in sorted(values.items()):
+        secret = full_key in secret_keys
         if not full_key.startswith(prefix):
+            # The provider's own, or another project's: not ours to judge, except that the file is in git as well.
+            if not secret:
+                found = secrets_in({full_key: _decoded(text)}, names_tell=True)
+                problems += secret_findings(found, key=full_key)
             continue
         key = full_key.removeprefix(prefix)
-        secret = full_key in secret_keys
         if key == TOKEN_KEY:
             if not secret:
                 problems.append(
@@ -117,19 +138,21 @@ def _own_values(
                     fix="move the secret out of it",
                 )
             )
-        elif leaked := list(tokens_in({key: _decoded(text)})):
+        elif key in fields_of(StackSettings):
+            raw[key] = _decoded(text)
+        elif leaked := list(secret_findings(secrets_in({key: _decoded(text)}, names_tell=True))):
             problems += leaked
-        elif key not in known:
+        elif key == BASE_KEY:
+            raw[key] = _decoded(text)
+        else:
             problems.append(
                 Finding(
                     path=key,
                     what="is not a known key",
                     why="a misspelt key would be ignored silently",
-                    fix=suggestion(key, [*known, TOKEN_KEY]),
+                    fix=suggestion(key, [*fields_of(StackSettings), BASE_KEY, TOKEN_KEY]),
                 )
             )
-        else:
-            raw[key] = _decoded(text)
     return raw, problems
 
 

@@ -26,6 +26,7 @@ from pulumi.automation import (
 from pulumi.automation.errors import CommandError as FailedCommand
 from pulumi.runtime.settings import SETTINGS
 
+from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from local.engine.errors import EngineError
 from local.engine.provider import offer
 from local.engine.recovery import assert_unlocked, taken_up, unfinished
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from pulumi.automation import CommandResult
+    from pulumi.automation import CommandResult, EngineEvent
 
     from gke_llm_inference.pulumi_project.project import Project, StackConfig
     from local.engine.command import EngineCommand
@@ -79,22 +80,26 @@ class EngineStack:
 
         """
         stack = self._ready(recover=True)
-        return self._translating_errors(lambda: stack.up(on_event=on_event, show_secrets=False, **options))
+        return self._translating_errors(
+            lambda: stack.up(on_event=self._masked(on_event), show_secrets=False, **options)
+        )
 
     def preview(self, on_event: OnEvent | None = None, **options: Any) -> PreviewResult:
         """What `up` would do. Raises EngineError like `up`."""
-        stack = self._ready(recover=False)
-        return self._translating_errors(lambda: stack.preview(on_event=on_event, **options))
+        stack, tell = self._ready(recover=False), self._masked(on_event)
+        return self._translating_errors(lambda: stack.preview(on_event=tell, **options))
 
     def refresh(self, on_event: OnEvent | None = None, **options: Any) -> RefreshResult:
         """Takes into the state what has become of the resources. Raises EngineError like `up`."""
         stack = self._ready(recover=True)
-        return self._translating_errors(lambda: stack.refresh(on_event=on_event, show_secrets=False, **options))
+        return self._translating_errors(
+            lambda: stack.refresh(on_event=self._masked(on_event), show_secrets=False, **options)
+        )
 
     def destroy(self, on_event: OnEvent | None = None, **options: Any) -> None:
         """Deletes every resource of the stack. Raises EngineError like `up`."""
-        stack = self._ready(recover=True)
-        self._translating_errors(lambda: stack.destroy(on_event=on_event, show_secrets=False, **options))
+        stack, tell = self._ready(recover=True), self._masked(on_event)
+        self._translating_errors(lambda: stack.destroy(on_event=tell, show_secrets=False, **options))
 
     @property
     def exists(self) -> bool:
@@ -201,7 +206,28 @@ class EngineStack:
         except FailedCommand as error:
             if self.command.interrupted.is_set():
                 raise KeyboardInterrupt from None
-            raise EngineError(_error_message(error)) from None
+            raise EngineError(self._masker.mask_message(_error_message(error))) from None
+
+    @property
+    def _masker(self) -> SecretMasker:
+        masker = SecretMasker()
+        for secret in self.secrets.values():
+            masker.add(secret)
+        return masker
+
+    def _masked(self, on_event: OnEvent | None) -> OnEvent | None:
+        """What is told of events, without secrets: the engine passes on a program's own errors as they are."""
+        if on_event is None:
+            return None
+        masker = self._masker
+
+        def tell(event: EngineEvent) -> None:
+            for message in (event.diagnostic_event, event.stdout_event):
+                if message is not None:
+                    message.message = masker.mask_message(message.message)
+            on_event(event)
+
+        return tell
 
 
 @contextmanager

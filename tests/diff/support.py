@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gke_llm_inference.diff.compare import Comparison, compare
-from gke_llm_inference.diff.effects import Effects, Severity, effects_of
+from gke_llm_inference.diff.effects import Effects, effects_of
 from gke_llm_inference.diff.plans import StackFacts
+from gke_llm_inference.diff.severity import Severity
 from gke_llm_inference.preview.recording import Recording, Resource
 from tests.diff.corpus import BASES, CASES
 from tests.support import Recordings

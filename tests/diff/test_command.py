@@ -121,6 +121,25 @@ def test_each_revision_runs_its_own_code_and_sees_no_secret(project: Workspace) 
     assert (out / "comment.md").read_text().startswith(MARKER)
 
 
+def test_a_stack_file_with_a_bad_name_is_a_problem_of_its_own(project: Workspace) -> None:
+    stacks = project.directory
+    (stacks / "Pulumi.not a name.yaml").write_text("config: {}\n")
+    Path(os.fsdecode(os.fsencode(stacks) + b"/Pulumi.\xff\xfe.yaml")).write_text("config: {}\n")
+    Path(stacks / f"Pulumi.{'n' * 120}.yaml").write_text("config: {}\n")
+    (stacks / "Pulumi.broken.yaml").write_text("config: [\n")
+    out = project.directory.parent / "out"
+    result = diff(project, "--base", "before", "--format", "json", "--out", str(out))
+    assert result.code == 1
+    found = {one["stack"]: (one["outcome"], one["problems"]) for one in json.loads(result.stdout)["stacks"]}
+    assert found.pop("dev")[0] == "compared"
+    assert {outcome for outcome, _ in found.values()} == {"failed"}
+    assert len(found) == 4
+    assert found["not a name"][1][0].startswith("'not a name' is not a valid stack name")
+    comment = (out / "comment.md").read_text("utf-8")
+    assert comment.startswith(MARKER)
+    assert "| `dev` |" in comment
+
+
 def test_changes_that_are_not_committed_against_another_directory(project: Workspace, tmp_path: Path) -> None:
     git(project.directory, "worktree", "add", "-q", str(tmp_path / "copy"), "before")
     try:

@@ -269,7 +269,16 @@ def test_what_is_on_a_replaced_cluster_counts_as_replaced() -> None:
             id="unclear",
         ),
         pytest.param(
-            {"deletionProtection": True}, {}, [("NOTE", "deletion protection is removed")], id="deletion protection"
+            {"deletionProtection": True},
+            {},
+            [
+                (
+                    "WEAKENED",
+                    "deletion protection is lost: a destroy, or a change that replaces it, deletes it, with everything "
+                    "on it",
+                )
+            ],
+            id="deletion protection",
         ),
         pytest.param({"enableL4IlbSubsetting": False}, {"enableL4IlbSubsetting": True}, [], id="turned on"),
     ],

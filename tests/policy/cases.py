@@ -113,6 +113,10 @@ def cluster(**changes: Any) -> Resource:
     return resource(CLUSTER, "cluster", {**CLUSTER_PROPERTIES, **changes})
 
 
+def networks(*ranges: str) -> Properties:
+    return {"cidrBlocks": [{"cidrBlock": one} for one in ranges]}
+
+
 def pool(node_config: Properties | None = None, name: str = "l4", **changes: Any) -> Resource:
     properties = {**POOL_PROPERTIES, **changes}
     return resource(NODE_POOL, name, {**properties, "nodeConfig": {**NODE_CONFIG, **(node_config or {})}})
@@ -410,6 +414,76 @@ CASES = (
         (resource(CLUSTER, "cluster", {**CLUSTER_PROPERTIES, "deletionProtection": False}, protect=True),),
     ),
     Case("deletion-protection", "unknown", (cluster(deletionProtection=UNKNOWN),)),
+    # control-plane-access
+    Case(
+        "control-plane-access",
+        "every address, IPv6 too",
+        (cluster(masterAuthorizedNetworksConfig=networks("0.0.0.0/0", "::/0", "203.0.113.0/24")),),
+        (
+            ("cluster", "its control plane is open to the internet: 0.0.0.0/0 is among its authorized networks"),
+            ("cluster", "its control plane is open to the internet: ::/0 is among its authorized networks"),
+        ),
+    ),
+    Case(
+        "control-plane-access",
+        "every address in two halves, and an eighth of IPv6",
+        (cluster(masterAuthorizedNetworksConfig=networks("0.0.0.0/1", "128.0.0.0/1", "2000::/3")),),
+        (
+            ("cluster", "its control plane is open to the internet: 0.0.0.0/1 is among its authorized networks"),
+            ("cluster", "its control plane is open to the internet: 128.0.0.0/1 is among its authorized networks"),
+            ("cluster", "its control plane is open to the internet: 2000::/3 is among its authorized networks"),
+        ),
+    ),
+    Case(
+        "control-plane-access",
+        "no authorized networks at all",
+        (cluster(),),
+        (("cluster", "its control plane is open to the internet: it has no authorized networks"),),
+    ),
+    Case(
+        "control-plane-access",
+        "every machine of Google Cloud",
+        (cluster(masterAuthorizedNetworksConfig={**networks("203.0.113.0/24"), "gcpPublicCidrsAccessEnabled": True}),),
+        (
+            (
+                "cluster",
+                "its control plane is open to the internet: gcpPublicCidrsAccessEnabled lets in every machine of "
+                "Google Cloud",
+            ),
+        ),
+    ),
+    Case(
+        "control-plane-access",
+        "offices and private networks",
+        (
+            cluster(
+                masterAuthorizedNetworksConfig=networks("203.0.113.0/24", "10.0.0.0/8", "fd00::/8", "2001:db8::/32")
+            ),
+        ),
+    ),
+    Case("control-plane-access", "nobody", (cluster(masterAuthorizedNetworksConfig={"cidrBlocks": []}),)),
+    Case(
+        "control-plane-access",
+        "no address",
+        (
+            cluster(
+                controlPlaneEndpointsConfig={"ipEndpointsConfig": {"enabled": False}},
+                masterAuthorizedNetworksConfig=networks("0.0.0.0/0"),
+            ),
+            cluster(privateClusterConfig={"enablePrivateEndpoint": True}),
+        ),
+    ),
+    Case(
+        "control-plane-access",
+        "unknown",
+        (
+            cluster(masterAuthorizedNetworksConfig=UNKNOWN),
+            cluster(masterAuthorizedNetworksConfig={"cidrBlocks": UNKNOWN}),
+            cluster(masterAuthorizedNetworksConfig=networks(UNKNOWN)),
+            cluster(controlPlaneEndpointsConfig=UNKNOWN),
+            cluster(privateClusterConfig=UNKNOWN),
+        ),
+    ),
     # private-nodes
     Case(
         "private-nodes",

@@ -49,6 +49,19 @@ def errors_of(document: Any) -> list[str]:
     return [error.message for error in VALIDATOR.iter_errors(document)]
 
 
+# Names that settings take, and the schema and every plan refuse; with a name for each that both know.
+UNKNOWN = {"nvidia-l40": "nvidia-l4", "n2-standard-8": "g2-standard-8", "nobody/knows-this": "google/gemma-7b-it"}
+
+
+def known(value: Any) -> Any:
+    """The configuration with names of the catalog in the place of others."""
+    if isinstance(value, dict):
+        return {key: known(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [known(item) for item in value]
+    return UNKNOWN.get(value, value) if isinstance(value, str) else value
+
+
 def settings_models() -> Iterator[type[BaseModel]]:
     for name in settings_package.__all__:
         exported = getattr(settings_package, name)
@@ -104,6 +117,7 @@ def test_the_base_file_keeps_to_the_schema_and_points_editors_to_it() -> None:
 @given(raw=RAW_STACKS)
 @PROPERTY
 def test_the_schema_takes_every_part_of_a_configuration_as_a_base_or_over_one(raw: Raw) -> None:
+    raw = known(raw)
     assert errors_of(raw) == []
     for path in [(), *mappings(raw)]:
         part = without(raw, path) if path else {}
@@ -129,7 +143,7 @@ def test_the_schema_rejects_an_unknown_key_in_a_base_and_over_one(raw: Raw) -> N
 @given(raw=RAW_STACKS)
 @PROPERTY
 def test_the_schema_takes_every_configuration_that_the_settings_take(raw: Raw) -> None:
-    assert errors_of(stack_file(raw)) == []
+    assert errors_of(stack_file(known(raw))) == []
 
 
 @pytest.mark.parametrize("raw", variants().values(), ids=variants())
@@ -231,3 +245,81 @@ def test_every_link_of_the_reference_has_a_target() -> None:
     links = {part.partition(")")[0] for part in reference.split("](#")[1:]}
     assert links
     assert links <= targets
+
+
+# Names of the catalog
+
+MISSPELT = {
+    "a GPU of a server": (("servers", "gemma", "accelerator"), {"type": "nvidia-14"}),
+    "a GPU of a pool": (("nodePools", "l4", "accelerator", "type"), "nvidia-l44"),
+    "a machine": (("nodePools", "l4", "machineType"), "g2-standard-9"),
+    "a machine of the system": (("cluster", "systemPool"), {"machineType": "e2-standart-4"}),
+    "a preset": (("servers", "gemma", "presets"), ["latancy"]),
+    "a version": (("servers", "gemma", "version"), "v0.26.0"),
+    "a region": (("cluster", "location"), "us-centrall1"),
+    "a region of another cloud": (("cluster", "location"), "eu-west-1"),
+    "a zone": (("cluster", "location"), "us-central-a"),
+    "a zone of a pool": (("nodePools", "l4", "zones"), ["us-cental1-a"]),
+}
+BEYOND = {
+    "a newer version": (("servers", "gemma", "version"), "99.1.0"),
+    "a version without a patch": (("servers", "gemma", "version"), "0.26"),
+    "a new region": (("cluster", "location"), "southamerica-west9"),
+    "a zone of it": (("nodePools", "l4", "zones"), ["us-central1-z"]),
+    "a GPU with its memory": (("servers", "gemma", "accelerator"), {"type": "nvidia-new", "memoryMib": 90_000}),
+}
+
+
+@pytest.mark.parametrize(("path", "value"), MISSPELT.values(), ids=MISSPELT)
+def test_an_editor_marks_a_misspelt_name(path: tuple[str, ...], value: Any) -> None:
+    raw = known(full_stack())
+    assert errors_of(stack_file(raw)) == []
+    assert errors_of(stack_file(changed(raw, path, value)))
+
+
+@pytest.mark.parametrize(("path", "value"), BEYOND.values(), ids=BEYOND)
+def test_an_editor_takes_what_a_plan_takes_beyond_the_catalog(path: tuple[str, ...], value: Any) -> None:
+    assert errors_of(stack_file(changed(known(full_stack()), path, value))) == []
+
+
+@pytest.mark.parametrize("key", ["configFile", "architecture"])
+def test_an_editor_takes_a_model_that_the_stack_describes_and_marks_another(key: str) -> None:
+    given = {"configFile": "model.json", "architecture": full_stack()["servers"]["gemma"]["architecture"]}[key]
+    raw = changed(autopilot_stack(), ("servers", "gemma", "model"), "acme/own-7b")
+    assert errors_of(stack_file(raw))
+    raw["servers"]["gemma"][key] = given
+    assert errors_of(stack_file(raw)) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("AcceleratorSettings", "type"),
+        ("NodePoolSettings", "machineType"),
+        ("SystemPool", "machineType"),
+        ("ServerAccelerator", "type"),
+        ("AutopilotCluster", "location"),
+        ("StandardCluster", "location"),
+        ("ExistingCluster", "location"),
+        ("VllmSettings", "version"),
+        ("TgiSettings", "version"),
+        ("VllmSettings", "model"),
+        ("TgiSettings", "presets"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "Partial"])
+def test_an_editor_completes_the_names_of_the_catalog(model: str, key: str, prefix: str) -> None:
+    schema = stack_schema()["$defs"][prefix + model]["properties"][key]
+    found = json.dumps(schema)
+    assert '"enum": [' in found
+    name = {"type": "nvidia-l4", "location": "europe-west4", "presets": "latency", "model": "google/gemma-7b-it"}.get(
+        key, {"SystemPool": "e2-standard-4", "NodePoolSettings": "g2-standard-8", "TgiSettings": "3.3.7"}.get(model)
+    )
+    assert f'"{name or "0.26.0"}"' in found
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").rglob("Pulumi.*.yaml")), ids=lambda path: path.name)
+def test_an_example_keeps_to_the_schema(path: Path) -> None:
+    document = yaml.safe_load(path.read_text("utf-8"))
+    if any(key.startswith(f"{PROJECT}:") for key in document["config"]):
+        assert errors_of(document) == []

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from markdown_it import MarkdownIt
 
+from tests.support import REPOSITORY as REPOSITORY_ROOT
 from tests.tools.fake_github import BOT, REPOSITORY, TOKEN, FakeGitHub, archive, fake_github
 from tools import post_comment as poster
 from tools.github_api import GitHubError
@@ -183,6 +188,85 @@ def test_nobody_is_mentioned_and_addresses_stay(github: FakeGitHub) -> None:
         posted
         == "\uff20all (\uff20acme/admins) vllm@sha256:0 a@b.c `\uff20x` _\uff20y_ /\uff20z \uff20p \uff20q \uff20r"
     )
+
+
+def damaged(method: int) -> list[bytes]:
+    """Artifacts with members in a compression, each with one byte of the content or the directory changed."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as target:
+        target.writestr("pull-request", "12\n")
+        target.writestr("comment.md", COMMENT + "".join(f"line {number}\n" for number in range(300)))
+    whole = buffer.getvalue()
+    return [
+        whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+        for at in range(0, len(whole), 3)
+        for flip in (0x01, 0x80, 0xFF)
+    ]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_artifact_is_read_or_refused_and_nothing_else(method: int) -> None:
+    outcomes = set()
+    for content in damaged(method):
+        try:
+            poster._content(content)
+            outcomes.add("read")
+        except Refused:
+            outcomes.add("refused")
+    assert "refused" in outcomes
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"id": 1, "user": None, "body": f"{MARKER} mine?"},
+        {"id": 1, "user": {"login": BOT}, "body": None},
+        {"id": 1, "user": {"login": None}, "body": MARKER},
+        {"id": 1},
+    ],
+)
+def test_a_comment_whose_author_or_text_is_gone_is_passed_over(gone: dict[str, Any], github: FakeGitHub) -> None:
+    github.comments[12] = [gone, comment(2, MARKER)]
+    assert post_comment(github.github(), RUN) == "the comment of pull request 12 was edited"
+    assert github.writes[0][1] == "issues/comments/2"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<img src="https://evil.example/x.png">',
+        "<IMG SRC=x>",
+        '<a href="https://evil.example">click</a>',
+        "<!-- hidden",
+        "<!DOCTYPE x>",
+        "<?php x ?>",
+        "</sub x>",
+        "<details open>",
+        '<sub style="x">',
+        "<h1>Approved</h1>",
+        "<https://evil.example>",
+        "<picture><source srcset=x></picture>",
+        "![tracked](https://evil.example/x.png)",
+        "[click](https://evil.example)",
+        "[click][1]\n\n[1]: https://evil.example",
+        "![tracked][1]",
+    ],
+)
+def test_no_markup_of_an_artifact_has_a_meaning(markup: str, github: FakeGitHub) -> None:
+    github.artifacts[9] = archive(comment=f"{MARKER}\nbefore\n\n{markup}\n\nafter", pull_request="12")
+    post_comment(github.github(), RUN)
+    body = github.writes[0][2]["body"]
+    assert body.startswith(f"{MARKER}\n{NOTE}\n\nbefore")
+    html = MarkdownIt("commonmark", {"html": True}).render(body.removeprefix(MARKER))
+    assert not re.search(r"<(?!/?(?:p|em|code|sub|details|summary)>)", html), html
+
+
+def test_what_a_preview_makes_is_left_as_it_is(github: FakeGitHub) -> None:
+    text = (REPOSITORY_ROOT / "docs" / "pull-requests.md").read_text("utf-8").split("---\n\n")[1]
+    github.artifacts[9] = archive(comment=f"{MARKER}\n{text}", pull_request="12")
+    post_comment(github.github(), RUN)
+    shown = text.replace("@", "\uff20")
+    assert github.writes[0][2]["body"] == f"{MARKER}\n{NOTE}\n\n{shown}"
 
 
 def test_text_full_of_mentions_is_no_longer_for_it(github: FakeGitHub) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from tests.support import REPOSITORY as ROOT
 from tests.tools.fake_github import BOT, REPOSITORY, TOKEN, FakeGitHub, fake_github
 from tools.report_drift import drift_of, main, report
 
@@ -91,6 +94,53 @@ def test_a_huge_drift_stays_bounded_and_names_cannot_break_out(github: FakeGitHu
     assert "`!?@all?# hi`" in body
     assert " and 40 more\n" in body
     assert len(body) < 20_000
+
+
+def test_what_leaves_the_job_has_no_value_and_gives_the_same_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = {
+        **DRIFTED,
+        "config": {"gke-llm-inference:huggingFaceToken": "planted-value"},
+        "diagnostics": [{"message": "planted-value"}],
+        "steps": [
+            *DRIFTED["steps"],
+            {
+                "op": "update",
+                "urn": POOL,
+                "diffReasons": ["labels"],
+                "oldState": {"inputs": {"labels": "planted-value"}},
+                "newState": {"outputs": {"labels": "planted-value"}},
+                "detailedDiff": {"labels.team": {"kind": "update", "old": "planted-value", "new": "planted-value"}},
+            },
+        ],
+    }
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(whole)))
+    assert main(["--without-values"]) == 0
+    printed = capsys.readouterr().out
+    assert "planted-value" not in printed
+    assert drift_of(json.loads(printed)) == drift_of(whole)
+    assert json.loads(printed).keys() == {"changeSummary", "steps"}
+    assert {key for step in json.loads(printed)["steps"] for key in step} == {"op", "urn", "detailedDiff"}
+
+
+@pytest.mark.parametrize("text", ["", "planted-value", "[]", '{"changeSummary": {"same": "planted-value"}}'])
+def test_what_is_no_digest_is_refused_and_not_quoted(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(text))
+    assert main(["--without-values"]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "error: this is no digest of a preview\n")
+
+
+def test_the_workflow_keeps_no_refresh() -> None:
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "drift.yml").read_text("utf-8"))["jobs"]["detect"]["steps"]
+    (script,) = [step["run"] for step in steps if "pulumi refresh" in step.get("run", "")]
+    (kept,) = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
+    written = [line for line in script.splitlines() if f'> "{kept}/' in line]
+    assert len(written) == 1
+    assert "--without-values" in written[0]
 
 
 @pytest.mark.parametrize("digest", [[], {}, {"changeSummary": None}, {"steps": []}])

@@ -1,8 +1,11 @@
 """Clusters and node pools: protection, addresses and identity."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from gke_llm_inference.planning.exposure import control_plane_openings
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy
 from gke_llm_inference.policy.pools import CLUSTER, NODE_POOL, accelerators, is_gpu_pool, largest_size
 from gke_llm_inference.policy.resources import Opaque, Resource, at, items
@@ -18,6 +21,21 @@ def _deletion_protection(resource: Resource, _: NoSettings) -> Iterator[str]:
     # The provider protects a cluster that does not say.
     if resource.type == CLUSTER and resource.at("deletionProtection") is False and not resource.protect:
         yield "can be deleted: deletionProtection is false"
+
+
+class ControlPlaneSettings(Settings):
+    """How wide the ranges may be that reach the control plane."""
+
+    widest_ipv4: Annotated[int, Field(ge=1, le=32)]
+    """Shortest prefix of a range of public IPv4 addresses."""
+    widest_ipv6: Annotated[int, Field(ge=1, le=128)]
+    """Shortest prefix of a range of public IPv6 addresses."""
+
+
+def _control_plane_access(resource: Resource, settings: ControlPlaneSettings) -> Iterator[str]:
+    if resource.type == CLUSTER:
+        for reason in control_plane_openings(resource.properties, settings.widest_ipv4, settings.widest_ipv6):
+            yield f"its control plane is open to the internet: {reason}"
 
 
 def _private_nodes(resource: Resource, _: NoSettings) -> Iterator[str]:
@@ -104,6 +122,17 @@ def gpu_types(resource: Resource) -> Iterator[str]:
         yield from (kind for kind in kinds if isinstance(kind, str) and kind.startswith("nvidia"))
 
 
+CONTROL_PLANE_ACCESS = ResourcePolicy(
+    name="control-plane-access",
+    what="The control plane is not open to the internet.",
+    why="Whoever reaches it can try stolen credentials and new exploits on it, which no firewall of pods holds back.",
+    fix=(
+        "remove the range from cluster.authorizedNetworks: without any, the control plane is reached by its DNS name, "
+        "guarded by IAM"
+    ),
+    settings=ControlPlaneSettings,
+    check=_control_plane_access,
+)
 DELETION_PROTECTION = ResourcePolicy(
     name="deletion-protection",
     what="Clusters are protected from deletion.",

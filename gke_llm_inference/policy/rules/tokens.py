@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy
 from gke_llm_inference.policy.resources import Opaque, Resource, at, items, texts
 from gke_llm_inference.policy.workloads import pod_spec, pod_spec_path
-from gke_llm_inference.settings.findings import masked
+from gke_llm_inference.secret_rules import holds_secret, masked
 
 _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|PASSWORD|SECRET)$")
 _CREDENTIAL_FLAG = r"--?(?:hf[-_]token|api[-_]key)"
@@ -35,7 +35,7 @@ def _is_credential(text: str | Opaque, resource: Resource) -> bool:
     if isinstance(text, Opaque):
         # Fields of cloud resources may be made for secrets; a manifest shows every field but those of a Secret.
         return resource.package == "kubernetes"
-    return masked(text) != text
+    return holds_secret(text)
 
 
 def _in_containers(resource: Resource) -> Iterator[str]:
