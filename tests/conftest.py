@@ -1,8 +1,13 @@
 """Fixtures that several directories of tests share."""
 
+import os
+
 import pytest
 
 from tests.support import Recordings, Shared, shared_directory
+
+# A terminal is opened in a fork, in which gRPC would start its threads anew, on files that are closed there.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 
 @pytest.fixture(scope="session")
