@@ -210,6 +210,8 @@ class TgiVersionFacts(Facts):
     prefill_logprobs: bool
     """Whether warm-up computes the logits of every prompt token."""
     default_prefill_tokens: int
+    default_context_tokens: int | None = None
+    """Context unless one is set, as the launcher's source has it; the model's own where None."""
     error_margin: ErrorMargin
     note: str = ""
 

@@ -38,8 +38,6 @@ _FLOAT16_ARGUMENTS = ("--dtype=half", "--dtype=float16")
 _NO_FLASHINFER = ("falcon", "deepseek_v2")
 # From this context on, vLLM's older engine has chunked prefill on by default.
 _LONG_CONTEXT_TOKENS = 32 * 1024
-# Context of TGI before 3.0 unless it is set; the launcher's source has it.
-_OLD_TGI_DEFAULT_TOKENS = 4096
 _FEWEST_TOKENS = 2
 _LARGEST = 10**14
 _REQUIRED_COUNTS = ("tensorParallel", "pipelineParallel")
@@ -70,7 +68,7 @@ def setting_problems(
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
         case TgiSettings():
-            problems += _tgi_problems(path, settings, version, model)
+            problems += _tgi_problems(path, settings, version, model, limits_of(request, catalog.memory).max_model_len)
     return problems
 
 
@@ -475,12 +473,8 @@ def _vllm_problems(path: str, settings: VllmSettings, version: str, model: Serve
     return problems
 
 
-def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedModel) -> list[Finding]:
+def _tgi_problems(path: str, settings: TgiSettings, version: str, model: ServedModel, context: int) -> list[Finding]:
     problems = []
-    default = model.architecture.max_positions
-    if version_parts(version) < (3,):
-        default = min(default, _OLD_TGI_DEFAULT_TOKENS)
-    context = settings.max_model_len or default
     prompt, output = settings.max_input_tokens, settings.max_output_tokens
     if prompt is not None and prompt >= context >= _FEWEST_TOKENS:
         problems.append(

@@ -226,7 +226,9 @@ def limits_of(request: MemoryRequest, facts: MemoryFacts) -> Limits:
     architecture = request.architecture
     context = request.max_model_len or architecture.max_positions
     if request.server == "tgi":
-        prefill = tgi_version_facts(request.version, facts).default_prefill_tokens
+        tgi = tgi_version_facts(request.version, facts)
+        prefill = tgi.default_prefill_tokens
+        context = request.max_model_len or min(context, tgi.default_context_tokens or context)
         return Limits(
             max_model_len=context,
             utilization=_given(request.gpu_memory_utilization, 1.0),
