@@ -13,7 +13,7 @@ from gke_llm_inference.errors import CommandError, UsageError
 from gke_llm_inference.pulumi_project.project import find_project_directory, load_project, load_stack
 from gke_llm_inference.settings import Refusal
 from gke_llm_inference.terminal import printable
-from local.explain import explained
+from local.gke.errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,9 +27,8 @@ from local.engine.recovery import assert_unlocked, end_plugins
 from local.engine.stack import EngineStack
 from local.engine.table import read_report, render, what_waits
 from local.engine.tie import identity_of, tie
-from local.explain import explained
 from local.gke import LocalGke, LocalGkeError
-from local.gke.errors import DamagedError
+from local.gke.errors import DamagedError, explained
 from local.gke.files import private_directory, remove
 
 if TYPE_CHECKING:

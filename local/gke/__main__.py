@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gke_llm_inference.errors import CommandError
-from local.explain import explained
 from local.gke.cluster import DEFAULT_SPEED, Condition, LocalGke, Running
-from local.gke.errors import DamagedError
+from local.gke.errors import DamagedError, explained
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".local-gke"
 
