@@ -95,10 +95,19 @@ class EngineCommand(PulumiCommand):
         finally:
             timer.cancel()
 
+    def stop(self, patience: float, ended: threading.Event) -> None:
+        """Asks whatever of this CLI runs to stop, so that it saves its state; kills it unless `ended` is set soon."""
+        self._send(signal.SIGINT)
+        if not ended.wait(patience):
+            self._kill()
+
     def _kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         for pid in list(self.running):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
         while True:

@@ -27,6 +27,7 @@ from local.engine.recovery import assert_unlocked, end_plugins
 from local.engine.stack import EngineStack
 from local.engine.table import read_report, render, what_waits
 from local.engine.tie import identity_of, tie
+from local.engine.watch import watched
 from local.gke import LocalGke, LocalGkeError
 from local.gke.errors import DamagedError, explained
 from local.gke.files import private_directory, remove
@@ -130,7 +131,8 @@ def _up(stack: LocalStack) -> int:
     try:
         if done := tie(engine, identity_of(connect(stack, running))):
             _say(done)
-        engine.up(display.show)
+        with watched(stack.cluster, command):
+            engine.up(display.show)
     except DamagedStateError:
         raise
     except EngineError:
@@ -273,7 +275,7 @@ def _destroy(files: LocalFiles) -> None:
         engine = _engine(files, config, command, provider, running, {})
         if engine.exists:
             display = Display(sys.stdout)
-            with command.limited(_DESTROY_SECONDS):
+            with command.limited(_DESTROY_SECONDS), watched(files.cluster, command):
                 engine.destroy(display.show)
             _say(counted(display.changes))
     except DamagedStateError as error:

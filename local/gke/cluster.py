@@ -32,7 +32,7 @@ from local.gke.control_plane import (
 from local.gke.damage import assert_whole
 from local.gke.errors import DamagedError, LocalGkeError
 from local.gke.files import remove
-from local.gke.health import SERVER, STORE, Trouble, client, processes_of, troubles
+from local.gke.health import SERVER, STORE, Trouble, client, process_troubles, processes_of, troubles
 from local.gke.processes import Process
 from local.gke.simulation import Simulation, simulation_of
 from local.gke.state import State, read_simulation, read_state, write_state
@@ -45,6 +45,7 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _ATTEMPTS = 3
+_FULL = "no space left on device"
 
 Progress = Callable[[str], None]
 
@@ -186,6 +187,10 @@ class LocalGke:
         running = Running(self._layout.kubeconfig, CONTEXT, state.server, state.profile, state.speed, tuple(found))
         return Condition(running, alive)
 
+    def missing(self) -> list[Trouble]:
+        """The components that are dead or stopped, as the system says; none is asked anything."""
+        return process_troubles(processes_of(self._layout))
+
     def simulate(self, *plans: StackPlan) -> None:
         """Give the cluster the node pools that plans have or need, and the start-up times of their servers.
 
@@ -323,6 +328,8 @@ class LocalGke:
         lines = log.read_text("utf-8", errors="replace").strip().splitlines() if log.exists() else []
         if any("address already in use" in line for line in lines):
             raise _PortTakenError
+        if any(_FULL in line.lower() for line in lines):
+            raise LocalGkeError(f"{ended} ended at once: {_FULL} ({self.directory}); make room, and try again")
         tail = "\n".join(lines[-5:])
         raise LocalGkeError(f"{ended} ended at once; the end of {log}:\n{tail}")
 

@@ -40,10 +40,15 @@ def troubles(layout: Layout, state: State, processes: list[Process]) -> list[Tro
 
     Processes that the system itself says are not there or stopped are not asked anything.
     """
-    found = [trouble for name in START_ORDER if (trouble := _of_process(name, processes)) is not None]
+    found = process_troubles(processes)
     if {trouble.component for trouble in found} & {STORE, SERVER}:
         return found
     return found + _of_servers(layout, state)
+
+
+def process_troubles(processes: list[Process]) -> list[Trouble]:
+    """The components that are dead or stopped."""
+    return [trouble for name in START_ORDER if (trouble := _of_process(name, processes)) is not None]
 
 
 def _of_process(name: str, processes: list[Process]) -> Trouble | None:

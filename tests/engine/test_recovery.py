@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from local.engine.exclusive import exclusively
 from local.engine.local import LocalFiles, LocalStack, down, status, up
 from local.engine.recovery import assert_unlocked
 from local.engine.tie import tie
+from local.engine.watch import watched
 from local.gke import LocalGke
 from local.gke.cluster import Condition
 from local.gke.health import Trouble
@@ -353,6 +355,36 @@ def test_status_does_not_wait_for_a_report_that_takes_long(files: LocalFiles, mo
     monkeypatch.setattr(local_stack, "_STATUS_SECONDS", 0.2)
     with pytest.raises(EngineError, match=r"kube-apiserver does not answer within 0\.2 s"):
         status(LocalStack.read(files.project))
+
+
+class StoppedCommand:
+    """A CLI that ends once it is asked to."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def stop(self, _patience: float, _ended: threading.Event) -> None:
+        self.asked.set()
+
+
+def test_an_engine_is_stopped_once_the_control_plane_is_dead(
+    files: LocalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.engine.watch._POLL_SECONDS", 0.05)
+    layout = write_instance(files.cluster.directory)
+    command: Any = StoppedCommand()
+    with sleeping(layout) as processes:
+        with watched(files.cluster, command):
+            assert not command.asked.wait(0.2)
+        processes["etcd"].kill()
+        with pytest.raises(EngineError, match="does not work: etcd is not running; the engine was stopped"):
+            _wait_and_fail(files, command)
+
+
+def _wait_and_fail(files: LocalFiles, command: Any) -> None:
+    with watched(files.cluster, command):
+        assert command.asked.wait(10)
+        raise EngineError("page after page")
 
 
 @pytest.mark.parametrize("delay", [0.06, 0.15, 0.3])

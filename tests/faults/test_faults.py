@@ -157,7 +157,7 @@ DAMAGED: dict[str, tuple[Callable[[Stack], Path], tuple[Callable[[Path], None], 
     "a process record": (lambda stack: stack.gke.directory / "processes" / "etcd.json", (_half, _braces)),
     "the passphrase": (lambda stack: stack.state / "passphrase", (_empty,)),
 }
-_WORDS = {_half: "truncated", _empty: "empty", _braces: "`{}`"}
+_WORDS: dict[Callable[[Path], None], str] = {_half: "truncated", _empty: "empty", _braces: "`{}`"}
 
 
 @pytest.mark.parametrize("what", DAMAGED)
@@ -261,6 +261,7 @@ def test_the_disk_fills_up_in_the_middle(stack: Stack, table: Table, after: str)
         filler = _fill(full.directory)
         code, said = running.wait()
         assert code == 1, said
+        assert "the control plane does not work: " in said or "no space left on device" in said.lower()
         if after == "down":
             full.down()
             table.survived(
