@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
+from tests.engine.support import wait_until
 from tests.leftovers import left_below, nothing_outlives
 from tests.local_gke.instances import sleep_as
 
@@ -18,6 +19,8 @@ def test_what_names_a_file_of_the_tests_or_works_there_is_found_and_nothing_else
     foreign = sleep_as("etcd", [f"--data-dir={other}/etcd"], tmp_path / "foreign")
     plugin = subprocess.Popen(["sleep", "60"], cwd=own)
     try:
+        # A process has its arguments a moment after it was started.
+        wait_until(lambda: plugin.pid in left_below(own), 10)
         assert set(left_below(own)) == {etcd.pid, plugin.pid}
     finally:
         for process in (etcd, foreign, plugin):
