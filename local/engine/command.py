@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MINIMUM_VERSION = VersionInfo(3, 215)
 """A CLI that knows the option `replaceWith`; older ones refuse a stack with a cluster of its own."""
 
+_KILLED_READ_SECONDS = 2.0
+
 
 class EngineCommand(PulumiCommand):
     """One CLI. Ctrl-C reaches it once, as a request to stop; whoever waits for it goes on waiting until it has."""
@@ -78,7 +80,8 @@ class EngineCommand(PulumiCommand):
         finally:
             self.running.discard(process.pid)
         for reader in readers:
-            reader.join()
+            # A plugin of an engine that was killed may hold its streams open for as long as it runs.
+            reader.join(None if process.returncode >= 0 else _KILLED_READ_SECONDS)
         result = CommandResult("".join(texts[0]), "".join(texts[1]), process.returncode)
         if process.returncode:
             raise create_command_error(result)
