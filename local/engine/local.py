@@ -146,9 +146,9 @@ def _up(stack: LocalStack) -> int:
 
 
 def _say_what_waits(stack: LocalStack, running: Running) -> None:
-    """The provider tells that pods are not ready, but not why."""
-    with suppress(ClusterError):
-        for line in what_waits(read_report(connect(stack, running), stack.plan)):
+    """The provider tells that pods are not ready, but not why. An API server that is silent is not waited for."""
+    with suppress(EngineError):
+        for line in what_waits(_report_in_time(stack, running)):
             _say(line)
 
 
