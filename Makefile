@@ -18,7 +18,7 @@ UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
-.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-languages lint lint-workflows \
+.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows \
   typecheck compare-security check format generate benchmark lock clean dist test-package
 
 help: ## List the targets
@@ -84,6 +84,9 @@ test-cluster: $(VENV)/.development ## Run every example and preset on a real con
 
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine and Kubernetes provider, on simulated nodes
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine
+
+test-faults: $(VENV)/.development ## Kill, stop, corrupt and fill up the stack on this machine; writes docs/faults.md (10 minutes at most)
+	@TEST_FAULTS=1 $(BIN)/python -m pytest -n 0 tests/faults
 
 test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; three to six minutes)
 	@TEST_LANGUAGES=1 $(BIN)/python -m pytest -n 0 tests/languages

@@ -26,6 +26,7 @@ from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_PYTHON = sys.executable
 
 _IMPORTED = (
     *("grpc", "pulumi", "pulumi_gcp", "pulumi_gcp.compute", "pulumi_gcp.container", "pulumi_gcp.projects"),
@@ -182,6 +183,9 @@ def _become(call: dict[str, Any], files: list[int], executable: Path) -> NoRetur
     sys.path[:] = [entry for entry in sys.path if entry not in (str(REPOSITORY), "")]
     sys.path[:0] = [entry for entry in call["environment"].get("PYTHONPATH", "").split(os.pathsep) if entry]
     option, target, *arguments = call["arguments"]
+    if option == "-I":
+        # A preview's supervisor, which is to start in milliseconds and imports nothing that is warm.
+        os.execv(_PYTHON, [_PYTHON, option, target, *arguments])
     code = 1
     try:
         if option == "-m":

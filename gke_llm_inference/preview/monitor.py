@@ -25,7 +25,8 @@ from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import is_provider_type, make_urn, package_of, provider_urn
 from gke_llm_inference.terminal import SECRET
 
-_MAX_MESSAGE_BYTES = 400 * 1024 * 1024
+# The engine takes 400 MiB; no resource of a stack comes near a tenth of this.
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _WORKERS = 8
 
 # What the engine supports and this monitor honors. Left out: output values (only remote components use

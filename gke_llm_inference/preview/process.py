@@ -1,21 +1,34 @@
 """The process that runs a program: started early, told later what to run, never left behind."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
+from gke_llm_inference.preview import supervisor
+from gke_llm_inference.preview.output import BoundedOutput
 from gke_llm_inference.pulumi_protocol.environment import child_environment
+
+MOST_SECRETS: Final = 10_000
+"""Secrets of a program that are remembered, to keep them out of what is shown."""
 
 _CHILD = Path(__file__).with_name("child.py")
 _DRAIN_SECONDS = 2.0
+_MOST_SECRET_BYTES = 4 * 1024 * 1024
+# The supervisor's own limit is below.
+_END_SECONDS = 15.0
+_MOST_CAPTURED_BYTES = 64 * 1024 * 1024
+# What a supervisor says that was not killed: who the program is, and how it ended.
+_TOLD = 2
 
 
 @dataclass(frozen=True)
@@ -28,18 +41,94 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a process ended: `code` is negative for a signal, `timed_out` says that it was killed for it."""
+    """How a process ended: `code` is negative for a signal, `timed_out` says that it was killed for it.
+
+    What it printed is within bounds. `flooded` says that it was killed for more secrets than can be kept.
+    """
 
     code: int
     stdout: str
     stderr: str
     timed_out: bool
+    flooded: bool = False
+
+
+class ContainedProcess:
+    """A process below a supervisor, which ends all that came of it. See `supervisor`."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        stdin: int,
+        stderr: int,
+        directory: Path | None = None,
+        own: Sequence[int] = (),
+    ) -> None:
+        if not os.access(command[0], os.X_OK):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                    [
+                        *(sys.executable, "-I", "-S", supervisor.PATH, str(theirs.fileno())),
+                        *(",".join(map(str, own)), *command),
+                    ],
+                    cwd=directory,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=environment,
+                    start_new_session=True,
+                    pass_fds=(theirs.fileno(), *own),
+                )
+            except BaseException:
+                self._channel.close()
+                raise
+        self._said: list[str] | None = None
+        _running.add(self)
+
+    def abandon(self) -> None:
+        """Let everything be ended; whoever waits sees it end by a signal."""
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+
+    def end(self) -> int:
+        """Wait until nothing of it is left, and return how it ended: negative for a signal."""
+        if self._said is not None:
+            return self._code()
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+        try:
+            self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        _running.discard(self)
+        with self._channel as channel:
+            channel.settimeout(0)
+            with contextlib.suppress(OSError):
+                self._said = channel.recv(4096).decode().splitlines()
+        self._said = self._said or []
+        if len(self._said) < _TOLD and self._said:
+            # The program killed its supervisor. What can still be found of it ends here.
+            program, _, group = self._said[0].partition(" ")
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(program), signal.SIGKILL)
+            supervisor.end_group(group)
+        return self._code()
+
+    def _code(self) -> int:
+        assert self._said is not None
+        return int(self._said[1]) if len(self._said) == _TOLD else -signal.SIGKILL
 
 
 class ChildProcess:
     """A Python process that imports the SDK at once and waits for its task. Use as a context manager.
 
-    It leads a process group of its own; whatever is left of the group is killed at the end.
+    Whatever is left of it is killed at the end, in whatever session it is.
     """
 
     def __init__(self, on_secret: Callable[[str], None], interpreter: Interpreter | None = None) -> None:
@@ -47,28 +136,25 @@ class ChildProcess:
         read_end, write_end = os.pipe()
         self._secrets_descriptor = write_end
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            self._contained = ContainedProcess(
                 [str(interpreter.python), "-P", str(_CHILD)],
+                interpreter.environment,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=interpreter.environment,
-                start_new_session=True,
-                pass_fds=(write_end,),
+                own=(write_end,),
             )
         except BaseException:
             os.close(read_end)
             raise
         finally:
             os.close(write_end)
-        _running.add(self._process.pid)
-        self._stdout: list[bytes] = []
-        self._stderr: list[bytes] = []
+        self._process = self._contained.process
+        self._stdout, self._stderr = BoundedOutput(), BoundedOutput()
+        self._flooded = threading.Event()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._secrets_reader = _start(lambda: _read_secrets(os.fdopen(read_end, encoding="utf-8"), on_secret))
         self._readers = [
-            self._secrets_reader,
+            _start(lambda: self._read_secrets(read_end, on_secret)),
             _start(lambda: _read_all(self._process.stdout, self._stdout)),
             _start(lambda: _read_all(self._process.stderr, self._stderr)),
         ]
@@ -92,23 +178,38 @@ class ChildProcess:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             timed_out = True
-        self.kill()
+        code = self.kill()
         for reader in self._readers:
             reader.join(_DRAIN_SECONDS)
-        return ProcessResult(process.returncode, _text(self._stdout), _text(self._stderr), timed_out)
+        return ProcessResult(code, self._stdout.text(), self._stderr.text(), timed_out, self._flooded.is_set())
 
-    def kill(self) -> None:
-        """Kill the process and everything it started, if anything is left."""
-        _kill_group(self._process.pid)
-        self._process.wait()
-        _running.discard(self._process.pid)
+    def kill(self) -> int:
+        """Kill the process and everything it started, if anything is left; how it ended."""
+        code = self._contained.end()
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        return code
+
+    def _read_secrets(self, descriptor: int, on_secret: Callable[[str], None]) -> None:
+        """Take every secret, or end the program: one that is not known could not be kept out of what is shown."""
+        rest, total, count = b"", 0, 0
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            while chunk := stream.read(65536):
+                total += len(chunk)
+                count += chunk.count(b"\n")
+                if total > _MOST_SECRET_BYTES or count > MOST_SECRETS:
+                    self._flooded.set()
+                    self._contained.abandon()
+                    continue
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    with contextlib.suppress(ValueError, RecursionError):
+                        on_secret(json.loads(line))
 
 
 def run_captured(command: list[str], directory: Path, interpreter: Interpreter, timeout: float) -> str:
-    """What a Python module prints on stdout, run as `python -m`; empty if it cannot run or takes too long.
+    """What a Python module prints on stdout, run as `python -m`; empty if it cannot run, takes too long or never ends.
 
     Args:
         command: the module and its arguments.
@@ -120,42 +221,45 @@ def run_captured(command: list[str], directory: Path, interpreter: Interpreter, 
     # In the caller's environment, this would keep the directory out of the module's path.
     environment = {name: value for name, value in interpreter.environment.items() if name != "PYTHONSAFEPATH"}
     try:
-        process = subprocess.Popen(  # noqa: S603 - an interpreter of ours
+        contained = ContainedProcess(
             [str(interpreter.python), "-m", *command],
-            cwd=directory,
-            env=environment,
+            environment,
+            directory=directory,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
     except OSError:
         return ""
-    _running.add(process.pid)
+    output = bytearray()
+
+    def read() -> None:
+        assert contained.process.stdout is not None
+        with contained.process.stdout as stream:
+            while chunk := stream.read1(65536):  # type: ignore[attr-defined]
+                if len(output) <= _MOST_CAPTURED_BYTES:
+                    output.extend(chunk)
+                else:
+                    contained.abandon()
+
+    reader = _start(read)
     try:
-        output, _ = process.communicate(timeout=timeout)
+        contained.process.wait(timeout)
     except subprocess.TimeoutExpired:
         return ""
     finally:
-        _kill_group(process.pid)
-        process.wait()
-        _running.discard(process.pid)
-    return output.decode("utf-8", errors="replace")
+        contained.end()
+        reader.join(_DRAIN_SECONDS)
+    return output.decode("utf-8", errors="replace") if len(output) <= _MOST_CAPTURED_BYTES else ""
 
 
 def kill_all() -> None:
     """Kill every program that runs now; whoever waits for one sees it end by a signal."""
-    for pid in list(_running):
-        _kill_group(pid)
+    for contained in list(_running):
+        contained.abandon()
 
 
-_running: set[int] = set()
-"""Ids of the processes that were started and not yet waited for; each leads a group."""
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+_running: set[ContainedProcess] = set()
+"""Those that were started and not yet waited for."""
 
 
 def _start(target: Callable[[], None]) -> threading.Thread:
@@ -164,21 +268,8 @@ def _start(target: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _read_all(stream: IO[bytes] | None, chunks: list[bytes]) -> None:
+def _read_all(stream: IO[bytes] | None, output: BoundedOutput) -> None:
     assert stream is not None
     with stream:
         while chunk := stream.read1(65536):  # type: ignore[attr-defined]
-            chunks.append(chunk)
-
-
-def _read_secrets(stream: IO[str], on_secret: Callable[[str], None]) -> None:
-    with stream:
-        for line in stream:
-            try:
-                on_secret(json.loads(line))
-            except ValueError:
-                continue
-
-
-def _text(chunks: list[bytes]) -> str:
-    return b"".join(chunks).decode("utf-8", errors="replace")
+            output.add(chunk)

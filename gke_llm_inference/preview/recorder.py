@@ -1,13 +1,19 @@
 """What a program told the engine, gathered while it runs and turned into a recording at the end."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gke_llm_inference.preview.output import mask_cut, shortened
 from gke_llm_inference.preview.recording import LogEntry, Recording, Resource, Severity
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import STACK_TYPE
+
+# Characters that are kept of what a program logs: of one message, and of all messages of a severity.
+_MOST_OF_A_MESSAGE = 256 * 1024
+_MOST_OF_A_SEVERITY = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,9 @@ class Recorder:
         self._resources: dict[str, Resource] = {}
         self._outputs: dict[str, dict[str, Any]] = {}
         self._goals: dict[str, Goal] = {}
-        self._logs: list[LogEntry] = []
+        self._logs: dict[LogEntry, None] = {}
+        self._log_characters: Counter[Severity] = Counter()
+        self._logs_left_out: Counter[Severity] = Counter()
         self._lock = threading.Lock()
 
     def claim(self, urn: str, goal: Goal) -> bool:
@@ -72,27 +80,32 @@ class Recorder:
                 self.stack_finished = True
 
     def log(self, severity: Severity, message: str, urn: str | None = None) -> None:
-        """Record a message; the same message twice is recorded once."""
-        entry = LogEntry(severity, message.strip(), urn)
+        """Record a message; the same message twice is recorded once, and of very many only the first."""
+        entry = LogEntry(severity, shortened(message.strip(), _MOST_OF_A_MESSAGE), urn)
         with self._lock:
-            if entry not in self._logs:
-                self._logs.append(entry)
+            if entry in self._logs:
+                return
+            self._log_characters[severity] += len(entry.message)
+            if self._log_characters[severity] > _MOST_OF_A_SEVERITY:
+                self._logs_left_out[severity] += 1
+            else:
+                self._logs[entry] = None
 
     def problems(self) -> tuple[str, ...]:
         """The error messages so far, in order of arrival, without secrets."""
         with self._lock:
-            logs = list(self._logs)
-        return tuple(self.masker.mask_message(entry.message) for entry in logs if entry.severity is Severity.ERROR)
+            logs = self._every_log()
+        return tuple(mask_cut(self.masker, entry.message) for entry in logs if entry.severity is Severity.ERROR)
 
     def finish(self, stdout: str = "", stderr: str = "") -> Recording:
         """The recording: sorted, and with every known secret masked wherever else the program put it.
 
         Sorting makes two runs equal although registrations and messages arrive in an order that varies.
         """
-        mask, mask_value, mask_message = self.masker.mask, self.masker.mask_value, self.masker.mask_message
+        mask, mask_value = self.masker.mask, self.masker.mask_value
         with self._lock:
             resources = [self._with_outputs(resource) for _, resource in sorted(self._resources.items())]
-            logs = sorted(self._logs, key=lambda entry: (entry.severity, entry.urn or "", entry.message))
+            logs = sorted(self._every_log(), key=lambda entry: (entry.severity, entry.urn or "", entry.message))
             stack = next((resource for resource in resources if resource.type == STACK_TYPE), None)
         for resource in resources:
             if mask(resource.urn) != resource.urn:
@@ -103,17 +116,22 @@ class Recorder:
             stack=self.stack,
             resources=tuple(_masked(resource, self.masker) for resource in resources),
             logs=tuple(
-                LogEntry(
-                    entry.severity, self.masker.mask_message(entry.message), mask(entry.urn) if entry.urn else None
-                )
+                LogEntry(entry.severity, mask_cut(self.masker, entry.message), mask(entry.urn) if entry.urn else None)
                 for entry in logs
                 if entry.severity is not Severity.DEBUG
             ),
             exports=mask_value(stack.outputs or {}) if stack else {},
-            program_stdout=mask_message(stdout),
-            program_stderr=mask_message(stderr),
+            program_stdout=mask_cut(self.masker, stdout),
+            program_stderr=mask_cut(self.masker, stderr),
             masker=self.masker,
         )
+
+    def _every_log(self) -> list[LogEntry]:
+        left_out = [
+            LogEntry(severity, f"{count:,} more messages of the program were left out")
+            for severity, count in self._logs_left_out.items()
+        ]
+        return [*self._logs, *left_out]
 
     def _with_outputs(self, resource: Resource) -> Resource:
         outputs = self._outputs.get(resource.urn)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gke_llm_inference.errors import UsageError
 from gke_llm_inference.preview.errors import ProgramError
-from gke_llm_inference.preview.process import ChildProcess, Interpreter, ProcessResult
+from gke_llm_inference.preview.process import MOST_SECRETS, ChildProcess, Interpreter, ProcessResult
 from gke_llm_inference.preview.recorder import Recorder
 from gke_llm_inference.preview.recording import Recording, Severity
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
@@ -89,6 +89,12 @@ def _located(message: str, urn: str | None) -> str:
 def _problems(recorder: Recorder, ended: ProcessResult, timeout: float) -> tuple[str, ...]:
     """Why the run counts as failed, most important first; empty if it does not."""
     reported = recorder.problems()
+    if ended.flooded:
+        return (
+            f"the program was killed: it declares more than {MOST_SECRETS:,} secrets, or very large ones\n"
+            "  why: they could not all be kept out of what is shown",
+            *reported,
+        )
     if ended.timed_out:
         return (
             f"the program did not end within {timeout:g} seconds and was killed; see --timeout",

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from gke_llm_inference.secret_rules import masked
@@ -77,6 +78,21 @@ class SecretMasker:
         """
         text = self.mask(text)
         return masked(text) if len(text) <= _LONGEST_MESSAGE else text
+
+    def without_start_of_one(self, text: str) -> str:
+        """The text without what a secret begins with, if it ends with that: the rest of it may have been cut off."""
+        return text[: len(text) - self._longest(lambda needle, size: text.endswith(needle[:size]), len(text))]
+
+    def without_end_of_one(self, text: str) -> str:
+        """The text without what a secret ends with, if it begins with that."""
+        return text[self._longest(lambda needle, size: text.startswith(needle[-size:]), len(text)) :]
+
+    def _longest(self, matches: Callable[[str, int], bool], most: int) -> int:
+        """Of how many characters the longest part of any secret is that matches."""
+        with self._lock:
+            needles = list(self._needles)
+        sizes = ((needle, size) for needle in needles for size in range(min(len(needle) - 1, most), 0, -1))
+        return max((size for needle, size in sizes if matches(needle, size)), default=0)
 
     def mask_value(self, value: Any) -> Any:
         """The same for every string (keys too) within JSON-like data."""

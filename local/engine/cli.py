@@ -13,19 +13,30 @@ from gke_llm_inference.errors import CommandError, UsageError
 from gke_llm_inference.pulumi_project.project import find_project_directory, load_project, load_stack
 from gke_llm_inference.settings import Refusal
 from gke_llm_inference.terminal import printable
+from local.gke.errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STACK = "local"
 _EXTRA_PACKAGES = ("cryptography", "kubernetes")
 EXIT_FINE, EXIT_WRONG, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 fine, 1 it failed, 2 usage, 130 interrupted."""
+def main(arguments: Sequence[str] | None = None, on_begin: Callable[[], object] | None = None) -> int:
+    """Runs the command; 0 fine, 1 it failed, 2 usage, 130 interrupted.
+
+    Args:
+        arguments: those of the command line, unless given.
+        on_begin: called once everything is imported, before anything is done.
+
+    """
     options = _parser().parse_args(arguments)
     try:
+        if options.stack == STACK:
+            _import_local()
+        if on_begin is not None:
+            on_begin()
         directory = find_project_directory(Path.cwd(), Path(__file__).resolve().parents[2])
         if options.stack == STACK:
             return _local(options.command, directory)
@@ -34,18 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), EXIT_USAGE)
     except (CommandError, Refusal) as error:
         return _complain(str(error), EXIT_WRONG)
+    except OSError as error:
+        return _complain(explained(error), EXIT_WRONG)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
 
 
-def _local(command: str, directory: Path) -> int:
-    # What this needs beside the rest is installed for the local stack only.
+def _import_local() -> None:
+    """What the stack on this machine needs beside the rest is installed for it only."""
     try:
-        from local.engine import local
+        import local.engine.local  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA_PACKAGES:
             raise
         raise CommandError(f"{error.name} is not installed; `make up` installs it") from None
+
+
+def _local(command: str, directory: Path) -> int:
+    from local.engine import local
+
     project = load_project(directory)
     if command == "down":
         return local.down(local.LocalFiles(project))

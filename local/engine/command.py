@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,28 +18,18 @@ from semver import VersionInfo
 
 from gke_llm_inference.pulumi_protocol.environment import child_environment
 from local.binaries import PROGRAMS, ensure
-from local.binaries.cache import cache_directory, locked
+from local.binaries.cache import cache_directory
 from local.engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from local.binaries import Progress
 
 MINIMUM_VERSION = VersionInfo(3, 215)
 """A CLI that knows the option `replaceWith`; older ones refuse a stack with a cluster of its own."""
 
-_PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file"})
-_INSTALL_SECONDS = 120.0
-_REACH_SECONDS = 3.0
-_PROBE = "https://get.pulumi.com/install.sh"
-# In a process of its own, as the SDK's installer knows no time limit.
-_INSTALLER = f"""
-import sys, urllib.request
-urllib.request.urlopen({_PROBE!r}, timeout={_REACH_SECONDS}).close()
-from pulumi.automation import PulumiCommand
-PulumiCommand.install(root=sys.argv[1])
-"""
+_KILLED_READ_SECONDS = 2.0
 
 
 class EngineCommand(PulumiCommand):
@@ -89,11 +80,37 @@ class EngineCommand(PulumiCommand):
         finally:
             self.running.discard(process.pid)
         for reader in readers:
-            reader.join()
+            # A plugin of an engine that was killed may hold its streams open for as long as it runs.
+            reader.join(None if process.returncode >= 0 else _KILLED_READ_SECONDS)
         result = CommandResult("".join(texts[0]), "".join(texts[1]), process.returncode)
         if process.returncode:
             raise create_command_error(result)
         return result
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Kills whatever of this CLI runs longer than that."""
+        timer = threading.Timer(seconds, self._kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def stop(self, patience: float, ended: threading.Event) -> None:
+        """Asks whatever of this CLI runs to stop, so that it saves its state; kills it unless `ended` is set soon."""
+        self._send(signal.SIGINT)
+        if not ended.wait(patience):
+            self._kill()
+
+    def _kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        for pid in list(self.running):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
         while True:
@@ -112,37 +129,24 @@ class EngineCommand(PulumiCommand):
 
 
 def find_command(progress: Progress) -> EngineCommand:
-    """The CLI: on PATH, built or installed before, installed by the SDK's own installer, or built with Go.
+    """The CLI: on PATH, built before, or built with Go. Nothing is downloaded whose checksum is not pinned here.
 
     Raises:
-        EngineError: with every way that was tried.
-        BinariesError: it could not be built either.
+        BinariesError: it could not be built.
 
     """
+    return installed_command(progress) or EngineCommand(ensure(["pulumi"], progress)["pulumi"])
+
+
+def installed_command(progress: Progress) -> EngineCommand | None:
+    """The CLI where it is on this machine already: on PATH, or built before."""
     on_path = shutil.which("pulumi")
-    home = cache_directory() / "pulumi"
-    installed = home / "bin" / "pulumi"
     built = cache_directory() / PROGRAMS["pulumi"].module.key / "pulumi"
-    for path in (Path(on_path) if on_path else None, installed, built):
+    for path in (Path(on_path) if on_path else None, built):
         command = _usable(path, progress)
         if command is not None:
             return command
-    with locked(home, lambda: progress("pulumi: another process installs it; waiting")):
-        command = _usable(installed, lambda _line: None)
-        if command is not None:
-            return command
-        progress("pulumi: not on this machine; asking get.pulumi.com for it")
-        reason = _install(home)
-    if reason is None and (command := _usable(installed, progress)) is not None:
-        return command
-    progress(f"pulumi: cannot be downloaded ({reason or 'it does not run'}); it is built from its Go module instead")
-    return EngineCommand(ensure(["pulumi"], progress)["pulumi"])
-
-
-def download_environment() -> dict[str, str]:
-    """The environment of a download: that of a program, and the proxy that this network may need."""
-    proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXY_VARIABLES}
-    return {**child_environment(dict(os.environ)), **proxies}
+    return None
 
 
 def _usable(path: Path | None, progress: Progress) -> EngineCommand | None:
@@ -158,42 +162,6 @@ def _usable(path: Path | None, progress: Progress) -> EngineCommand | None:
         return command
     progress(f"pulumi: {path} is version {command.version}, older than {MINIMUM_VERSION}; passed over")
     return None
-
-
-def _install(home: Path) -> str | None:
-    """Runs the SDK's installer, whole or not at all; why it failed, None if it did not. Needs the lock of `home`."""
-    part = home.with_name(f"{home.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        reason = _download(part)
-        if reason is None:
-            shutil.rmtree(home, ignore_errors=True)
-            part.rename(home)
-        return reason
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _download(root: Path) -> str | None:
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
-        [sys.executable, "-c", _INSTALLER, str(root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**download_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=_INSTALL_SECONDS)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return f"no answer within {_INSTALL_SECONDS:.0f} s"
-        raise
-    if process.returncode == 0:
-        return None
-    return output.strip().rpartition("\n")[2][:200]
 
 
 def _version_of(path: Path) -> VersionInfo:

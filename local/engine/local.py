@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,24 @@ from gke_llm_inference.pulumi_project.project import load_stack
 from gke_llm_inference.settings import ConfigToken, ExistingCluster
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.settings.stack_config import settings_of
+from local.engine.checkpoint import Checkpoint, DamagedStateError
 from local.engine.cluster import ApiServer, ClusterError
-from local.engine.command import find_command
+from local.engine.command import find_command, installed_command
 from local.engine.display import Display, counted
 from local.engine.errors import EngineError
-from local.engine.provider import find_provider
-from local.engine.recovery import end_plugins
+from local.engine.exclusive import exclusively
+from local.engine.provider import find_provider, installed_provider
+from local.engine.recovery import assert_unlocked, end_plugins
 from local.engine.stack import EngineStack
 from local.engine.table import read_report, render, what_waits
-from local.gke import LocalGke
+from local.engine.tie import identity_of, tie
+from local.engine.watch import watched
+from local.gke import LocalGke, LocalGkeError
+from local.gke.errors import DamagedError, explained
+from local.gke.files import private_directory, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from gke_llm_inference.planning import StackPlan
@@ -42,6 +47,10 @@ STACK = "local"
 """The stack that runs on this machine; every other one is Pulumi's own business."""
 CONTEXT = "local"
 """Its kubeconfig context."""
+_NOT_RUNNING = "the control plane does not run"
+_LAST_RESORT = "`make down` removes all that the stack has on this machine, then `make up` makes it anew"
+_STATUS_SECONDS = 2.0
+_DESTROY_SECONDS = 120.0
 PLACEHOLDER_TOKEN = "hf_placeholder-simulated-pods-download-nothing"  # noqa: S105 - says itself that it is none
 
 
@@ -96,19 +105,36 @@ def up(stack: LocalStack) -> int:
     """Starts the control plane, deploys the stack to it and shows what runs; 0 if every replica is ready.
 
     Raises:
-        EngineError: the deployment failed.
+        EngineError: the deployment failed, what an earlier one wrote is damaged, or another command is at work.
         BinariesError: a program that is needed cannot be had.
-        LocalGkeError: the control plane does not start.
 
     """
+    with exclusively(stack.state_directory, "make up"):
+        try:
+            return _up(stack)
+        except (LocalGkeError, DamagedStateError) as error:
+            raise _with_last_resort(error) from None
+
+
+def _with_last_resort(error: CommandError) -> EngineError:
+    return EngineError(f"{error}\n  {'or' if 'fix: ' in str(error) else 'fix'}: {_LAST_RESORT}")
+
+
+def _up(stack: LocalStack) -> int:
     started = time.monotonic()
+    Checkpoint(stack.state_directory / "backend", stack.project.name, STACK).latest()
     secrets = _secrets(stack)
     command, provider, running = _set_up(stack)
     _say(f"control plane {running.server}; engine pulumi {command.version}; provider {provider}")
     display = Display(sys.stdout)
     engine = _engine(stack, stack.config, command, provider, running, secrets)
     try:
-        engine.up(display.show)
+        if done := tie(engine, identity_of(connect(stack, running))):
+            _say(done)
+        with watched(stack.cluster, command):
+            engine.up(display.show)
+    except DamagedStateError:
+        raise
     except EngineError:
         _say_what_waits(stack, running)
         _say("what was made so far stays; `make up` goes on from here, `make down` removes it")
@@ -120,24 +146,56 @@ def up(stack: LocalStack) -> int:
 
 
 def _say_what_waits(stack: LocalStack, running: Running) -> None:
-    """The provider tells that pods are not ready, but not why."""
-    with suppress(ClusterError):
-        for line in what_waits(read_report(connect(stack, running), stack.plan)):
+    """The provider tells that pods are not ready, but not why. An API server that is silent is not waited for."""
+    with suppress(EngineError):
+        for line in what_waits(_report_in_time(stack, running)):
             _say(line)
 
 
 def status(stack: LocalStack) -> int:
-    """Shows what runs; 0 if every replica is ready.
+    """Shows what runs, within seconds whatever does not; 0 if every component works and every replica is ready.
 
     Raises:
-        EngineError: the control plane does not answer.
+        EngineError: the control plane is damaged, or does not answer.
 
     """
-    running = stack.cluster.running()
-    if running is None:
-        _say("the control plane does not run; `make up` starts it")
+    try:
+        condition = stack.cluster.condition()
+    except DamagedError as error:
+        raise _with_last_resort(error) from None
+    if condition.running is not None:
+        return _shown(_report_in_time(stack, condition.running))
+    if not condition.alive:
+        _say(f"{_NOT_RUNNING}; `make up` starts it")
         return 1
-    return _shown(_report(stack, running))
+    _say("the control plane does not work:")
+    for trouble in condition.troubles:
+        _say(f"  {trouble}")
+    if not condition.troubles:
+        _say(f"  its start has not come to its end; running: {', '.join(condition.alive)}")
+    _say("fix: `make up` starts it again with what it holds, `make down` removes it")
+    return 1
+
+
+def _report_in_time(stack: LocalStack, running: Running) -> Report:
+    """The report, unless the API server takes longer than whoever asks for the status waits."""
+    reports: list[Report | CommandError] = []
+
+    def read() -> None:
+        try:
+            reports.append(_report(stack, running))
+        except CommandError as error:
+            reports.append(error)
+
+    # Requests have time limits of their own, but a report is many of them.
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(_STATUS_SECONDS)
+    if not reports:
+        raise EngineError(f"what runs cannot be read: kube-apiserver does not answer within {_STATUS_SECONDS:g} s")
+    if isinstance(reports[0], CommandError):
+        raise reports[0]
+    return reports[0]
 
 
 def _report(stack: LocalStack, running: Running) -> Report:
@@ -155,10 +213,11 @@ def _shown(report: Report) -> int:
 def down(files: LocalFiles) -> int:
     """Deletes the stack, ends the control plane and removes everything that both wrote; 0 if nothing is left.
 
-    A stack file that is wrong by now is no reason to keep what it was when it was right.
+    The engine is asked to delete the stack where it can. Whatever is damaged, dead or wrong by now is no reason to
+    keep what was made when it was right: it all goes with the control plane.
 
     Raises:
-        EngineError: the stack could not be deleted; the control plane still runs then.
+        EngineError: another command is at work, or a process does not end.
 
     """
     cluster = files.cluster
@@ -166,39 +225,79 @@ def down(files: LocalFiles) -> int:
         cluster.reset()
         _say("nothing is up")
         return 0
-    running = cluster.running()
-    if running is None:
-        _say("the control plane does not run; what it held goes with its data")
-    elif files.deployed and (config := _config_or_none(files)) is not None:
-        _destroy(files, config, running)
-    cluster.reset()
-    end_plugins(files.state_directory / "home")
-    if files.state_directory.exists():
-        shutil.rmtree(files.state_directory)
+    with _exclusively_if_possible(files):
+        try:
+            _destroy(files)
+        except _NoDestroyError as error:
+            _say(f"{error}\nwhat the control plane holds goes with its data")
+        cluster.reset()
+        end_plugins(files.state_directory / "home")
+        remove(files.state_directory)
     _say("down: no process and no file is left")
     return 0
 
 
-def _config_or_none(files: LocalFiles) -> StackConfig | None:
+@contextmanager
+def _exclusively_if_possible(files: LocalFiles) -> Iterator[None]:
+    """The lock of the stack, where its file can be made at all: to remove everything must be possible on any disk."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(exclusively(files.state_directory, "make down"))
+        yield
+
+
+class _NoDestroyError(Exception):
+    """The engine cannot delete the stack; the text says why."""
+
+
+def _destroy(files: LocalFiles) -> None:
+    """Lets the engine delete what it deployed.
+
+    Raises:
+        _NoDestroyError: it cannot.
+        EngineError: another engine is at work.
+
+    """
+    assert_unlocked(files.state_directory, STACK)
+    if not files.deployed:
+        return
     try:
-        return load_stack(files.project, STACK, None)
+        config = load_stack(files.project, STACK, None)
     except CommandError as error:
-        _say(f"the stack's file cannot be read, so the control plane goes with all that it holds:\n  {error}")
-        return None
+        raise _NoDestroyError(
+            f"the stack's file cannot be read, so the control plane goes with all that it holds:\n  {error}"
+        ) from None
+    try:
+        running = _working(files)
+        command, provider = installed_command(_say), installed_provider()
+        if command is None or provider is None:
+            raise _NoDestroyError("the engine's programs are not on this machine")
+        engine = _engine(files, config, command, provider, running, {})
+        if engine.exists:
+            display = Display(sys.stdout)
+            with command.limited(_DESTROY_SECONDS), watched(files.cluster, command):
+                engine.destroy(display.show)
+            _say(counted(display.changes))
+    except DamagedStateError as error:
+        raise _NoDestroyError(f"the engine cannot delete the stack:\n  {error.problem}") from None
+    except CommandError as error:
+        raise _NoDestroyError(f"the engine cannot delete the stack:\n  {error}") from None
+    except OSError as error:
+        raise _NoDestroyError(f"the engine cannot delete the stack:\n  {explained(error)}") from None
 
 
-def _destroy(files: LocalFiles, config: StackConfig, running: Running) -> None:
-    command = find_command(_say)
-    engine = _engine(files, config, command, find_provider(command, _say), running, {})
-    if engine.exists:
-        display = Display(sys.stdout)
-        engine.destroy(display.show)
-        _say(counted(display.changes))
+def _working(files: LocalFiles) -> Running:
+    files.cluster.assert_whole()
+    condition = files.cluster.condition()
+    if condition.running is None:
+        problems = "; ".join(map(str, condition.troubles)) if condition.alive else ""
+        raise _NoDestroyError(f"the control plane does not work: {problems}" if problems else _NOT_RUNNING)
+    return condition.running
 
 
 def connect(files: LocalFiles, running: Running) -> ApiServer:
     """The control plane's API. Raises ClusterError if it does not answer."""
-    files.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_directory(files.state_directory)
     return ApiServer(running.kubeconfig, running.context, files.state_directory / "discovery.json")
 
 
@@ -209,7 +308,7 @@ def _set_up(stack: LocalStack) -> tuple[EngineCommand, Path, Running]:
         starting = pool.submit(stack.cluster.start, stack.plan.cluster.profile, progress=_say, cancelled=cancelled)
         try:
             command = find_command(_say)
-            provider = find_provider(command, _say)
+            provider = find_provider(_say)
             running = starting.result()
         except BaseException:
             cancelled.set()
@@ -234,7 +333,12 @@ def _engine(
         secrets=secrets,
         provider=provider,
         # Nothing but this control plane is known by the context's name, and no plugin of the user's takes part.
-        environment={"KUBECONFIG": str(running.kubeconfig), "PULUMI_IGNORE_AMBIENT_PLUGINS": "true"},
+        environment={
+            "KUBECONFIG": str(running.kubeconfig),
+            "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
+            # It would be a download that nobody has checked.
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        },
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local.engine.errors import EngineError
-from local.gke.processes import program_name, running_from, stop
+from local.gke.errors import DamagedError
+from local.gke.files import read_document, remove
+from local.gke.processes import program_name, running_from, start_time, started_before, stop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,21 +31,29 @@ def assert_unlocked(directory: Path, stack: str) -> None:
     """
     for path in sorted((directory / "backend" / ".pulumi" / "locks").rglob(f"{stack}/*.json")):
         try:
-            holder = json.loads(path.read_text("utf-8"))
+            holder = _holder(path)
         except FileNotFoundError:
             continue  # it was given back just now
-        except ValueError:
-            holder = {}  # its writer was killed while it wrote
-        # The name of the host is not compared: this state is never on another one, and names of hosts change.
-        if not _is_pulumi(holder.get("pid")):
+        if not _is_running(holder):
             end_plugins(directory / "home")
-            path.unlink(missing_ok=True)
+            remove(path)
             continue
         raise EngineError(
             f"another operation on stack '{stack}' is running: process {holder.get('pid')} of "
             f"{holder.get('username')}, since {holder.get('timestamp')}\n"
             "wait until it has ended, or interrupt it"
         )
+
+
+def _holder(path: Path) -> dict[str, Any]:
+    """Who holds a lock; nobody if its writer was killed while it wrote, or the disk was full."""
+    try:
+        holder = read_document(path)
+    except DamagedError:
+        return {}
+    if holder is None and not path.exists():
+        raise FileNotFoundError(path)
+    return holder if isinstance(holder, dict) else {}
 
 
 def unfinished(state: dict[str, Any]) -> list[str]:
@@ -81,6 +91,18 @@ def _id_of(resource: dict[str, Any]) -> str:
     return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
-def _is_pulumi(pid: Any) -> bool:
-    """Whether a process is a Pulumi CLI; its id alone may belong to any other by now."""
-    return isinstance(pid, int) and "pulumi" in (program_name(pid) or "")
+def _is_running(holder: dict[str, Any]) -> bool:
+    """Whether the engine that wrote a lock runs still.
+
+    Its process id alone may belong to any other process by now, to another engine too; and a dead one keeps id and
+    name where nobody reaps it, as in many containers. The name of the host is not compared: this state is never on
+    another one, and names of hosts change.
+    """
+    pid = holder.get("pid")
+    if type(pid) is not int or "pulumi" not in (program_name(pid) or ""):
+        return False
+    try:
+        locked = datetime.fromisoformat(str(holder.get("timestamp")))
+    except ValueError:
+        return start_time(pid) is not None
+    return started_before(pid, locked if locked.tzinfo else locked.replace(tzinfo=UTC))

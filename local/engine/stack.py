@@ -27,10 +27,11 @@ from pulumi.automation.errors import CommandError as FailedCommand
 from pulumi.runtime.settings import SETTINGS
 
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
+from local.engine.checkpoint import Checkpoint, DamagedStateError
 from local.engine.errors import EngineError
 from local.engine.provider import offer
 from local.engine.recovery import assert_unlocked, taken_up, unfinished
-from local.gke.files import private_directory, write_json, write_private
+from local.gke.files import private_directory, remove, write_json, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -104,27 +105,30 @@ class EngineStack:
     @property
     def exists(self) -> bool:
         """Whether there is any state."""
-        return self._checkpoint.exists()
+        return self._checkpoint.exists
 
     def state(self) -> dict[str, Any]:
-        """The deployment as the engine keeps it, secrets encrypted."""
-        if not self.exists:
-            return {}
-        checkpoint = json.loads(self._checkpoint.read_text("utf-8"))["checkpoint"]
-        latest: dict[str, Any] = checkpoint.get("latest") or {}
-        return latest
+        """The deployment as the engine keeps it, secrets encrypted. Raises DamagedStateError if it cannot be read."""
+        return self._checkpoint.latest()
+
+    def forget(self) -> None:
+        """Removes all state, of resources that are known to be gone. Raises EngineError if an engine is at work."""
+        assert_unlocked(self.directory, self.config.stack)
+        remove(self.directory / "backend")
 
     @property
-    def _checkpoint(self) -> Path:
-        return self.directory / "backend" / ".pulumi" / "stacks" / self.project.name / f"{self.config.stack}.json"
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.directory / "backend", self.project.name, self.config.stack)
 
     @property
     def _work(self) -> Path:
         return self.directory / "work"
 
     def _ready(self, *, recover: bool) -> Stack:
-        self._prepare()
         assert_unlocked(self.directory, self.config.stack)
+        state = self.state()
+        self._prepare()
+        self._checkpoint.prune()
         workspace = LocalWorkspace(
             work_dir=str(self._work),
             pulumi_home=str(self.directory / "home"),
@@ -135,7 +139,7 @@ class EngineStack:
         )
         create_or_select = Stack.select if self.exists else Stack.create_or_select
         stack = self._translating_errors(lambda: create_or_select(self.config.stack, workspace))
-        if recover and (urns := unfinished(self.state())):
+        if recover and (urns := unfinished(state)):
             self._translating_errors(lambda: self._take_up(stack, urns))
         return stack
 
@@ -144,7 +148,6 @@ class EngineStack:
         return {
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.directory / "passphrase"),
-            "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
             **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             **self.environment,
         }
@@ -178,14 +181,15 @@ class EngineStack:
         passphrase = self.directory / "passphrase"
         if not passphrase.exists() or not passphrase.stat().st_size:
             if self.exists:
-                raise EngineError(
-                    f"{passphrase} is missing or empty, and the state beside it cannot be read without it\n"
-                    "  fix: put it back; or remove the stack with what is left of it: python -m local.gke reset, "
-                    f"and the directory {self.directory}"
+                raise DamagedStateError(
+                    passphrase,
+                    "it is missing or empty",
+                    "the engine's state beside it cannot be decrypted without it",
+                    "put it back",
                 )
             write_private(passphrase, random.token_urlsafe(32).encode())
         path = self._work / f"Pulumi.{self.config.stack}.yaml"
-        kept = (yaml.safe_load(path.read_text("utf-8")) or {}) if path.exists() else {}
+        kept = _settings(path)
         plain = {key: value for key, value in self.config.values.items() if key not in self.config.secret_keys}
         # The engine's own lines stay: with them it decrypts the state.
         write_private(path, yaml.safe_dump({**kept, "config": plain}, sort_keys=True).encode())
@@ -228,6 +232,24 @@ class EngineStack:
             on_event(event)
 
         return tell
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """What the engine has written to a stack file of its own."""
+    try:
+        document = yaml.safe_load(path.read_text("utf-8")) or {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        document = None
+    if not isinstance(document, dict):
+        raise DamagedStateError(
+            path,
+            "it is not a stack file",
+            "the engine's state cannot be decrypted without what it wrote there",
+            "put a backup back",
+        )
+    return document
 
 
 @contextmanager

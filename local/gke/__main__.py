@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gke_llm_inference.errors import CommandError
-from local.gke.cluster import DEFAULT_SPEED, LocalGke, Running
+from local.gke.cluster import DEFAULT_SPEED, Condition, LocalGke, Running
+from local.gke.errors import DamagedError, explained
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".local-gke"
 
@@ -20,15 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "start":
                 print(_text(cluster.start(options.profile, speed=options.speed, progress=_tell)))
             case "status":
-                running = cluster.running()
-                print(_text(running) if running else f"no cluster runs in {cluster.directory}")
-                return 0 if running else 1
+                condition = cluster.condition()
+                print(_text(condition.running) if condition.running else _troubles(condition, cluster.directory))
+                return 0 if condition.running else 1
             case "stop":
                 cluster.stop()
             case "reset":
                 cluster.reset()
+    except DamagedError as error:
+        print(f"{error}\n  fix: a reset removes the instance with all that it holds", file=sys.stderr)
+        return 1
     except CommandError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(explained(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -53,6 +60,13 @@ def _text(running: Running) -> str:
             f"try         kubectl --kubeconfig {running.kubeconfig} get nodes",
         ]
     )
+
+
+def _troubles(condition: Condition, directory: Path) -> str:
+    if not condition.alive:
+        return f"no cluster runs in {directory}"
+    problems = map(str, condition.troubles) if condition.troubles else ("its start has not come to its end",)
+    return "\n".join([f"the cluster in {directory} does not work; another start mends it:", *problems])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,9 @@ import urllib3
 from local.gke.certificates import KeyPair
 
 FIELD_MANAGER = "local-gke"
+_CONNECT_SECONDS = 5.0
 # The API server's own limit for a request.
-_READ_SECONDS = 60
+_READ_SECONDS = 60.0
 _CLUSTER_KINDS = {
     "ClusterRoleBinding",
     "CustomResourceDefinition",
@@ -37,15 +38,20 @@ class ApiError(Exception):
 
 
 class Api:
-    """A client with a certificate, for several threads at once."""
+    """A client with a certificate, for several threads at once.
 
-    def __init__(self, server: str, authority: Path, client: KeyPair) -> None:
+    Args:
+        seconds: for how long a silent server is waited for.
+
+    """
+
+    def __init__(self, server: str, authority: Path, client: KeyPair, *, seconds: float = _READ_SECONDS) -> None:
         self._server = server
         self._pool = urllib3.PoolManager(
             ca_certs=str(authority),
             cert_file=str(client.certificate),
             key_file=str(client.key),
-            timeout=urllib3.Timeout(connect=5, read=_READ_SECONDS),
+            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
             retries=False,
         )
 

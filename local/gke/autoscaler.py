@@ -19,11 +19,10 @@ from local.gke.api import Api, ApiError
 from local.gke.certificates import KeyPair
 from local.gke.control_plane import AUTOSCALER, Layout
 from local.gke.errors import LocalGkeError
-from local.gke.files import read_json
 from local.gke.nodes import POOL_LABEL, node, node_name
 from local.gke.scaling import Amount, Place, additions, idle, places
 from local.gke.simulation import Pool, Simulation
-from local.gke.state import read_state
+from local.gke.state import read_simulation, read_state
 
 RECLAIM = "local-gke/reclaim"
 """Annotation of a Spot node that Google takes back."""
@@ -56,10 +55,9 @@ class Autoscaler:
 
     def look(self, now: float) -> None:
         """Do what is due at `now`, in seconds of any clock that only goes forward."""
-        document = read_json(self._layout.simulation)
-        if document is None:
+        simulation = read_simulation(self._layout)
+        if simulation is None:
             return
-        simulation = Simulation.from_dict(document)
         nodes = self._api.items("/api/v1/nodes")
         pods = self._api.items("/api/v1/pods")
         self._add(simulation, nodes, pods, now)

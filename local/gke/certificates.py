@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from local.gke.errors import DamagedError
 from local.gke.files import write_private
 
 _VALID = datetime.timedelta(days=365)
@@ -33,7 +35,12 @@ class Authority:
     """A certificate authority that signs for one instance, and lives as long as it."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        """Read the authority's files from `directory`, or make them."""
+        """Read the authority's files from `directory`, or make them.
+
+        Raises:
+            DamagedError: they are there and cannot be used.
+
+        """
         self.directory = directory
         self.files = _pair(directory, name)
         if not self.files.exists:
@@ -47,10 +54,7 @@ class Authority:
                 .sign(key, hashes.SHA256())
             )
             _write(self.files, certificate, key)
-        loaded = serialization.load_pem_private_key(self.files.key.read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        self._key = loaded
-        self._certificate = x509.load_pem_x509_certificate(self.files.certificate.read_bytes())
+        self._certificate, self._key = _read(self.files)
 
     def server(self, name: str, hosts: tuple[str, ...] = ()) -> KeyPair:
         """A certificate for a server on the loopback address, which may also be a client of its equals."""
@@ -80,6 +84,7 @@ class Authority:
     ) -> KeyPair:
         files = _pair(directory or self.directory, file_name)
         if files.exists:
+            self._check(files)
             return files
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -97,12 +102,54 @@ class Authority:
         _write(files, builder.sign(self._key, hashes.SHA256()), key)
         return files
 
+    def _check(self, files: KeyPair) -> None:
+        certificate, _ = _read(files)
+        try:
+            certificate.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            authority = self.files.certificate.name
+            raise DamagedError(files.certificate, f"{authority} beside it did not sign it") from None
+
 
 def signing_key(path: Path) -> Path:
-    """A private key for the tokens of service accounts, made if it is not there."""
+    """A private key for the tokens of service accounts, made if it is not there.
+
+    Raises:
+        DamagedError: it is there and cannot be used.
+
+    """
     if not path.exists():
         write_private(path, _pem(ec.generate_private_key(ec.SECP256R1())))
+    _read_key(path)
     return path
+
+
+def _read(files: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """What the files hold. Raises DamagedError if it does not belong together, or no longer counts."""
+    try:
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    except OSError as error:
+        raise DamagedError(files.certificate, f"it cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise DamagedError(files.certificate, "it is not a certificate") from None
+    key = _read_key(files.key)
+    if certificate.public_key() != key.public_key():
+        raise DamagedError(files.certificate, f"it does not belong to {files.key.name} beside it")
+    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
+        raise DamagedError(files.certificate, f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d}")
+    return certificate, key
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise DamagedError(path, f"it cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise DamagedError(path, "it is not one of this instance's keys")
+    return key
 
 
 def _pair(directory: Path, name: str) -> KeyPair:

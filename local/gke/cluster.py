@@ -2,12 +2,11 @@
 
 import fcntl
 import os
-import shutil
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,11 +29,13 @@ from local.gke.control_plane import (
     write_kubeconfigs,
     write_scheduler,
 )
-from local.gke.errors import LocalGkeError
-from local.gke.files import read_json
+from local.gke.damage import assert_whole
+from local.gke.errors import DamagedError, LocalGkeError
+from local.gke.files import remove
+from local.gke.health import SERVER, STORE, Trouble, client, process_troubles, processes_of, troubles
 from local.gke.processes import Process
 from local.gke.simulation import Simulation, simulation_of
-from local.gke.state import State, read_state, write_state
+from local.gke.state import State, read_simulation, read_state, write_state
 
 DEFAULT_SPEED = 60.0
 """Seconds of simulated time in one second, unless told otherwise."""
@@ -44,6 +45,7 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _ATTEMPTS = 3
+_FULL = "no space left on device"
 
 Progress = Callable[[str], None]
 
@@ -68,6 +70,22 @@ class Running:
     profile: ClusterProfile
     speed: float
     processes: tuple[Process, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What of an instance works.
+
+    Attributes:
+        running: the instance, if all of it works.
+        alive: names of its processes that are there, stopped or not; sorted.
+        troubles: what does not work of an instance that is there, at least in part.
+
+    """
+
+    running: Running | None = None
+    alive: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
 
 class LocalGke:
@@ -96,6 +114,7 @@ class LocalGke:
         Raises:
             BinariesError: the programs are neither here nor can be built.
             CancelledError: `cancelled` was set.
+            DamagedError: what an earlier start wrote is damaged; nothing was touched.
             LocalGkeError: the control plane does not start, or runs with another profile.
 
         """
@@ -103,6 +122,7 @@ class LocalGke:
             raise LocalGkeError(f"the speed of simulated time must be above 0, not {speed:g}")
         binaries = ensure(PROGRAMS, progress, cancelled)
         with self._locked(self._claim) as lock:
+            assert_whole(self._layout)
             running = self._running()
             if running is not None:
                 if running.profile != profile:
@@ -142,8 +162,34 @@ class LocalGke:
             return running
 
     def running(self) -> Running | None:
-        """The instance if it is whole: started to the end, every process there, and the API ready."""
+        """The instance if it is whole: started to the end, every process at work, and the API ready."""
         return self._running()
+
+    def assert_whole(self) -> None:
+        """Raises DamagedError if a file that the instance cannot do without is not what was written there."""
+        assert_whole(self._layout)
+
+    def condition(self) -> Condition:
+        """What of the instance works, within a few seconds whatever does not.
+
+        Raises:
+            DamagedError: what the instance is cannot be read.
+
+        """
+        state = read_state(self._layout)
+        found = [process for process in processes_of(self._layout) if process.alive]
+        alive = tuple(sorted({process.name for process in found}))
+        if state is None or not state.complete or not found:
+            return Condition(alive=alive)
+        wrong = troubles(self._layout, state, found)
+        if wrong:
+            return Condition(alive=alive, troubles=tuple(wrong))
+        running = Running(self._layout.kubeconfig, CONTEXT, state.server, state.profile, state.speed, tuple(found))
+        return Condition(running, alive)
+
+    def missing(self) -> list[Trouble]:
+        """The components that are dead or stopped, as the system says; none is asked anything."""
+        return process_troubles(processes_of(self._layout))
 
     def simulate(self, *plans: StackPlan) -> None:
         """Give the cluster the node pools that plans have or need, and the start-up times of their servers.
@@ -170,31 +216,39 @@ class LocalGke:
             raise LocalGkeError(f"the node pools could not be set: {error}; see {self._layout.logs}") from error
 
     def stop(self) -> None:
-        """End every process; what the cluster holds stays for the next start."""
+        """End every process; what the cluster holds stays for the next start.
+
+        Raises:
+            LocalGkeError: a process does not end.
+
+        """
         if self._is_ours():
-            with suppress(_GoneError), self._locked():
+            with suppress(_GoneError), self._locked_if_possible():
                 self._stop()
 
     def reset(self) -> None:
-        """End every process and remove the directory.
+        """End every process and remove the directory, whatever state its files are in.
 
         Raises:
-            LocalGkeError: the directory holds something else.
+            LocalGkeError: the directory holds something else, or a process does not end.
+            OSError: the directory cannot be removed; no process is left.
 
         """
         # What a reset that was killed has left.
         for left in self.directory.parent.glob(f"{self._removed}*"):
-            _remove(left)
+            remove(left)
         if not self._is_ours():
             if not self.directory.exists():
+                # Somebody removed it; what was started from there may still run.
+                self._stop()
                 return
             raise LocalGkeError(f"{self.directory} is no directory of a simulated GKE; nothing was removed")
-        with suppress(_GoneError), self._locked():
+        with suppress(_GoneError), self._locked_if_possible():
             self._stop()
             # At once, so that whoever waits for the lock finds a whole directory or none.
             removed = self.directory.with_name(f"{self._removed}{uuid.uuid4().hex}")
             self.directory.rename(removed)
-            _remove(removed)
+            remove(removed)
 
     def owns(self, kubeconfig: Path | str, context: str | None = None) -> bool:
         """Whether a context of a kubeconfig, the current one unless named, leads to this very control plane."""
@@ -240,8 +294,7 @@ class LocalGke:
 
     def _simulation(self) -> Simulation:
         """The node pools and start-up times of an earlier start; else those of a cluster that serves nothing yet."""
-        earlier = read_json(self._layout.simulation)
-        return Simulation.from_dict(earlier) if earlier else simulation_of(())
+        return read_simulation(self._layout) or simulation_of(())
 
     def _wait_until_ready(self, api: Api) -> None:
         end = time.monotonic() + _READY_SECONDS
@@ -275,34 +328,34 @@ class LocalGke:
         lines = log.read_text("utf-8", errors="replace").strip().splitlines() if log.exists() else []
         if any("address already in use" in line for line in lines):
             raise _PortTakenError
+        if any(_FULL in line.lower() for line in lines):
+            raise LocalGkeError(f"{ended} ended at once: {_FULL} ({self.directory}); make room, and try again")
         tail = "\n".join(lines[-5:])
         raise LocalGkeError(f"{ended} ended at once; the end of {log}:\n{tail}")
 
     def _running(self) -> Running | None:
-        state = read_state(self._layout)
-        if state is None or not state.complete:
-            return None
-        found = processes.recorded(self._layout.records)
-        if {process.name for process in found if process.alive} != set(START_ORDER):
-            return None
         try:
-            self._api(state.server).request("GET", "/readyz")
-        except (ApiError, OSError, urllib3.exceptions.HTTPError):
+            return self.condition().running
+        except DamagedError:
             return None
-        return Running(self._layout.kubeconfig, CONTEXT, state.server, state.profile, state.speed, tuple(found))
 
     def _stop(self) -> None:
-        found = {process.name: process for process in processes.recorded(self._layout.records)}
+        found = processes_of(self._layout)
         # Those that use the API first, then the API, then its store.
-        clients = [process for name, process in found.items() if name not in ("etcd", "kube-apiserver")]
-        for group in (clients, *([found[name]] for name in ("kube-apiserver", "etcd") if name in found)):
-            processes.stop(group, _STOP_SECONDS)
+        groups = (
+            [process for process in found if process.name not in (STORE, SERVER)],
+            [process for process in found if process.name == SERVER],
+            [process for process in found if process.name == STORE],
+        )
+        left = [process for group in groups for process in processes.stop(group, _STOP_SECONDS)]
+        if left:
+            names = ", ".join(f"{process.name} (process {process.pid})" for process in left)
+            raise LocalGkeError(f"{names} could not be ended, so nothing of {self.directory} was removed")
         for path in self._layout.records.glob("*"):
-            path.unlink()
+            remove(path)
 
     def _api(self, server: str) -> Api:
-        credentials = Credentials.of(self._layout)
-        return Api(server, credentials.authority.files.certificate, credentials.administrator)
+        return client(self._layout, server)
 
     @property
     def _removed(self) -> str:
@@ -316,7 +369,12 @@ class LocalGke:
         self._layout.make()
 
     def _is_ours(self) -> bool:
-        return self._layout.records.is_dir() and self._layout.certificates.is_dir()
+        """Whether the directory is one that this class made, even if parts of it are gone by now."""
+        if self._layout.records.is_dir() and self._layout.certificates.is_dir():
+            return True
+        own = self._layout.names
+        names = {path.name for path in self.directory.iterdir()} if self.directory.is_dir() else set()
+        return bool(names) and all(name in own or name.startswith(tuple(f".{one}." for one in own)) for name in names)
 
     @contextmanager
     def _locked(self, prepare: Callable[[], None] = lambda: None) -> Iterator[int]:
@@ -329,7 +387,7 @@ class LocalGke:
             _GoneError: the directory was removed, and `prepare` does not make it.
 
         """
-        path = self.directory / "lock"
+        path = self._layout.lock
         while True:
             prepare()
             try:
@@ -345,6 +403,14 @@ class LocalGke:
                     yield file.fileno()
                     return
 
+    @contextmanager
+    def _locked_if_possible(self) -> Iterator[None]:
+        """The lock, where it can be had at all: to end everything must be possible on any disk."""
+        with ExitStack() as stack:
+            with suppress(OSError):
+                stack.enter_context(self._locked())
+            yield
+
 
 class _GoneError(Exception):
     """The directory was removed by another command."""
@@ -352,13 +418,6 @@ class _GoneError(Exception):
 
 class _PortTakenError(Exception):
     """A program found its port taken."""
-
-
-def _remove(directory: Path) -> None:
-    """Remove a directory that another command may be removing too."""
-    while directory.exists():
-        with suppress(FileNotFoundError):
-            shutil.rmtree(directory)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

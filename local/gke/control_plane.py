@@ -3,7 +3,7 @@
 import base64
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,17 @@ class Layout:
     def scheduler(self) -> Path:
         """Configuration of the scheduler."""
         return self.directory / "scheduler.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever changes the instance."""
+        return self.directory / "lock"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of everything that lies in the directory itself."""
+        files = (self.state, self.kubeconfig, self.simulation, self.stages, self.scheduler, self.lock)
+        return frozenset(path.name for path in (*files, self.records, self.logs, self.certificates, self.store))
 
     def own_kubeconfig(self, name: str) -> Path:
         """The kubeconfig of one of the processes."""
@@ -290,5 +301,24 @@ def commands(
         name: [str(binaries[name]), *(f"--{flag}={value}" for flag, value in flags.items())]
         for name, flags in arguments.items()
     }
-    made[AUTOSCALER] = [sys.executable, "-m", "local.gke.autoscaler", str(layout.directory)]
+    made[AUTOSCALER] = [sys.executable, *_autoscaler(layout)]
     return made
+
+
+def name_of(command: Sequence[str], layout: Layout) -> str | None:
+    """Which process of the instance in `layout` a command is; None for everybody else's, even if it names its files."""
+    own = {
+        "etcd": f"--data-dir={layout.store}",
+        "kube-apiserver": f"--tls-cert-file={layout.certificates / 'kube-apiserver.crt'}",
+        "kube-controller-manager": f"--kubeconfig={layout.own_kubeconfig('kube-controller-manager')}",
+        "kube-scheduler": f"--config={layout.scheduler}",
+        "kwok": f"--config={layout.stages}",
+    }
+    if list(command[-3:]) == _autoscaler(layout):
+        return AUTOSCALER
+    program = Path(command[0]).name
+    return program if own.get(program) in command[1:] else None
+
+
+def _autoscaler(layout: Layout) -> list[str]:
+    return ["-m", "local.gke.autoscaler", str(layout.directory)]

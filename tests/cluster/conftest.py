@@ -11,6 +11,7 @@ import pytest
 
 from local.gke import LocalGke
 from tests.cluster.support import Cluster, running_gke
+from tests.leftovers import nothing_outlives
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No control plane, engine or plugin of these tests."""
+    yield from nothing_outlives(tmp_path_factory.getbasetemp(), "TEST_CLUSTER")
 
 
 @pytest.fixture(scope="session")

@@ -38,9 +38,11 @@ GPU = "nvidia.com/gpu"
 def running_gke(profile: ClusterProfile, directory: Path) -> Iterator[LocalGke]:
     """A cluster that runs as long as it is asked for."""
     gke = LocalGke(directory / "gke")
-    gke.start(profile, speed=SPEED, progress=print)
-    yield gke
-    gke.reset()
+    try:
+        gke.start(profile, speed=SPEED, progress=print)
+        yield gke
+    finally:
+        gke.reset()
 
 
 def plan_of_file(path: Path) -> StackPlan:

@@ -12,6 +12,13 @@ from local.engine.provider import NAME
 from local.gke import LocalGke
 from tests.cluster.support import running_gke
 from tests.engine.support import Bench, bench_on
+from tests.leftovers import nothing_outlives
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No control plane, engine or plugin of these tests."""
+    yield from nothing_outlives(tmp_path_factory.getbasetemp(), "TEST_ENGINE")
 
 
 @pytest.fixture(scope="session")

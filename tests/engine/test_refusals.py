@@ -17,6 +17,7 @@ from local.engine.local import LocalFiles, assert_local, down
 from local.engine.recovery import assert_unlocked
 from local.engine.table import Node, Report, Server, render
 from local.gke import LocalGke, Running
+from local.gke.cluster import Condition
 from local.gke.processes import running_from
 from tests.engine.support import wait_until
 
@@ -86,13 +87,11 @@ def local_project(directory: Path, stack_file: str) -> LocalFiles:
 
 
 def test_down_removes_all_though_the_stack_file_is_wrong_by_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = local_project(tmp_path, "config: [not, a, mapping]\n")
     for made in (".local-gke/processes", ".local-gke/pki", ".local-pulumi/backend"):
         (tmp_path / made).mkdir(parents=True)
-    running = Running(tmp_path / "kubeconfig", "local", OWN, "standard", 60.0, ())
-    monkeypatch.setattr(LocalGke, "running", lambda _self: running)
     assert down(files) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Pulumi.local.yaml", "Pulumi.yaml", "__main__.py"]
     said = capsys.readouterr().out
@@ -112,7 +111,7 @@ def test_a_control_plane_that_does_not_answer_is_no_traceback(
         raise ClusterError("the API server cannot be reached: connection refused")
 
     running = Running(tmp_path / "kubeconfig", "local", OWN, "standard", 60.0, ())
-    monkeypatch.setattr(LocalGke, "running", lambda _self: running)
+    monkeypatch.setattr(LocalGke, "condition", lambda _self: Condition(running))
     monkeypatch.setattr("local.engine.local.connect", silent)
     assert cli.main(["status"]) == 1
     assert "error: what runs cannot be read: the API server cannot be reached" in capsys.readouterr().err

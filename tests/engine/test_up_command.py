@@ -6,10 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.leftovers import left_below
 from tests.support import REPOSITORY
 
 FOREIGN = {
@@ -21,13 +23,16 @@ FOREIGN = {
 
 
 @pytest.fixture
-def project(provider: Path, tmp_path: Path) -> Path:
+def project(provider: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project, of which nothing runs afterwards, wherever its test ended."""
     directory = tmp_path / "project"
     directory.mkdir()
     for name in ("Pulumi.yaml", "Pulumi.local.yaml", "__main__.py"):
         shutil.copy(REPOSITORY / name, directory)
     (tmp_path / "kubeconfig").write_text(json.dumps(FOREIGN))
-    return directory
+    yield directory
+    for pid in left_below(directory):
+        os.kill(pid, signal.SIGKILL)
 
 
 def engine(project: Path, *arguments: str, interrupt_at: str | None = None) -> tuple[int, str]:

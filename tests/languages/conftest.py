@@ -8,11 +8,13 @@ Then what is missing is an error.
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.languages.support import GENERATED, SCHEMA, TypeScript, run
+from tests.leftovers import nothing_outlives
 
 HERE = Path(__file__).parent
 
@@ -24,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No control plane, engine or plugin of these tests."""
+    yield from nothing_outlives(tmp_path_factory.getbasetemp(), "TEST_LANGUAGES")
 
 
 @pytest.fixture(scope="session")
