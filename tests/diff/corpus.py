@@ -116,7 +116,7 @@ CASES: dict[str, Case] = {
         "autopilot", code={"gke_llm_inference.planning.pods:_SHORTEST_START_BUDGET_SECONDS": 1200}
     ),
     "code: labels of the namespace": Case(
-        "autopilot", code={"gke_llm_inference.planning.stack:_NAMESPACE_LABELS": {"team": "search"}}
+        "autopilot", code={"gke_llm_inference.planning.namespaces:_LABELS": {"team": "search"}}
     ),
     "code: name of a port": Case("autopilot", code={"components.inference_server:_PORT_NAME": "api"}),
     "code: variables of the token": Case(
