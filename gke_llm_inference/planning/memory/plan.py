@@ -1,7 +1,7 @@
 """The memory plan of one server: what is left for the KV cache, and whether the server starts."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.memory.band import Band, band_of
@@ -41,6 +41,24 @@ class _Same:
         return id(self.facts)
 
 
+@dataclass(frozen=True)
+class _Contexts:
+    """The longest contexts of a request, by bisection over the plan itself."""
+
+    request: MemoryRequest
+    limits: Limits
+    facts: MemoryFacts
+    cache: CompileCache
+
+    @cached_property
+    def largest(self) -> int:
+        return _largest(self.request, self.limits, self.facts, self.cache, ("fits", "tight"))
+
+    @cached_property
+    def comfortable(self) -> int:
+        return _largest(self.request, self.limits, self.facts, self.cache, ("fits",), self.largest)
+
+
 @lru_cache(maxsize=1024)
 def _planned_once(request: MemoryRequest, same: _Same) -> MemoryPlan:
     return _planned(request, same)
@@ -56,8 +74,6 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
     asked: CompileCache = request.compile_cache or "cold"
     activation = (warm if asked == "warm" else cold).activation_mib
     band = band_of(request, fixed, activation, limits.max_model_len)
-    longest = _largest(request, limits, facts, asked, ("fits", "tight"))
-    comfortable = _largest(request, limits, facts, asked, ("fits",), longest)
     return MemoryPlan(
         request=request,
         limits=limits,
@@ -71,8 +87,7 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
         warm=warm,
         error_margin_mib=_error_margin(fixed, activation),
         band_mib=(band.low, band.high),
-        largest_context=longest,
-        comfortable_context=comfortable,
+        contexts=_Contexts(request, limits, facts, asked),
         calibrated=fixed.calibrated and request.kv_cache_mib is None and not request.unplanned,
         notes=fixed.notes,
         start_context_mib=facts.vllm.runtime.start_context_mib,

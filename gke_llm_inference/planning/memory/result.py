@@ -1,8 +1,8 @@
 """The result of a memory plan: what each part takes, the verdict, and how both are told."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from gke_llm_inference.planning.memory.request import Limits, MemoryRequest
 
@@ -46,6 +46,18 @@ class MemoryState:
     cause: Cause
 
 
+class LongestContexts(Protocol):
+    """How long the contexts of a server may be, in tokens. Most plans are never asked."""
+
+    @property
+    def largest(self) -> int:
+        """With which it starts."""
+
+    @property
+    def comfortable(self) -> int:
+        """With which it starts, the error margin to spare."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
     """The memory plan of one server, per GPU.
@@ -62,8 +74,7 @@ class MemoryPlan:
         cold: start with an empty compile cache.
         warm: start with a filled one.
         error_margin_mib: how far the pool may be from its estimate.
-        largest_context: longest context with which the server starts, by the estimate; 0 if none.
-        comfortable_context: longest context that fits with the error margin to spare; 0 if none.
+        contexts: how long a context may be, worked out when it is asked for.
         calibrated: whether the constants were measured for this server, version and number of GPUs.
         notes: what limits the plan's certainty.
         band_mib: what flags and variables that are not modeled take of the GPU beyond the plan, at least and at most.
@@ -82,12 +93,21 @@ class MemoryPlan:
     cold: MemoryState
     warm: MemoryState
     error_margin_mib: float
-    largest_context: int
-    comfortable_context: int
     calibrated: bool
     notes: tuple[str, ...]
     start_context_mib: float
+    contexts: LongestContexts = field(compare=False, repr=False)
     band_mib: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def largest_context(self) -> int:
+        """Longest context with which the server starts, by the estimate; 0 if none."""
+        return self.contexts.largest
+
+    @property
+    def comfortable_context(self) -> int:
+        """Longest context that fits with the error margin to spare; 0 if none."""
+        return self.contexts.comfortable
 
     @property
     def state(self) -> MemoryState:
