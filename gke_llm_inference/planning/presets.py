@@ -25,6 +25,8 @@ from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.settings import Finding, ServerSettings, suggestion
 from gke_llm_inference.settings.findings import problems_of
 
+_field = lru_cache(maxsize=1024)(to_snake)
+
 # Limits that a preset advises; what the stack says of the others may leave no room for them.
 _LIMITS = ("maxModelLen", "maxOutputTokens", "maxNumSeqs", "maxNumBatchedTokens")
 
@@ -413,20 +415,20 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_explicit(settings: ServerSettings, key: str) -> bool:
     outer, _, inner = key.partition(".")
-    if to_snake(outer) not in settings.model_fields_set:
+    if _field(outer) not in settings.model_fields_set:
         return False
-    return not inner or to_snake(inner) in getattr(settings, to_snake(outer)).model_fields_set
+    return not inner or _field(inner) in getattr(settings, _field(outer)).model_fields_set
 
 
 def _current(settings: ServerSettings, key: str) -> Any:
     value: Any = settings
     for part in key.split("."):
-        value = getattr(value, to_snake(part))
+        value = getattr(value, _field(part))
     return value
 
 
 def _merged(settings: ServerSettings, values: Mapping[str, Any]) -> ServerSettings:
-    update: dict[str, Any] = {to_snake(key): value for key, value in values.items() if "." not in key}
+    update: dict[str, Any] = {_field(key): value for key, value in values.items() if "." not in key}
     if "accelerator.count" in values:
         update["accelerator"] = settings.accelerator.model_copy(update={"count": values["accelerator.count"]})
     return settings.model_copy(update=update)

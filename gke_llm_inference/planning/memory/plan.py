@@ -20,12 +20,12 @@ def plan_memory(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
 
     Servers of a stack are often alike: what was planned for one holds for all that ask the same.
     """
-    anywhere, same = replace(request, path=""), _Same(facts)
+    same = _Same(facts)
     try:
-        plan = _planned_once(anywhere, same)
+        plan = _planned_once(request, same)
     except TypeError:  # a request of a file, with a value that cannot be a key
-        plan = _planned(anywhere, same)
-    return replace(plan, request=request)
+        plan = _planned(request, same)
+    return plan if plan.request.path == request.path else replace(plan, request=request)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from gke_llm_inference.catalog import ModelArchitecture, ServerKind
@@ -151,7 +151,7 @@ class MemoryRequest:
     server: ServerKind = "vllm"
     version: str = "0.26.0"
     accelerator: str | None = None
-    path: str = "server"
+    path: str = field(default="server", compare=False)
     kv_cache_mib: float | None = None
     unplanned: tuple[Unplanned, ...] = ()
 
