@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -12,6 +12,8 @@ from gke_llm_inference.diff.compare import Comparison, ResourceChange
 from gke_llm_inference.diff.values import PropertyChange
 from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.terminal import UNKNOWN
+
+_SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
 
 
 class Verdict(Enum):
@@ -50,10 +52,15 @@ class Replacements:
 def replacements(comparison: Comparison, head: Recording) -> Replacements:
     """Everything that the changes replace, as far as the table knows."""
     direct: dict[str, tuple[PropertyChange, ...]] = {}
+    mutable = {one.urn for one in head.resources if one.is_provider and one.inputs.get("enableSecretMutable") is True}
     for change in comparison.resources:
         if change.head is None or change.base is None or not change.head.custom:
             continue
-        causes = tuple(one for one in change.properties if verdict(change, one) is Verdict.REPLACED)
+        causes = tuple(
+            one
+            for one in change.properties
+            if verdict(change, one) is Verdict.REPLACED and not _is_mutable(change.head, one.keys, mutable)
+        )
         if causes:
             direct[change.head.urn] = causes
     new = {change.head.urn for change in comparison.resources if change.action == "added" and change.head}
@@ -63,7 +70,7 @@ def replacements(comparison: Comparison, head: Recording) -> Replacements:
         cause = pending.pop(0)
         for resource in head.resources:
             urn = resource.urn
-            if urn not in direct and urn not in following and urn not in new and _follows(resource, cause):
+            if urn not in direct and urn not in following and urn not in new and _follows(resource, cause, mutable):
                 following[urn] = cause
                 pending.append(urn)
     return Replacements(direct, following)
@@ -117,11 +124,16 @@ def _effects_of(type_: str) -> Iterator[PropertyEffects]:
         yield table.kubernetes_objects
 
 
-def _follows(resource: Resource, cause: str) -> bool:
+def _is_mutable(resource: Resource, keys: tuple[str, ...], mutable: Collection[str]) -> bool:
+    """Whether it is the data of a Secret whose provider updates them in place (`enableSecretMutable`)."""
+    return resource.type == _SECRET and resource.provider in mutable and keys[0] in ("data", "stringData")
+
+
+def _follows(resource: Resource, cause: str, mutable: Collection[str]) -> bool:
     """Whether a property that replaces the resource takes an unknown value from the cause; or an option ties them."""
     tied = resource.provider == cause or cause in (resource.options.get("replaceWith") or ())
     return tied or any(
-        _by_table(resource.type, keys) is Verdict.REPLACED
+        _by_table(resource.type, keys) is Verdict.REPLACED and not _is_mutable(resource, keys, mutable)
         for name, urns in resource.property_dependencies.items()
         if cause in urns and resource.custom
         for keys in _unknowns(resource.inputs.get(name), (name,))

@@ -8,7 +8,7 @@ import pytest
 from gke_llm_inference.diff.compare import compare
 from gke_llm_inference.diff.effects import effects_of
 from gke_llm_inference.diff.plans import ServerFacts, StackFacts
-from gke_llm_inference.diff.replacement import Verdict, verdict
+from gke_llm_inference.diff.replacement import Verdict, replacements, verdict
 from gke_llm_inference.diff.report import masked_comparison
 from gke_llm_inference.diff.wording import render_quotes
 from gke_llm_inference.preview.recording import Recording, Resource
@@ -379,3 +379,20 @@ def test_a_secret_of_either_side_is_masked_on_both() -> None:
         ("same", "[secret]", "[secret]"),
     ]
     assert token not in repr(change)
+
+
+@pytest.mark.parametrize("mutable", [True, False, None])
+@pytest.mark.parametrize(("key", "replaced"), [("stringData", False), ("data", False), ("type", True)])
+def test_data_of_a_secret_replace_it_unless_its_provider_updates_them(
+    mutable: bool | None, key: str, replaced: bool
+) -> None:
+    inputs = {} if mutable is None else {"enableSecretMutable": mutable}
+    provider = resource("pulumi:providers:kubernetes", "cluster", inputs)
+
+    def revision(value: str) -> Recording:
+        secret = resource("kubernetes:core/v1:Secret", "token", {key: {"a": value}}, provider=provider.urn)
+        return recording(provider, secret)
+
+    before, after = revision("old"), revision("new")
+    found = replacements(compare(before, after), after)
+    assert bool(found.direct) is (replaced or not mutable)
