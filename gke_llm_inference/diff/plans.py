@@ -18,8 +18,11 @@ from gke_llm_inference.terminal import UNKNOWN
 
 _CLUSTER = "gcp:container/cluster:Cluster"
 _LARGEST_NUMBER = 1e15
-_PLAN_COMMANDS = (("gke_llm_inference", "plan"), ("planning",))
-"""What prints a plan: today's name, and that of revisions before the package had one name."""
+_PLAN_COMMAND = ("gke_llm_inference", "plan")
+_OLD_PLAN_COMMAND = ("planning",)
+"""What printed a plan in revisions of this project before the package had one name."""
+_OLD_PACKAGES = ("catalog", "components", "planning", "preview", "settings")
+"""The packages at the top of such a revision: together they tell it from a team's project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,26 +95,36 @@ class StackFacts:
         return found[0] if len(found) == 1 else None
 
 
-def read_plan(interpreter: Interpreter, directory: Path, stack: str, timeout: float) -> dict[str, Any]:
+def read_plan(
+    interpreter: Interpreter, directory: Path, stack: str, timeout: float, *, is_base: bool
+) -> dict[str, Any]:
     """The plan of a stack as its revision prints it; empty if the revision has none.
+
+    Nothing runs but this package's command. Only a base that is this project as it was before runs its own instead.
 
     Args:
         interpreter: what runs the revision's code.
         directory: the revision's project.
         stack: name of the stack.
         timeout: seconds after which the plan is given up.
+        is_base: whether it is the revision to compare with.
 
     """
-    for command in _PLAN_COMMANDS:
-        # A stack that does not fit is planned all the same: its exit code does not matter here.
-        output = run_captured([*command, "--stack", stack, "--json"], directory, interpreter, timeout)
-        try:
-            document = json.loads(output)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(document, dict):
-            return document
-    return {}
+    command = _OLD_PLAN_COMMAND if is_base and _is_old_revision(directory) else _PLAN_COMMAND
+    # A stack that does not fit is planned all the same: its exit code does not matter here.
+    output = run_captured([*command, "--stack", stack, "--json"], directory, interpreter, timeout)
+    try:
+        document = json.loads(output)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _is_old_revision(directory: Path) -> bool:
+    """Whether the tree is a revision of this project from before its packages were one."""
+    if (directory / "gke_llm_inference").exists() or not (directory / "planning" / "__main__.py").is_file():
+        return False
+    return all((directory / name / "__init__.py").is_file() for name in _OLD_PACKAGES)
 
 
 def facts_of(document: dict[str, Any], recording: Recording | None = None) -> StackFacts:

@@ -151,7 +151,8 @@ def _run_all(runs: Sequence[_Run], timeout: float, progress: Callable[[str], Non
     try:
         recordings = [executor.submit(_record, run, timeout) for run in runs]
         plans = [
-            executor.submit(read_plan, run.interpreter, run.revision.directory, run.stack, timeout) for run in runs
+            executor.submit(read_plan, run.interpreter, run.revision.directory, run.stack, timeout, is_base=run.is_base)
+            for run in runs
         ]
         pending = [*recordings, *plans]
         for run, recording, plan in zip(runs, recordings, plans, strict=True):

@@ -256,6 +256,24 @@ def test_the_command_needs_no_project_for_a_stack_file(installed: Installed, tmp
     assert [server["server"] for server in json.loads(ended.stdout)["servers"].values()] == ["vllm"]
 
 
+def test_two_revisions_are_compared_and_no_file_of_the_teams_runs_but_the_program(
+    installed: Installed, team: Path
+) -> None:
+    ran = "from pathlib import Path\nPath(__file__).with_name('has-run').touch()\n"
+    (team / "planning.py").write_text(ran)
+    (team / "__main__.py").write_text(TWO_SERVERS)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "before"]):
+        assert installed.run([*git, *arguments], team).returncode == 0
+    (team / "__main__.py").write_text(TWO_SERVERS.replace("8192", "4096"))
+    ended = installed.command("diff", "--stack", "dev", "--base", "HEAD", "--json", cwd=team)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (stack,) = json.loads(ended.stdout)["stacks"]
+    assert stack["outcome"] == "compared"
+    assert stack["tally"]["changed"] == 1
+    assert not (team / "has-run").exists()
+
+
 def test_a_project_made_from_nothing_previews(installed: Installed, tmp_path: Path) -> None:
     answers = [
         "--mode",
