@@ -16,8 +16,14 @@ from gke_llm_inference.cli.failures import EXIT_INTERRUPTED, EXIT_USAGE, fail, i
 from gke_llm_inference.version import __version__
 
 
+PROGRAM = "gke-llm-inference"
+
+
 class Command(TyperGroup):
-    """The whole command: whatever a subcommand raises becomes one form of message and an exit code."""
+    """The whole command: whatever a subcommand raises becomes one form of message and an exit code.
+
+    It has one name, also as `python -m gke_llm_inference`: shells complete that name, and no shell completes `python`.
+    """
 
     def main(
         self,
@@ -30,7 +36,7 @@ class Command(TyperGroup):
     ) -> int:
         """Runs a subcommand and returns the exit code; ends the process with it in `standalone_mode`."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(args, prog_name or PROGRAM, complete_var, False, windows_expand_args, **extra)
             code = interrupted() if code == EXIT_INTERRUPTED else int(code or 0)
         except (KeyboardInterrupt, typer.Abort):
             code = interrupted()

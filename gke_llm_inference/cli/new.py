@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import typer  # noqa: TC002 - Typer reads the annotations
 
 from gke_llm_inference.cli import options  # noqa: TC001 - Typer reads the annotations
 from gke_llm_inference.errors import ConfigError, UsageError
@@ -27,7 +26,6 @@ _OWN_SCHEMA = "gke-llm-inference.schema.json"
 
 
 def new(
-    context: typer.Context,
     mode: options.Mode = None,
     region: options.Region = None,
     model: options.Model = None,
@@ -80,7 +78,7 @@ def new(
     write_new(files, force=force)
     for file in files:
         write(f"wrote {os.path.relpath(file)}\n")
-    steps = _next_steps(outcome, draft, place, project, context.find_root().info_name or "gke-llm-inference")
+    steps = _next_steps(outcome, draft, place, project, _command())
     lines = [line for step in steps for line in wrapped(step, "  ", "  ") or [""]]
     write("\n".join(["", "Next:", *lines, ""]))
     return 0
@@ -196,6 +194,12 @@ def _files(outcome: Outcome, draft: Draft, place: _Place, project: str | None, *
             files[schema] = json.dumps(stack_schema(place.namespace), indent=2) + "\n"
     reference = Path(os.path.relpath(schema, directory)).as_posix()
     return {**files, place.file: stack_file(outcome.settings, place.namespace, draft.gcp_project, reference)}
+
+
+def _command() -> str:
+    """The command as it was started, to be typed again."""
+    package = getattr(sys.modules["__main__"], "__package__", None)
+    return f"python -m {package}" if package == "gke_llm_inference" else "gke-llm-inference"
 
 
 def _next_steps(outcome: Outcome, draft: Draft, place: _Place, project: str | None, command: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -274,3 +275,16 @@ def test_a_shell_completes(words: str, expected: list[str]) -> None:
     }
     result = CliRunner().invoke(app, [], prog_name="gke-llm-inference", env=variables)
     assert result.stdout.split() == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_is_for_the_command_by_its_name_however_it_was_started(shell: str) -> None:
+    script = run(["--show-completion", shell], cold=True)
+    assert (script.returncode, script.stderr) == (0, "")
+    assert "python" not in script.stdout.casefold()
+    assert "gke-llm-inference" in script.stdout
+    variable = "_GKE_LLM_INFERENCE_COMPLETE"
+    assert set(re.findall(r"\w+_COMPLETE\b", script.stdout)) == {variable}
+    asked = {"COMP_WORDS": "gke-llm-inference pl", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "gke-llm-inference pl"}
+    completed = run([], variables={variable: "complete_bash", **asked}, cold=True)
+    assert completed.stdout.split() == ["plan"]

@@ -1,4 +1,4 @@
-"""Which command prints a revision's plan: this package's own, and an old one only in an old revision of this project."""
+"""Which command prints a revision's plan: this package's own, an old one only in an old revision of this project."""
 
 import sys
 from pathlib import Path
