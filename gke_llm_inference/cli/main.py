@@ -15,7 +15,6 @@ from gke_llm_inference.cli import diff, images, models, new, plan, policy, previ
 from gke_llm_inference.cli.failures import EXIT_INTERRUPTED, EXIT_USAGE, fail, interrupted
 from gke_llm_inference.version import __version__
 
-
 PROGRAM = "gke-llm-inference"
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from gke_llm_inference.cli import options  # noqa: TC001 - Typer reads the annotations
@@ -48,10 +49,13 @@ def new(
     cluster.mode is existing then.
     """
     place = _place(name, output, project, project_dir)
-    if not force:
-        from gke_llm_inference.cli.new_files import refuse_existing
+    from gke_llm_inference.cli.new_files import refuse_existing, refuse_missing_directory, refuse_other_schema
 
+    if output is not None:
+        refuse_missing_directory(output, place.directory if project is not None else None)
+    if not force:
         refuse_existing([place.file])
+        refuse_other_schema(*_schema(place), place.namespace)
     from gke_llm_inference.catalog import load_catalog
     from gke_llm_inference.cli.draft import with_flags
 
@@ -74,12 +78,11 @@ def new(
         raise with_flags(outcome.refusal, outcome.alternatives)
     from gke_llm_inference.cli.new_files import write_new
 
-    files = _files(outcome, draft, place, project, force=force)
+    files = _files(outcome, draft, place, project)
     write_new(files, force=force)
     for file in files:
         write(f"wrote {os.path.relpath(file)}\n")
-    steps = _next_steps(outcome, draft, place, project, _command())
-    lines = [line for step in steps for line in wrapped(step, "  ", "  ") or [""]]
+    lines = [f"  {line}".rstrip() for line in _next_steps(outcome, draft, place, project, _command())]
     write("\n".join(["", "Next:", *lines, ""]))
     return 0
 
@@ -92,6 +95,8 @@ class _Place:
         directory: the project's directory, or what may become one.
         namespace: the project's name.
         stack: the stack's name.
+        file: the stack's file.
+        named_file: where the project looks for the file of a stack of this name.
         has_project: whether there is a Pulumi.yaml, now or in the end.
 
     """
@@ -100,6 +105,7 @@ class _Place:
     namespace: str
     stack: str
     file: Path
+    named_file: Path
     has_project: bool
 
 
@@ -116,22 +122,32 @@ def _place(name: str | None, output: Path | None, project: str | None, project_d
                 f"--project {project!r} is not a valid project name: use letters, digits, '.', '_' and '-'"
             )
         directory = (project_dir or Path.cwd()).resolve()
-        return _Place(directory, project, name, output or directory / f"Pulumi.{name}.yaml", has_project=True)
-    existing = _existing(project_dir)
-    directory = existing.directory if existing else (project_dir or Path.cwd()).resolve()
-    file = output or (existing.stack_directory if existing else directory) / f"Pulumi.{name}.yaml"
-    return _Place(directory, existing.name if existing else NAMESPACE, name, file, has_project=existing is not None)
+        named_file = directory / f"Pulumi.{name}.yaml"
+        return _Place(directory, project, name, output or named_file, named_file, has_project=True)
+    existing = _existing(output, project_dir)
+    if existing is None:
+        directory = (output.parent if output is not None else Path.cwd()).resolve()
+        named_file = directory / f"Pulumi.{name}.yaml"
+        return _Place(directory, NAMESPACE, name, output or named_file, named_file, has_project=False)
+    named_file = existing.stack_directory / f"Pulumi.{name}.yaml"
+    return _Place(existing.directory, existing.name, name, output or named_file, named_file, has_project=True)
 
 
-def _existing(project_dir: Path | None) -> Project | None:
+def _existing(output: Path | None, project_dir: Path | None) -> Project | None:
+    """The project that the file will belong to, found as the other subcommands find it.
+
+    Raises:
+        ConfigError: it makes no sense, or there is none in the directory that was named.
+
+    """
     from gke_llm_inference.cli.selection import directory_of
-    from gke_llm_inference.pulumi_project.project import is_project_directory, load_project
+    from gke_llm_inference.pulumi_project.project import load_project
 
     try:
-        directory = directory_of(None, project_dir)
+        directory = directory_of(output, project_dir)
     except ConfigError:
         return None
-    return load_project(directory) if is_project_directory(directory) else None
+    return load_project(directory)
 
 
 def _draft(
@@ -178,22 +194,35 @@ def _plan(place: _Place, catalog: Catalog) -> Callable[[Draft], Outcome]:
     return plan
 
 
-def _files(outcome: Outcome, draft: Draft, place: _Place, project: str | None, *, force: bool) -> dict[Path, str]:
+def _files(outcome: Outcome, draft: Draft, place: _Place, project: str | None) -> dict[Path, str]:
     """Every file to write, by path."""
     from gke_llm_inference.cli.draft import stack_file
-    from gke_llm_inference.cli.new_files import project_files
-    from gke_llm_inference.cli.selection import NAMESPACE
-    from gke_llm_inference.settings.schema import stack_schema
+    from gke_llm_inference.cli.new_files import has_content, project_files
 
     files = project_files(place.directory, project) if project is not None else {}
-    directory = place.file.absolute().parent
-    schema = place.directory / _SHIPPED_SCHEMA
-    if place.namespace != NAMESPACE or not schema.is_file():
-        schema = directory / _OWN_SCHEMA
-        if force or not schema.exists():
-            files[schema] = json.dumps(stack_schema(place.namespace), indent=2) + "\n"
-    reference = Path(os.path.relpath(schema, directory)).as_posix()
+    schema, text = _schema(place)
+    if not has_content(schema, text):
+        files[schema] = text
+    reference = Path(os.path.relpath(schema, place.file.parent.resolve())).as_posix()
     return {**files, place.file: stack_file(outcome.settings, place.namespace, draft.gcp_project, reference)}
+
+
+def _schema(place: _Place) -> tuple[Path, str]:
+    """The schema that the file names, and what is in it.
+
+    It is the one of the checkout, if that is of this namespace; else one beside the file, by the name of the namespace
+    where another has the usual name.
+    """
+    from gke_llm_inference.cli.new_files import has_content
+    from gke_llm_inference.settings.schema import stack_schema
+
+    text = json.dumps(stack_schema(place.namespace), indent=2) + "\n"
+    shipped = place.directory / _SHIPPED_SCHEMA
+    if has_content(shipped, text):
+        return shipped, text
+    directory = place.file.parent.resolve()
+    usual, own = directory / _OWN_SCHEMA, directory / f"{place.namespace}.schema.json"
+    return (own if os.path.lexists(usual) and not has_content(usual, text) else usual), text
 
 
 def _command() -> str:
@@ -203,27 +232,35 @@ def _command() -> str:
 
 
 def _next_steps(outcome: Outcome, draft: Draft, place: _Place, project: str | None, command: str) -> Iterator[str]:
-    """What to do with the file, one thing a line."""
+    """What to do with the file, one thing a line; every command runs as it is printed."""
     from gke_llm_inference.cli.draft import PLACEHOLDER_PROJECT
+    from gke_llm_inference.pulumi_project.project import find_project_directory, stack_of_file
     from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 
-    selected = f"--stack {place.stack}"
-    if not place.has_project or place.file.absolute().parent != place.directory:
-        selected = f"--config-file {os.path.relpath(place.file)}"
+    start = Path.cwd()
+    if place.has_project and find_project_directory(start, start) != place.directory:
+        yield f"cd {quote(os.path.relpath(place.directory))}"
+        start = place.directory
+    config_file, selected = "", f"--stack {place.stack}"
+    if not place.has_project or place.file.resolve() != place.named_file.resolve():
+        config_file = f" --config-file {quote(os.path.relpath(place.file.resolve(), start.resolve()))}"
+        selected = f"{selected}{config_file}" if stack_of_file(place.file) != place.stack else config_file.strip()
     yield f"{command} plan {selected}"
     if not place.has_project:
         yield ""
-        yield (
+        needed = (
             f"To preview and deploy it, a Pulumi project named {place.namespace} is needed here: Pulumi.yaml and a "
             "program. With --project NAME and --force, this command writes all of it."
         )
+        yield from (line.strip() for line in wrapped(needed, "  ", "  "))
         return
     if project is not None:
         yield "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
     yield f"{command} preview {selected}"
     yield f"pulumi stack init {place.stack}"
     if draft.gcp_project == PLACEHOLDER_PROJECT:
-        yield "pulumi config set gcp:project YOUR_PROJECT"
+        yield f"pulumi config set gcp:project YOUR_PROJECT{config_file}"
     if "huggingFace" in outcome.settings:
-        yield f"pulumi config set --secret {TOKEN_KEY}   # {draft.model} is gated: a token of an account with access"
-    yield "pulumi up"
+        yield f"# {draft.model} is gated: use a token of an account with access."
+        yield f"pulumi config set --secret {TOKEN_KEY}{config_file}"
+    yield f"pulumi up{config_file}"

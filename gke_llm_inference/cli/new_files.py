@@ -1,6 +1,7 @@
 """The files that `new` writes: all of them or none, and none that exists unless told."""
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -46,6 +47,35 @@ def refuse_existing(paths: Mapping[Path, str] | list[Path]) -> None:
             f"{', '.join(existing)}: {verb} already, and nothing was written; choose another --name or --output, or "
             "replace with --force"
         )
+
+
+def refuse_missing_directory(file: Path, made: Path | None) -> None:
+    """Raises ConfigError if a file's directory does not exist and is not the one that will be `made`.
+
+    Its path may be misspelled.
+    """
+    directory = file.absolute().parent
+    if not os.path.lexists(directory) and directory.resolve() != made:
+        raise ConfigError(
+            f"{directory}: does not exist, and nothing was written; make the directory, or correct --output"
+        )
+
+
+def refuse_other_schema(file: Path, text: str, namespace: str) -> None:
+    """Raises ConfigError if another file is in the place of the schema: editors would check settings by it."""
+    if os.path.lexists(file) and not has_content(file, text):
+        raise ConfigError(
+            f"{file}: exists already and is not this version's schema of {namespace}'s settings, so editors would call "
+            "right settings wrong; nothing was written; move it away, or replace it with --force"
+        )
+
+
+def has_content(file: Path, text: str) -> bool:
+    """Whether a file is there with this text, in any layout if it is JSON."""
+    try:
+        return bool(json.loads(file.read_text("utf-8")) == json.loads(text))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def write_new(files: Mapping[Path, str], *, force: bool) -> None:

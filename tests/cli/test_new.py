@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,10 +156,137 @@ def test_no_file_is_replaced_unless_told(
     assert not [path for path in directory.iterdir() if path.name.startswith(".")]
 
 
-def test_a_schema_that_is_there_is_kept(directory: Path) -> None:
-    (directory / "gke-llm-inference.schema.json").write_text("{}")
+def schema_of(file: Path) -> Any:
+    """The schema that a stack file names, which must take it."""
+    line = SCHEMA_LINE.match(file.read_text())
+    assert line
+    schema = json.loads((file.parent / line[1]).read_text())
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(file.read_text()))
+    return schema
+
+
+def test_a_schema_that_says_the_same_is_kept(directory: Path) -> None:
+    text = json.dumps(stack_schema())
+    (directory / "gke-llm-inference.schema.json").write_text(text)
     assert main(arguments()) == 0
-    assert (directory / "gke-llm-inference.schema.json").read_text() == "{}"
+    assert (directory / "gke-llm-inference.schema.json").read_text() == text
+
+
+@pytest.mark.parametrize("text", ["{}", '{"x": 1}', "no JSON", json.dumps(stack_schema("acme"))])
+def test_another_file_in_the_schemas_place_is_refused(
+    text: str, directory: Path, failing: Callable[[Sequence[str]], tuple[int, str]]
+) -> None:
+    schema = directory / "gke-llm-inference.schema.json"
+    schema.write_text(text)
+    code, said = failing(arguments())
+    assert code == 1
+    assert said.startswith(f"error: {schema}: exists already and is not this version's schema of gke-llm-inference's ")
+    assert "nothing was written; move it away, or replace it with --force" in said
+    assert main([*arguments(), "--force"]) == 0
+    assert schema_of(directory / "Pulumi.dev.yaml") == stack_schema()
+
+
+def test_stacks_of_two_projects_in_a_directory_have_a_schema_each(directory: Path) -> None:
+    assert main(arguments()) == 0
+    assert main([*arguments(), "--project", "my-llm", "--name", "two"]) == 0
+    assert main([*arguments(), "--name", "three"]) == 0
+    assert schema_of(directory / "Pulumi.dev.yaml") == stack_schema()
+    for name in ("two", "three"):
+        assert schema_of(directory / f"Pulumi.{name}.yaml") == stack_schema("my-llm")
+    assert {"gke-llm-inference.schema.json", "my-llm.schema.json"} < files_below(directory).keys()
+
+
+def test_the_schema_of_a_checkout_is_taken_only_if_it_is_of_the_project(directory: Path) -> None:
+    (directory / "Pulumi.yaml").write_text("name: gke-llm-inference\nruntime: python\n")
+    (directory / "__main__.py").write_text("")
+    (directory / "schemas").mkdir()
+    (directory / "schemas" / "stack.schema.json").write_text("{}")
+    assert main(arguments()) == 0
+    assert schema_of(directory / "Pulumi.dev.yaml") == stack_schema()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--project-dir", "typo"], "typo: no Pulumi.yaml here; name the project with --project-dir"),
+        (["--project-dir", "."], ": no Pulumi.yaml here; name the project with --project-dir"),
+        (["--output", "typo/Pulumi.a.yaml"], "typo: does not exist, and nothing was written; make the directory, or "),
+        (["--output", "typo/typo/a.yaml"], "typo/typo: does not exist, and nothing was written; make the directory, "),
+        (["--project", "acme", "--output", "typo/Pulumi.a.yaml"], "typo: does not exist, and nothing was written; "),
+    ],
+)
+def test_a_directory_that_does_not_exist_is_not_made(
+    words: list[str], message: str, failing: Callable[[Sequence[str]], tuple[int, str]]
+) -> None:
+    code, said = failing([*arguments(), *words])
+    assert code == 1
+    assert message in said
+
+
+def test_a_new_project_may_have_a_new_directory(directory: Path) -> None:
+    assert main([*arguments(), "--project", "acme", "--project-dir", "new/acme"]) == 0
+    assert (directory / "new" / "acme" / "Pulumi.dev.yaml").exists()
+    words = [*arguments(), "--project", "acme", "--project-dir", "other", "--output", "other/Pulumi.eu.yaml"]
+    assert main(words) == 0
+    assert (directory / "other" / "Pulumi.eu.yaml").exists()
+
+
+def printed_commands(said: str) -> list[list[str]]:
+    """The commands of this package and `cd` among the printed ones, as a shell takes them apart."""
+    lines = [line.strip() for line in said.partition("Next:")[2].splitlines()]
+    return [shlex.split(line.removeprefix("gke-llm-inference ")) for line in lines if re.match("(cd|gke-llm)", line)]
+
+
+@pytest.mark.parametrize("stacks", ["", "stacks"])
+@pytest.mark.parametrize("place", [".", "sub", ".."])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--name", "four"],
+        ["--output", "sub.yaml"],
+        ["--name", "four", "--output", "sub.yaml"],
+        ["--output", "Pulumi.four.yaml"],
+        ["--output", "my stacks/Pulumi.four.yaml"],
+        ["--name", "five", "--output", "my stacks/Pulumi.four.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_the_commands_that_are_printed_plan_what_was_written(
+    words: list[str],
+    place: str,
+    stacks: str,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = directory / "project"
+    for one in (project / "sub", project / stacks, project / place / "my stacks"):
+        one.mkdir(parents=True, exist_ok=True)
+    (project / "Pulumi.yaml").write_text(f"name: acme\nruntime: python\nstackConfigDir: {stacks or '.'}\n")
+    (project / "__main__.py").write_text("")
+    monkeypatch.chdir(project / place)
+    told = ["--project-dir", str(project)] if place == ".." else []
+    assert main([*arguments(), *words, *told]) == 0
+    commands = printed_commands(capsys.readouterr().out)
+    (planned,) = (one for one in commands if one[0] == "plan")
+    assert [one[0] for one in commands] == (["cd"] if told else []) + ["plan", "preview"]
+    for command in commands:
+        if command[0] == "cd":
+            monkeypatch.chdir(command[1])
+    assert main([*planned, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["servers"]) == ["qwen2-5-7b-instruct"]
+
+
+def test_a_file_for_a_project_elsewhere_has_its_keys(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "acme").mkdir()
+    (directory / "acme" / "Pulumi.yaml").write_text("name: acme\nruntime: python\n")
+    (directory / "acme" / "__main__.py").write_text("")
+    assert main([*arguments(), "--output", "acme/Pulumi.dev.yaml"]) == 0
+    assert "acme:servers" in config_of(directory / "acme" / "Pulumi.dev.yaml")
+    assert schema_of(directory / "acme" / "Pulumi.dev.yaml") == stack_schema("acme")
+    said = capsys.readouterr().out
+    assert printed_commands(said) == [["cd", "acme"], ["plan", "--stack", "dev"], ["preview", "--stack", "dev"]]
 
 
 def test_a_directory_that_cannot_be_written_is_said(failing: Callable[[Sequence[str]], tuple[int, str]]) -> None:
