@@ -40,7 +40,7 @@ class Command(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             code = interrupted()
         except Exception as error:
-            code = fail(error)
+            code = fail(error, sys.argv[1:] if args is None else args)
         if standalone_mode:
             sys.exit(code)
         return code

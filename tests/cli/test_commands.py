@@ -113,6 +113,25 @@ def test_no_stack_is_a_matter_of_usage(command: str, capsys: pytest.CaptureFixtu
         (["models", "--accelerator", "nvidia-l5"], "is not a GPU of the catalog; did you mean nvidia-l4?"),
         (["models", "--count", "3"], "error: --count 3: use one of 1, 2, 4, 8"),
         (["diff", "--format", "html"], "error: invalid value for '--format'"),
+        (
+            ["diff", "--format", "jso"],
+            "error: invalid value for '--format': 'jso' is not one of text, markdown, json; did you mean json?",
+        ),
+        (
+            ["new", "--server", "vlm"],
+            "error: invalid value for '--server': 'vlm' is not one of vllm, tgi; did you mean vllm?",
+        ),
+        (["new", "--server", "x"], "error: invalid value for '--server': 'x' is not one of vllm, tgi\nsee "),
+        (["models", "--count", "x"], "error: invalid value for '--count': 'x' is not a whole number\nsee "),
+        (["models", "--count", "1.5"], "error: invalid value for '--count': '1.5' is not a whole number\nsee "),
+        (["models", "--count", ""], "error: invalid value for '--count': '' is not a whole number\nsee "),
+        (["diff", "--timeout", "soon"], "error: invalid value for '--timeout': 'soon' is not a number\nsee "),
+        (["preview", "-stack", "dev"], "error: no such option: -stack; did you mean --stack?"),
+        (["preview", "-stack=dev"], "error: no such option: -stack; did you mean --stack?"),
+        (["plan", "--json", "-config-fil", "x"], "error: no such option: -config-fil; did you mean --config-file?"),
+        (["plan", "-h"], "error: no such option: -h; did you mean --help?"),
+        (["plan", "-q"], "error: no such option: -q\nsee "),
+        (["-version"], "error: no such option: -version; did you mean --version?"),
         (["plan", "--stack"], "error: option '--stack' requires an argument"),
         (["settings", "security", "--stack", "prod"], "error: missing option '--at-least'"),
         (["plan", "extra"], "error: got unexpected extra argument"),
@@ -124,6 +143,7 @@ def test_usage_names_the_nearest_and_exits_with_two(arguments: list[str], messag
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.startswith("error: ")
+    assert not re.search(r"Value error|Input should|parse string|argument\(s\)", result.stderr)
 
 
 def test_without_a_subcommand_the_help_goes_to_stderr() -> None:
