@@ -8,7 +8,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gke_llm_inference.preview.recording import Recording, Resource
 
@@ -32,28 +33,83 @@ def _names() -> Iterator[tuple[str, list[str]]]:
     for module_name in MODULES:
         module = importlib.import_module(module_name)
         for name in module.__all__:
-            yield f"{module_name}.{name}", _members(getattr(module, name))
+            yield f"{module_name}.{name}", members(getattr(module, name))
 
 
-def _members(item: Any) -> list[str]:
-    """What a caller can give and read: fields with their types, else parameters; then public attributes."""
+def members(item: Any) -> list[str]:
+    """What a caller can give and read: parameters, else fields, each as `name: type` or with its default."""
+    if hasattr(item, "model_fields"):
+        return sorted(_model_field(name, one) for name, one in item.model_fields.items())
     if dataclasses.is_dataclass(item):
         return [_field(one) for one in dataclasses.fields(item)]
-    if hasattr(item, "model_fields"):
-        return sorted(item.model_fields)
     if inspect.isclass(item):
-        parameters = [f"({one})" for one in list(inspect.signature(item.__init__).parameters)[1:]]
-        attributes = [name for name in inspect.get_annotations(item) if not name.startswith("_")]
-        return [*parameters, *sorted(attributes)]
-    if callable(item):
-        return [f"({one})" for one in inspect.signature(item).parameters]
-    return []
+        attributes = [
+            f"{name}: {_shown(type_)}" for name, type_ in inspect.get_annotations(item).items() if name[0] != "_"
+        ]
+        return [*_parameters(item.__init__)[1:], *sorted(attributes)]
+    return _parameters(item) if callable(item) else []
+
+
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: "positional ",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "",
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.KEYWORD_ONLY: "keyword ",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+def _parameters(function: Any) -> list[str]:
+    found = []
+    signature = inspect.signature(function)
+    for one in signature.parameters.values():
+        default = "" if one.default is one.empty else f" = {_default(one.default)}"
+        type_ = "" if one.annotation is one.empty else f": {_shown(one.annotation)}"
+        found.append(f"({_KINDS[one.kind]}{one.name}{type_}{default})")
+    if signature.return_annotation not in (signature.empty, None, "None"):
+        found.append(f"-> {_shown(signature.return_annotation)}")
+    return found
 
 
 def _field(one: "dataclasses.Field[Any]") -> str:
     missing = dataclasses.MISSING
-    is_required = one.default is missing and one.default_factory is missing
-    return f"{one.name}: {'required' if is_required else 'optional'}"
+    kind = "keyword " if one.kw_only else "" if one.init else "made "
+    if one.default is not missing:
+        return f"{kind}{one.name}: {_shown(one.type)} = {_default(one.default)}"
+    is_required = one.default_factory is missing
+    return f"{kind}{one.name}: {_shown(one.type)}, {'required' if is_required else 'optional'}"
+
+
+def _model_field(name: str, one: Any) -> str:
+    if one.is_required():
+        return f"{name}: {_shown(one.annotation)}, required"
+    if one.default_factory is not None:
+        return f"{name}: {_shown(one.annotation)}, optional"
+    return f"{name}: {_shown(one.annotation)} = {_default(one.default)}"
+
+
+def _shown(type_: Any) -> str:
+    """A type without modules and constraints, the same in each version of Python, as text or not."""
+    if isinstance(type_, str):
+        return re.sub(r"\b(?:[a-z]\w*\.)+", "", type_)
+    if isinstance(type_, list):
+        return f"[{', '.join(map(_shown, type_))}]"
+    origin, parts = get_origin(type_), get_args(type_)
+    if origin is None or not parts:
+        return "None" if type_ is type(None) else str(getattr(type_, "__name__", repr(type_)))
+    if origin is Annotated:
+        return _shown(parts[0])
+    if origin in (Union, UnionType):
+        text = " | ".join(map(_shown, parts))
+        return re.sub(r"(\w+) \| Awaitable\[\1\] \| ForwardRef\('Output\[T\]'\)", r"Input[\1]", text)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, parts))}]"
+    inner = ", ".join("..." if one is ... else _shown(one) for one in parts)
+    return f"{getattr(origin, '__name__', repr(origin))}[{inner}]"
+
+
+def _default(value: Any) -> str:
+    return str(value.__name__) if inspect.isclass(value) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _resources(recording: Recording) -> dict[str, list[str]]:
@@ -75,19 +131,50 @@ def _pattern(name: str, parent: str) -> str:
 
 
 def changes(old: Surface, new: Surface) -> list[str]:
-    """What an entry in the changelog has to name: every public name and type that came, went or differs."""
+    """What an entry in the changelog has to name.
+
+    Every public name and type that came or went, and `name.member` for each part of one that came, went or differs.
+    """
     found = []
-    for part in ("names", "resources"):
+    for part, mark in (("names", "."), ("resources", ":")):
         for key in sorted(old[part].keys() | new[part].keys()):
-            if old[part].get(key) != new[part].get(key):
-                found.append(key.rpartition(".")[2] if part == "names" else key.rpartition(":")[2])
+            name = key.rpartition(mark)[2]
+            before, after = old[part].get(key), new[part].get(key)
+            if before is None or after is None:
+                found.append(name)
+                continue
+            differing = [one for one in [*before, *after] if (one in before) is not (one in after)]
+            found += [f"{name}.{_name_of(one)}" for one in differing]
+            if before != after and not differing:
+                found.append(name)  # the order alone, as of positional parameters
     return list(dict.fromkeys(found))
 
 
+def _name_of(member: str) -> str:
+    """The name in `(keyword name: type)`, `name: type`, `-> type` or `package:module/a:Type {name}-suffix`."""
+    if member.startswith("-> "):
+        return "returns"
+    if re.search(r" \{(name|given)\}", member):
+        return member.partition(" {")[0].rpartition(":")[2]
+    return str(re.findall(r"\w+", re.split(r"[:=)]", member)[0])[-1])
+
+
 def unnamed(changed: list[str], changelog: str) -> list[str]:
-    """The changes that the changelog's part on what is not released yet does not name in backquotes."""
+    """The changes that no entry names in backquotes, in the part of the changelog on what is not released yet.
+
+    A member is named in the entry that names what it belongs to, as it is in Python or in a stack's file.
+    """
     section = changelog.partition("## [Unreleased]")[2].partition("\n## [")[0]
-    return [name for name in changed if not re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", section)]
+    entries = [" ".join(re.findall(r"`([^`]*)`", entry)) for entry in re.split(r"^\* ", section, flags=re.MULTILINE)]
+    return [change for change in changed if not any(_is_named(change, entry) for entry in entries)]
+
+
+def _is_named(change: str, entry: str) -> bool:
+    name, _, member = change.partition(".")
+    spellings = {member, re.sub(r"_(\w)", lambda match: match[1].upper(), member)} if member else {name}
+    return any(re.search(rf"\b{re.escape(one)}\b", entry) for one in spellings) and bool(
+        re.search(rf"\b{re.escape(name)}\b", entry)
+    )
 
 
 def lost(old: Surface, recording: Recording) -> list[str]:

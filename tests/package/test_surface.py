@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from gke_llm_inference.preview.recording import Recording
-from tests.package.surface import Surface, changes, lost, surface_of, unnamed
+from tests.package.surface import Surface, changes, lost, members, surface_of, unnamed
 from tests.support import REPOSITORY, Recordings, expect_golden
 
 CHANGELOG = REPOSITORY / "CHANGELOG.md"
@@ -58,11 +59,19 @@ def test_the_public_names_are_the_promised_ones(surface: Surface) -> None:
 CHANGED: list[tuple[Callable[[Surface], object], list[str]]] = [
     (lambda new: new["names"].pop("gke_llm_inference.plan_stack"), ["plan_stack"]),
     (
-        lambda new: new["names"]["gke_llm_inference.components.GpuNodePoolArgs"].append("spare: optional"),
-        ["GpuNodePoolArgs"],
+        lambda new: new["names"]["gke_llm_inference.components.GpuNodePoolArgs"].append("keyword spare: int = 0"),
+        ["GpuNodePoolArgs.spare"],
     ),
+    (
+        lambda new: new["names"].update({"gke_llm_inference.Refusal": ["(problems: list[Finding])"]}),
+        ["Refusal.problems"],
+    ),
+    (lambda new: new["names"]["gke_llm_inference.components.GkeCluster"].reverse(), ["GkeCluster"]),
     (lambda new: new["names"].update({"gke_llm_inference.price": ["(plan)"]}), ["price"]),
-    (lambda new: new["resources"]["gke-llm-inference:index:GpuNodePool"].append("gcp:a/b:C {name}-c"), ["GpuNodePool"]),
+    (
+        lambda new: new["resources"]["gke-llm-inference:index:GpuNodePool"].append("gcp:a/b:C {name}-c"),
+        ["GpuNodePool.C"],
+    ),
     (lambda new: new["resources"].pop("gke-llm-inference:index:Network"), ["Network"]),
 ]
 
@@ -77,6 +86,84 @@ def test_a_change_needs_its_own_entry(
     assert changes(surface, new) == expected
     assert unnamed(expected, f"## [Unreleased]\n\n## [0.1.0]\n* `{expected[0]}`\n") == expected
     assert unnamed(expected, f"## [Unreleased]\n* Something about `components.{expected[0]}`.\n") == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_named"),
+    [
+        ("* `GkeCluster.system_pool`.", True),
+        ("* Components expose more: `GkeCluster.cluster` and\n  `.system_pool`.", True),
+        ("* `GkeCluster` has `systemPool`.", True),
+        ("* `GkeCluster` is new.\n* Something of `system_pool`.", False),
+        ("* `GkeCluster.cluster`, and system_pool without quotes.", False),
+    ],
+)
+def test_a_member_is_named_in_the_entry_of_what_it_belongs_to(entry: str, is_named: bool) -> None:
+    assert (unnamed(["GkeCluster.system_pool"], f"## [Unreleased]\n\n{entry}\n") == []) is is_named
+
+
+def _given(x: int, y: int | None = None) -> None: ...
+def _required(x: int, y: int | None) -> None: ...
+def _by_keyword(x: int, *, y: int | None = None) -> None: ...
+def _of_another_type(x: int, y: str | None = None) -> None: ...
+def _of_another_default(x: int, y: int | None = 0) -> None: ...
+def _returning(x: int, y: int | None = None) -> int:
+    return x
+
+
+def _with_more(x: int, y: int | None = None, **more: int) -> None: ...
+
+
+class _Model(BaseModel):
+    x: int
+    y: int | None = None
+
+
+class _RequiredModel(BaseModel):
+    x: int
+    y: int | None
+
+
+class _OtherModel(BaseModel):
+    x: int
+    y: str | None = None
+
+
+@dataclass
+class _Fields:
+    x: int
+    y: int | None = None
+
+
+@dataclass
+class _RequiredFields:
+    x: int
+    y: int | None
+
+
+@dataclass
+class _OtherFields:
+    x: int
+    y: str | None = None
+
+
+@dataclass(kw_only=True)
+class _KeywordFields:
+    x: int
+    y: int | None = None
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        [_given, _required, _by_keyword, _of_another_type, _of_another_default, _returning, _with_more],
+        [_Model, _RequiredModel, _OtherModel],
+        [_Fields, _RequiredFields, _OtherFields, _KeywordFields],
+    ],
+)
+def test_whatever_a_caller_relies_on_is_part_of_the_surface(variants: list[object]) -> None:
+    shown = [tuple(members(one)) for one in variants]
+    assert len(set(shown)) == len(variants), shown
 
 
 def test_a_renamed_child_is_lost_without_an_alias_and_found_with_one(recording: Recording, surface: Surface) -> None:
