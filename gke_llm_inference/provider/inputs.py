@@ -4,7 +4,7 @@ A plan needs its settings before the first resource. So an Output is refused eve
 the same program would fail in its first preview, where it is not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -56,6 +56,38 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def plain_parts(inputs: Struct, left_out: Container[str]) -> dict[str, Any]:
+    """Inputs as YAML would hold them, with None for what is not plain.
+
+    Args:
+        inputs: the inputs.
+        left_out: names of those that need not be plain.
+
+    """
+    return {
+        key: _plain_part(value)
+        for key, value in inputs.fields.items()
+        if key not in left_out and value.WhichOneof("kind") != "null_value"
+    }
+
+
+def _plain_part(value: Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return None if value.string_value in UNKNOWN_SENTINELS else value.string_value
+        case "list_value":
+            return [_plain_part(item) for item in value.list_value.values]
+        case "struct_value" if SIGNATURE_KEY in value.struct_value.fields:
+            return None
+        case "struct_value":
+            return plain_parts(value.struct_value, ())
+        case "number_value":
+            return plain_values(value.number_value)
+        case "bool_value":
+            return value.bool_value
+    return None
 
 
 def _unplain(value: Value, path: str) -> Iterator[Finding]:

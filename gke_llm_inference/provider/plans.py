@@ -1,6 +1,7 @@
 """From a component's arguments to its plan, with every refusal at the property that it is about."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,37 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     except Refusal as refusal:
         raise Refusal(map(located, refusal.problems)) from None
     return replace(plan, warnings=tuple(map(located, plan.warnings)))
+
+
+def all_problems(component: Component, unplain: Sequence[Finding], raw: Mapping[str, Any]) -> list[Finding]:
+    """Problems of arguments of which some are not plain, without those that a value would have.
+
+    Args:
+        component: what the arguments are for.
+        unplain: the problems of those that are not plain.
+        raw: the arguments as YAML would hold them, with None for each that is not plain.
+
+    """
+    found = [*argument_problems(component, raw), *tokens_in(raw)]
+    settings = {key: raw[key] for key in fields_of(component.settings) if key in raw}
+    try:
+        parse_model(component.settings, settings)
+    except Refusal as refusal:
+        found += refusal.problems
+    unknown = [_steps(one.path) for one in found if one.what.startswith("is not a known ") and "choice" not in one.what]
+    # A key that does not exist need not be plain.
+    unplain = [one for one in unplain if not any(_steps(one.path)[: len(path)] == path for path in unknown)]
+    without_value = [_steps(one.path) for one in unplain]
+
+    def is_about_none(path: list[str]) -> bool:
+        return any(steps[: len(path)] == path for steps in without_value)
+
+    return [*unplain, *(one for one in found if not is_about_none(_steps(one.path)))]
+
+
+def _steps(path: str) -> list[str]:
+    """The parts of a path, whether keys with dots are in quotes or not."""
+    return [step for step in re.split(r'[.\[\]"]+', path) if step]
 
 
 def argument_problems(component: Component, raw: Mapping[str, Any]) -> list[Finding]:

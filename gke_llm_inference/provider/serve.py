@@ -13,7 +13,8 @@ from pulumi.provider.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from gke_llm_inference.provider.arguments import COMPONENTS
-from gke_llm_inference.provider.inputs import wire_problems
+from gke_llm_inference.provider.inputs import plain_parts, wire_problems
+from gke_llm_inference.provider.plans import all_problems
 from gke_llm_inference.provider.provider import ComponentProvider, property_errors
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
@@ -35,7 +36,8 @@ class Servicer(ProviderServicer):
         else:
             problems = wire_problems(component, request.inputs, request.inputDependencies)
             if problems:
-                error = property_errors(problems)
+                raw = plain_parts(request.inputs, component.outputs_allowed)
+                error = property_errors(all_problems(component, problems, raw))
                 await context.abort_with_status(self.create_grpc_invalid_properties_status(error.message, error.errors))
         return await super().Construct(request, context)
 

@@ -112,6 +112,80 @@ def test_an_output_where_a_plain_value_is_needed(
     assert reason.startswith(what)
 
 
+@pytest.mark.parametrize(
+    ("type_", "inputs", "expected"),
+    [
+        pytest.param(
+            STACK_TYPE,
+            {**server(maxModelLenn=1), "namespace": output("chat"), "cluster": {"mode": "autopilott"}, "servrs": {}},
+            {
+                "namespace": "is an Output",
+                "cluster.mode": "is not a known choice",
+                "servers.qwen.maxModelLenn": "is not a known key",
+                "servrs": "is not a known argument",
+            },
+            id="an unknown key, a wrong mode, an unknown argument",
+        ),
+        pytest.param(
+            STACK_TYPE,
+            {**server(model=UNKNOWN, replicas="two", extraArgs=["--a", output("x"), 3]), "gcpProject": 7},
+            {
+                "servers.qwen.model": "is an Output whose value is not known yet",
+                "servers.qwen.extraArgs[1]": "is an Output",
+                "servers.qwen.extraArgs[2]": "is not text",
+                "servers.qwen.replicas": "is not a whole number",
+                "gcpProject": "is not text",
+            },
+            id="beside a required key and in a list",
+        ),
+        pytest.param(
+            STACK_TYPE,
+            {**server(maxModelLenn=output(1)), "namespacee": secret("x"), "cluster": output(known=False)},
+            {
+                "servers.qwen.maxModelLenn": "is not a known key",
+                "namespacee": "is not a known argument",
+                "cluster": "is an Output",
+            },
+            id="at keys that do not exist",
+        ),
+        pytest.param(
+            STACK_TYPE,
+            {**server(extraEnv={"MY.KEY": output("x")}, port="a"), "huggingFaceToken": TOKEN},
+            {
+                'servers.qwen.extraEnv["MY.KEY"]': "is an Output",
+                "servers.qwen.port": None,
+                "huggingFaceToken": "is not a secret",
+            },
+            id="beside a key with a dot, and a token that is not a secret",
+        ),
+        pytest.param(
+            STACK_TYPE,
+            {**server(extraEnv={"A": TOKEN}), "namespace": output("x")},
+            {"servers.qwen.extraEnv.A": "holds a Hugging Face token in clear text", "namespace": "is an Output"},
+            id="a token in clear",
+        ),
+        pytest.param(
+            SERVER_TYPE,
+            {"profile": output("standard"), "servers": {}, "namespace": "Chat"},
+            {
+                "profile": "is an Output",
+                "server": "is missing",
+                "servers": "is not a known argument",
+                "namespace": "is not a DNS label",
+            },
+            id="of a server",
+        ),
+    ],
+)
+def test_an_output_hides_no_other_problem(
+    provider: Provider, type_: str, inputs: dict[str, Any], expected: dict[str, str | None]
+) -> None:
+    found = reasons(provider, type_, inputs)
+    assert found.keys() == expected.keys()
+    for path, what in expected.items():
+        assert what is None or found[path] == what
+
+
 def test_a_known_value_that_came_from_a_resource_is_an_output_too(provider: Provider) -> None:
     urns = {"namespace": ["urn:pulumi:test::gke-llm-inference::kubernetes:core/v1:Namespace::chat"]}
     assert reasons(provider, STACK_TYPE, {**STACK, "namespace": "chat"}, dependencies=urns) == {
