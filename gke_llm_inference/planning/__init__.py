@@ -1,5 +1,6 @@
 """Pure decisions: settings and catalog in, a frozen plan out. Needs neither Pulumi nor a cloud."""
 
+from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning.plan import (
     ClusterPlan,
     NodePoolPlan,
@@ -15,6 +16,7 @@ from gke_llm_inference.planning.plan import (
 from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 
 __all__ = [
+    "Catalog",
     "ClusterPlan",
     "NodePoolPlan",
     "PodResources",
@@ -26,5 +28,6 @@ __all__ = [
     "StackPlan",
     "TokenPlan",
     "Toleration",
+    "load_catalog",
     "plan_stack",
 ]

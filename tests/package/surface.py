@@ -3,22 +3,13 @@
 Names and signatures come from the modules, types and names of resources from a recording of every component.
 """
 
-import dataclasses
 import importlib
-import inspect
 import re
 from collections.abc import Iterator
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from gke_llm_inference.preview.recording import Recording, Resource
-
-MODULES = (
-    "gke_llm_inference",
-    "gke_llm_inference.components",
-    "gke_llm_inference.planning",
-    "gke_llm_inference.settings",
-)
+from tools.python_reference import MODULES, members
 
 Surface = dict[str, Any]
 """`names`: what each public name takes, by `module.name`. `resources`: children of each component, by type token."""
@@ -34,82 +25,6 @@ def _names() -> Iterator[tuple[str, list[str]]]:
         module = importlib.import_module(module_name)
         for name in module.__all__:
             yield f"{module_name}.{name}", members(getattr(module, name))
-
-
-def members(item: Any) -> list[str]:
-    """What a caller can give and read: parameters, else fields, each as `name: type` or with its default."""
-    if hasattr(item, "model_fields"):
-        return sorted(_model_field(name, one) for name, one in item.model_fields.items())
-    if dataclasses.is_dataclass(item):
-        return [_field(one) for one in dataclasses.fields(item)]
-    if inspect.isclass(item):
-        attributes = [
-            f"{name}: {_shown(type_)}" for name, type_ in inspect.get_annotations(item).items() if name[0] != "_"
-        ]
-        return [*_parameters(item.__init__)[1:], *sorted(attributes)]
-    return _parameters(item) if callable(item) else []
-
-
-_KINDS = {
-    inspect.Parameter.POSITIONAL_ONLY: "positional ",
-    inspect.Parameter.POSITIONAL_OR_KEYWORD: "",
-    inspect.Parameter.VAR_POSITIONAL: "*",
-    inspect.Parameter.KEYWORD_ONLY: "keyword ",
-    inspect.Parameter.VAR_KEYWORD: "**",
-}
-
-
-def _parameters(function: Any) -> list[str]:
-    found = []
-    signature = inspect.signature(function)
-    for one in signature.parameters.values():
-        default = "" if one.default is one.empty else f" = {_default(one.default)}"
-        type_ = "" if one.annotation is one.empty else f": {_shown(one.annotation)}"
-        found.append(f"({_KINDS[one.kind]}{one.name}{type_}{default})")
-    if signature.return_annotation not in (signature.empty, None, "None"):
-        found.append(f"-> {_shown(signature.return_annotation)}")
-    return found
-
-
-def _field(one: "dataclasses.Field[Any]") -> str:
-    missing = dataclasses.MISSING
-    kind = "keyword " if one.kw_only else "" if one.init else "made "
-    if one.default is not missing:
-        return f"{kind}{one.name}: {_shown(one.type)} = {_default(one.default)}"
-    is_required = one.default_factory is missing
-    return f"{kind}{one.name}: {_shown(one.type)}, {'required' if is_required else 'optional'}"
-
-
-def _model_field(name: str, one: Any) -> str:
-    if one.is_required():
-        return f"{name}: {_shown(one.annotation)}, required"
-    if one.default_factory is not None:
-        return f"{name}: {_shown(one.annotation)}, optional"
-    return f"{name}: {_shown(one.annotation)} = {_default(one.default)}"
-
-
-def _shown(type_: Any) -> str:
-    """A type without modules and constraints, the same in each version of Python, as text or not."""
-    if isinstance(type_, str):
-        return re.sub(r"\b(?:[a-z]\w*\.)+", "", type_)
-    if isinstance(type_, list):
-        return f"[{', '.join(map(_shown, type_))}]"
-    origin, parts = get_origin(type_), get_args(type_)
-    if origin is None or not parts:
-        return "None" if type_ is type(None) else str(getattr(type_, "__name__", repr(type_)))
-    if origin is Annotated:
-        return _shown(parts[0])
-    if origin in (Union, UnionType):
-        text = " | ".join(map(_shown, parts))
-        return re.sub(r"(\w+) \| Awaitable\[\1\] \| ForwardRef\('Output\[T\]'\)", r"Input[\1]", text)
-    if origin is Literal:
-        return f"Literal[{', '.join(map(repr, parts))}]"
-    inner = ", ".join("..." if one is ... else _shown(one) for one in parts)
-    return f"{getattr(origin, '__name__', repr(origin))}[{inner}]"
-
-
-def _default(value: Any) -> str:
-    return str(value.__name__) if inspect.isclass(value) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _resources(recording: Recording) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The public surface changes only with a word in the changelog, and names of deployed resources only with an alias."""
 
 import json
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from gke_llm_inference import catalog as catalog_module
+from gke_llm_inference import parse_settings, planning
 from gke_llm_inference.preview.recording import Recording
-from tests.package.surface import Surface, changes, lost, members, surface_of, unnamed
+from tests.package.surface import Surface, changes, lost, surface_of, unnamed
 from tests.support import REPOSITORY, Recordings, expect_golden
+from tools.python_reference import members, page
 
 CHANGELOG = REPOSITORY / "CHANGELOG.md"
 RELEASED = Path(__file__).with_name("surface-released.json")
@@ -54,6 +58,25 @@ def test_the_public_names_are_the_promised_ones(surface: Surface) -> None:
         f"gke_llm_inference.components.{name}"
         for name in ("GkeCluster", "GpuNodePool", "HuggingFaceToken", "InferenceServer")
     }
+
+
+def test_the_page_of_public_names_is_current_and_linked(surface: Surface) -> None:
+    assert (REPOSITORY / "docs" / "python.md").read_text("utf-8") == page()
+    assert all(f"### `{name}`\n" in page() for name in surface["names"])
+    assert "[docs/python.md](docs/python.md)" in (REPOSITORY / "README.md").read_text("utf-8")
+
+
+def test_whatever_a_public_function_takes_can_be_made_from_public_names(surface: Surface) -> None:
+    catalog = planning.load_catalog()
+    assert isinstance(catalog, planning.Catalog)
+    settings = parse_settings({"cluster": {"mode": "autopilot", "location": "us-central1"}, "servers": {}})
+    identity = planning.StackIdentity("acme", "dev", gcp_project="my-project")
+    assert planning.plan_stack(settings, identity, catalog=catalog).servers == ()
+    public = {name.rpartition(".")[2] for name in surface["names"]}
+    for name, shown in surface["names"].items():
+        taken = " ".join(one for one in shown if one.startswith("("))
+        ours = {one for one in re.findall(r"\b[A-Z]\w+", taken) if one in vars(planning) or one in vars(catalog_module)}
+        assert ours <= public, name
 
 
 CHANGED: list[tuple[Callable[[Surface], object], list[str]]] = [
