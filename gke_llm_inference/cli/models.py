@@ -14,6 +14,7 @@ def models(
     accelerator: options.Accelerator = "nvidia-l4",
     count: options.Count = 1,
     json: options.Json = False,
+    project_dir: options.ProjectDirectory = None,  # noqa: ARG001 - as for every subcommand; the catalog is the package's
 ) -> int:
     """List which models of the catalog run on a GPU.
 

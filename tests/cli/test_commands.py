@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from gke_llm_inference.cli.main import app, main
@@ -16,6 +17,7 @@ from tests.cli.support import COLUMNS, PLAIN, Terminal, environment, run
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SUBCOMMANDS = (
@@ -144,6 +146,32 @@ def test_usage_names_the_nearest_and_exits_with_two(arguments: list[str], messag
     assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert not re.search(r"Value error|Input should|parse string|argument\(s\)", result.stderr)
+
+
+def subcommands(group: object = None) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Every subcommand that runs something, and its parameters' spellings by name."""
+    for name, one in (group or get_command(app)).commands.items():  # type: ignore[attr-defined]
+        if hasattr(one, "commands"):
+            yield from ((f"{name} {inner}", options) for inner, options in subcommands(one))
+        else:
+            yield name, {parameter.name: parameter.opts for parameter in one.params}
+
+
+def test_every_subcommand_takes_the_projects_directory() -> None:
+    found = dict(subcommands())
+    assert len(found) >= 10
+    assert {name for name, options in found.items() if "--project-dir" not in options.get("project_dir", [])} == set()
+
+
+def test_models_of_a_project_elsewhere_are_those_of_the_catalog(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["models", "--project-dir", str(tmp_path), "--json"])
+    assert (told.exit_code, told.stdout) == (0, CliRunner().invoke(app, ["models", "--json"]).stdout)
+
+
+def test_the_readme_has_every_subcommand() -> None:
+    section = (REPOSITORY / "README.md").read_text("utf-8").partition("\n## One command\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z]+)` \|", section, re.MULTILINE)
+    assert sorted(listed) == sorted({name.partition(" ")[0] for name, _ in subcommands()})
 
 
 def test_without_a_subcommand_the_help_goes_to_stderr() -> None:
