@@ -1,7 +1,7 @@
 """`python -m tools.check_release TAG`: whether a tag may be released. Needs nothing but Python.
 
-The tag is `v` and the package's version; the changelog has a dated section of that version, and nothing is left in its
-part on what is not released; the public surface on record as released is today's.
+The tag is `v` and the package's version, which the policy pack has too; the changelog has a dated section of that
+version, and nothing is left in its part on what is not released; the public surface on record as released is today's.
 """
 
 import re
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_POLICY_PACK = "policy-pack/PulumiPolicy.yaml"
 _VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 
 
@@ -21,6 +22,9 @@ def problems(tag: str, repository: Path) -> list[str]:
     found = []
     if tag != f"v{stated}":
         found.append(f"the tag is {tag}, gke_llm_inference/version.py says {stated}; a tag is v{stated}")
+    pack = re.search(r"^version: (.*)$", (repository / _POLICY_PACK).read_text("utf-8"), re.MULTILINE)
+    if pack is None or pack[1] != stated:
+        found.append(f"{_POLICY_PACK} says {pack[1] if pack else 'no version'}; the package's version is {stated}")
     if not re.search(rf"^## \[{re.escape(stated)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         found.append(f"CHANGELOG.md has no section `## [{stated}] - YYYY-MM-DD`; give it one")
     if re.search(r"^[*-] ", changelog.partition("## [Unreleased]")[2].partition("\n## [")[0], re.MULTILINE):

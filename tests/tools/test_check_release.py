@@ -14,6 +14,8 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "gke_llm_inference").mkdir()
     (tmp_path / "gke_llm_inference" / "version.py").write_text('__version__ = "1.2.0"\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG.format(unreleased=""))
+    (tmp_path / "policy-pack").mkdir()
+    (tmp_path / "policy-pack" / "PulumiPolicy.yaml").write_text("description: Policies\nversion: 1.2.0\n")
     surfaces = tmp_path / "tests" / "package"
     surfaces.mkdir(parents=True)
     for name in ("surface.json", "surface-released.json"):
@@ -31,6 +33,14 @@ def test_another_tag_is_not(repository: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("text", "said"), [("version: 1.1.0\n", "1.1.0"), ("description: a\n", "no version")])
+def test_the_policy_pack_has_the_version_too(text: str, said: str, repository: Path) -> None:
+    (repository / "policy-pack" / "PulumiPolicy.yaml").write_text(text)
+    assert problems("v1.2.0", repository) == [
+        f"policy-pack/PulumiPolicy.yaml says {said}; the package's version is 1.2.0"
+    ]
+
+
 def test_all_problems_come_together(repository: Path) -> None:
     text = CHANGELOG.format(unreleased="\n* Something.\n").replace(" - 2026-11-24", "")
     (repository / "CHANGELOG.md").write_text(text)
@@ -44,4 +54,5 @@ def test_all_problems_come_together(repository: Path) -> None:
 
 
 def test_it_reads_this_repository() -> None:
+    assert not [problem for problem in problems("v0.0.0", REPOSITORY) if "PulumiPolicy" in problem]
     assert all(isinstance(problem, str) for problem in problems("v0.0.0", REPOSITORY))
