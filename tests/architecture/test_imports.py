@@ -1,10 +1,12 @@
 """Which package may import which: the table of docs/architecture.md, held against every import."""
 
 import graphlib
+import inspect
 import re
 
 import pytest
 
+from gke_llm_inference.planning import plan, stages, steps
 from tests.architecture.imports import REPOSITORY, files, imports_of, package_of
 
 PAGE = REPOSITORY / "docs" / "architecture.md"
@@ -53,3 +55,15 @@ def test_no_module_imports_itself_over_others() -> None:
 def test_components_import_one_another_relatively() -> None:
     text = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "components").glob("*.py"))
     assert re.findall(r"^\s*(?:from|import) (?:gke_llm_inference\.)?components\b.*", text, re.MULTILINE) == []
+
+
+def test_the_table_of_steps_is_the_code() -> None:
+    section = PAGE.read_text("utf-8").partition("\n## Planning\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| `(\w+)` \|$", section, re.MULTILINE)
+    shown = re.search(r"^    (\w+(?: → \w+)+)$", section, re.MULTILINE)
+    assert shown is not None
+    assert [step for step, _ in rows] == shown[1].split(" → ")
+    for step, result in rows:
+        stated = inspect.signature(getattr(steps, step)).return_annotation
+        assert result in re.findall(r"\w+", stated if isinstance(stated, str) else repr(stated)), step
+        assert inspect.isclass(getattr(stages, result, None) or getattr(plan, result)), result
