@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gke_llm_inference.pulumi_project.names import is_name
 from tools.github_api import GitHub, GitHubError
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print_without_values()
     if options.digest is None or not options.run_url:
         parser.error("--digest and --run-url are needed for a report")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", options.stack):
-        parser.error("--stack is no stack name")
+    if not is_name(options.stack):
+        parser.error("--stack is not a valid stack name: use letters, digits, '.', '_' and '-', at most 100")
     try:
         drift = drift_of(json.loads(options.digest.read_text("utf-8")))
         print(report(GitHub.of_workflow(), options.stack, drift, options.run_url))

@@ -111,13 +111,14 @@ class _Place:
 
 def _place(name: str | None, output: Path | None, project: str | None, project_dir: Path | None) -> _Place:
     from gke_llm_inference.cli.selection import NAMESPACE
-    from gke_llm_inference.pulumi_project.project import check_stack_name, is_project_name, stack_of_file
+    from gke_llm_inference.pulumi_project.names import is_name
+    from gke_llm_inference.pulumi_project.project import check_stack_name, stack_of_file
 
     if name is None:
         name = (stack_of_file(output) if output is not None else None) or _DEFAULT_NAME
     check_stack_name(name)
     if project is not None:
-        if not is_project_name(project):
+        if not is_name(project):
             raise UsageError(
                 f"--project {project!r} is not a valid project name: use letters, digits, '.', '_' and '-'"
             )

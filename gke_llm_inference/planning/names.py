@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 
 from gke_llm_inference.settings import Finding
+from gke_llm_inference.settings.base import is_dns_label
 
-_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _DIGEST_LENGTH = 8
 
 
@@ -16,7 +16,7 @@ def dns_label(text: str, limit: int = 63) -> str:
     A text that is one already stays as it is. Any other is slugged, cut, and given a digest of the whole text, so
     that two texts do not meet in one name.
     """
-    if len(text) <= limit and _DNS_LABEL.fullmatch(text):
+    if len(text) <= limit and is_dns_label(text):
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

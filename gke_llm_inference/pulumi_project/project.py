@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gke_llm_inference.errors import ConfigError, UsageError
+from gke_llm_inference.pulumi_project.names import is_name
 from gke_llm_inference.pulumi_project.yaml_files import read_mapping
 from gke_llm_inference.secret_rules import masked
 from gke_llm_inference.terminal import SECRET, printable
 
-_STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
 _STACK_FILE = re.compile(r"Pulumi\.(.+)\.ya?ml")
 _DEFAULT_ORGANIZATION = "organization"
 _TYPED_KEYS = frozenset({"type", "default", "value", "description", "secret", "items"})
@@ -136,7 +136,7 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
     if stack is None:
         assert config_file is not None
         stack = stack_of_file(config_file) or config_file.stem
-    if not _STACK_NAME.fullmatch(stack):
+    if not is_name(stack):
         raise UsageError(f"'{printable(stack)}', from the file's name, is not a valid stack name; add --stack")
     path = config_file or _stack_file(project, stack)
     values, secret_keys = _stack_values(project, path)
@@ -152,7 +152,7 @@ def load_stack(project: Project, stack: str | None, config_file: Path | None) ->
 
 def check_stack_name(name: str, whole: str | None = None) -> None:
     """Raise UsageError for what cannot be a stack's name, or a part of the `whole` one."""
-    if not _STACK_NAME.fullmatch(name):
+    if not is_name(name):
         form = "use letters, digits, '.', '_' and '-', at most 100"
         raise UsageError(f"'{printable(whole or name)}' is not a valid stack name: {form}")
 
@@ -161,11 +161,6 @@ def stack_of_file(path: Path) -> str | None:
     """The stack whose file a path names; None if it has another form."""
     match = _STACK_FILE.fullmatch(path.name)
     return match[1] if match else None
-
-
-def is_project_name(name: str) -> bool:
-    """Whether Pulumi takes it for a project's name."""
-    return _STACK_NAME.fullmatch(name) is not None
 
 
 def stacks_of(project: Project) -> list[str]:

@@ -63,8 +63,13 @@ def _zone(text: str) -> str:
     return text
 
 
+def is_dns_label(text: str) -> bool:
+    """Whether Kubernetes and Google take a text as a name: at most 63 characters, a letter first."""
+    return re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", text) is not None
+
+
 def _dns_label(text: str) -> str:
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", text):
+    if not is_dns_label(text):
         raise refused(
             "is not a DNS label",
             "Kubernetes and Google names are lower-case letters, digits and dashes, at most 63, letter first",

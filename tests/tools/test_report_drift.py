@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from gke_llm_inference.errors import UsageError
+from gke_llm_inference.pulumi_project.project import check_stack_name
 from tests.support import REPOSITORY as ROOT
 from tests.tools.fake_github import BOT, REPOSITORY, TOKEN, FakeGitHub, fake_github
 from tools.report_drift import drift_of, main, report
@@ -163,3 +167,18 @@ def test_the_command_fails_on_an_empty_digest_and_reports_a_whole_one(
     path.write_text(json.dumps(DRIFTED))
     assert main(arguments) == 0
     assert capsys.readouterr().out == "prod: drift, issue 77 opened\n"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a b", "a/b", "a\nb", "x" * 101])
+def test_what_no_stack_can_be_called_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"--stack={name}", "--digest", "drift.json", "--run-url", URL])
+    assert ended.value.code == 2
+    assert "--stack is not a valid stack name: " in capsys.readouterr().err
+    with pytest.raises(UsageError, match="is not a valid stack name"):
+        check_stack_name(name)
+
+
+def test_it_needs_nothing_but_python() -> None:
+    command = [sys.executable, "-S", "-m", "tools.report_drift", "--help"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
