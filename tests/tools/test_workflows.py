@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,41 @@ def test_pre_commit_installs_the_locked_ruff() -> None:
     (locked,) = re.findall(r"^ruff==([\d.]+)", (REPOSITORY / "requirements-dev.txt").read_text("utf-8"), re.MULTILINE)
     stated = {one for hook in hooks for one in hook.get("additional_dependencies", ())}
     assert stated == {f"ruff=={locked}"}
+
+
+def test_pre_commit_generates_again_what_any_source_of_it_changes() -> None:
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    (generated,) = [hook for hook in hooks if hook["id"] == "generated"]
+    for generator in (REPOSITORY / "tools").glob("*_reference.py"):
+        imported = re.findall(r"^from gke_llm_inference\.(\w+)", generator.read_text("utf-8"), re.MULTILINE)
+        for package in {*imported, "settings", "planning"}:
+            assert re.match(generated["files"], f"gke_llm_inference/{package}/a.py"), package
+    assert re.match(generated["files"], "components/cluster.py")
+
+
+def test_a_pull_request_installs_and_uses_the_package() -> None:
+    commands = [step.get("run") for job in workflow("checks.yml")["jobs"].values() for step in job["steps"]]
+    assert {"make test", "make test-package"} <= set(commands)
+
+
+def test_dependabot_looks_into_every_folder_with_requirements_of_its_own() -> None:
+    updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
+    (pip,) = [one for one in updates if one["package-ecosystem"] == "pip"]
+    listed = subprocess.run(
+        ["git", "ls-files", "*requirements*.txt"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    pinned = [name for name in listed.stdout.split() if "==" in (REPOSITORY / name).read_text("utf-8")]
+    assert {f"/{Path(name).parent}".replace("/.", "/") for name in pinned} == set(pip["directories"])
+
+
+def test_every_program_outside_of_a_package_is_checked_for_types() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "__main__.py", "*/__main__.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    programs = re.search(r"^PROGRAMS := (.*)$", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert programs is not None
+    outside = [name for name in listed.stdout.split() if not (REPOSITORY / name).with_name("__init__.py").exists()]
+    assert sorted(outside) == sorted(programs[1].split())
 
 
 def test_dependabot_looks_into_every_folder_with_a_go_module() -> None:
