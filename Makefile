@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 COMMAND := $(BIN)/python -m gke_llm_inference
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
+PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
 .PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows \
@@ -97,6 +98,8 @@ lint: $(VENV)/.development ## Check style and formatting
 
 typecheck: $(VENV)/.development ## Check types, strictly
 	@$(BIN)/mypy
+	@# A module each of the same name, so one at a time.
+	@for file in $(PROGRAMS); do $(BIN)/mypy $$file; done
 
 lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, and with actionlint where Go is installed
 	@$(BIN)/zizmor --offline --quiet --no-progress .github
