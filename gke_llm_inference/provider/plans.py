@@ -112,9 +112,12 @@ def all_problems(component: Component, unplain: Sequence[Finding], raw: Mapping[
         raw: the arguments as YAML would hold them, with None for each that is not plain.
 
     """
-    found = [*argument_problems(component, raw), *tokens_in(raw)]
     settings = {key: raw[key] for key in fields_of(component.settings) if key in raw}
+    found = [*argument_problems(component, raw)]
+    leaked = list(leaked_secrets(settings))
     try:
+        if leaked:
+            raise Refusal(leaked)
         parse_model(component.settings, settings)
     except Refusal as refusal:
         found += refusal.problems
@@ -141,7 +144,7 @@ def argument_problems(component: Component, raw: Mapping[str, Any]) -> list[Find
         Finding(
             path=name,
             what="is not a known argument",
-            why="a misspelt argument would be ignored silently",
+            why="a misspelled argument would be ignored silently",
             fix=suggestion(name, known),
         )
         for name in sorted(raw)
