@@ -77,7 +77,7 @@ class Technique(_Preset):
 
 
 class GoalChoice(Facts):
-    """One step towards a goal: the first technique that can be used, a setting, or how to use GPUs."""
+    """One step toward a goal: the first technique that can be used, a setting, or how to use GPUs."""
 
     presets: tuple[str, ...] = ()
     """Techniques, best first; one is taken unless its slot is taken already."""

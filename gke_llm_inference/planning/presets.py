@@ -84,7 +84,7 @@ def apply_presets(
                 Finding(
                     path=where,
                     what=f"{name} is not a preset",
-                    why="a misspelt preset would be ignored silently",
+                    why="a misspelled preset would be ignored silently",
                     fix=suggestion(name, presets),
                 )
             )

@@ -125,7 +125,7 @@ def configure(*documents: Mapping[str, Any]) -> tuple[Configured, ...]:
                     Finding(
                         path=name,
                         what="is not a policy",
-                        why="a misspelt name would be ignored silently",
+                        why="a misspelled name would be ignored silently",
                         fix=suggestion(name, [*settings, _ALL]),
                     )
                 )

@@ -108,7 +108,7 @@ def _misplaced_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(
                 path=key,
                 what="is not a known key",
-                why="a misspelt key would be ignored silently",
+                why="a misspelled key would be ignored silently",
                 fix=suggestion(key, known),
             )
 

@@ -1,4 +1,4 @@
-"""What the catalog adds to the JSON schema: names that an editor completes, and misspelt ones that it marks.
+"""What the catalog adds to the JSON schema: names that an editor completes, and misspelled ones that it marks.
 
 Names beyond the catalog stay possible where a plan takes them: newer versions, new regions, a GPU of which the stack
 states the memory, a model that it describes.

@@ -159,7 +159,7 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
             return Finding(
                 path=path,
                 what="is not a known key",
-                why="a misspelt key would be ignored silently",
+                why="a misspelled key would be ignored silently",
                 fix=suggestion(location.keys[-1], valid),
             )
         case "missing":

@@ -149,7 +149,7 @@ def _own_values(
                 Finding(
                     path=key,
                     what="is not a known key",
-                    why="a misspelt key would be ignored silently",
+                    why="a misspelled key would be ignored silently",
                     fix=suggestion(key, [*fields_of(StackSettings), BASE_KEY, TOKEN_KEY]),
                 )
             )

@@ -304,7 +304,7 @@ def test_the_catalog_is_read_once() -> None:
 
 
 @pytest.mark.parametrize("path", [(), ("gke",), ("models", "google/gemma-7b")], ids=["top", "GKE", "a model"])
-def test_a_misspelt_fact_is_an_error(path: tuple[str, ...]) -> None:
+def test_a_misspelled_fact_is_an_error(path: tuple[str, ...]) -> None:
     document = CATALOG.model_dump(mode="json", by_alias=True)
     target = document
     for key in path:

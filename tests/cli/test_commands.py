@@ -42,7 +42,7 @@ config:
 REFUSAL = """\
 error: the configuration has 1 problem:
 servers.qwen.maxModelLength: is not a known key
-  why: a misspelt key would be ignored silently
+  why: a misspelled key would be ignored silently
   fix: did you mean maxModelLen?
 """
 

@@ -196,7 +196,7 @@ def test_one_server_on_the_cluster_of_a_program(engine: Engine, cluster: Cluster
             "property servers.gemma.extraArgs[0]  has a problem: holds a Hugging Face token in clear text",
             id="token elsewhere",
         ),
-        pytest.param("maxModelLen: 4096", "maxModelLenn: 4096", "maxModelLenn", id="misspelt"),
+        pytest.param("maxModelLen: 4096", "maxModelLenn: 4096", "maxModelLenn", id="misspelled"),
     ],
 )
 def test_a_problem_is_shown_at_its_property_without_the_value(

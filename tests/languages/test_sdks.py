@@ -73,7 +73,7 @@ def test_the_typescript_example_keeps_to_its_sdk(typescript: TypeScript) -> None
         pytest.param("model: model", "model: later", "TS2322", id="an Output for plain text"),
         pytest.param('location: "us-central1"', "location: later", "TS2322", id="an Output in a union"),
         pytest.param("maxNodes: 2", "maxNodes: '2'", "TS2322", id="text for a number"),
-        pytest.param("maxNodes: 2", "maxNode: 2", "TS2561", id="misspelt"),
+        pytest.param("maxNodes: 2", "maxNode: 2", "TS2561", id="misspelled"),
         pytest.param(", model: model", "", "TS2322", id="missing in a union"),
         pytest.param('"autopilot"', '"autopilott"', "TS2820", id="not a choice"),
         pytest.param('location: "us-central1"', 'location: "us-central1", zones: []', "TS2353", id="of another choice"),

@@ -35,7 +35,7 @@ def problems_of(raw: dict[str, Any], directory: Path) -> dict[str, str]:
 
 
 WRONG = {
-    "a misspelt key": ({"maxModellen": 1}, "servers.wrong.maxModellen"),
+    "a misspelled key": ({"maxModellen": 1}, "servers.wrong.maxModellen"),
     "a wrong type": ({"replicas": "two"}, "servers.wrong.replicas"),
     "a bound": ({"replicas": -1}, "servers.wrong.replicas"),
     "no file": ({"configFile": "nowhere.json"}, "servers.wrong.configFile"),
@@ -53,7 +53,7 @@ def test_a_server_is_judged_although_another_cannot_be_read(change: Any, path: s
     assert not any(where.startswith("servers.fine") for where in found), found
 
 
-def test_a_file_that_is_missing_is_told_beside_a_misspelt_key(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_is_told_beside_a_misspelled_key(tmp_path: Path) -> None:
     servers = {"a": {**FINE, "typo": 1}, "b": {**FINE, "configFile": "nowhere.json"}, "large": TOO_LARGE}
     found = problems_of({**AUTOPILOT, "servers": servers}, tmp_path)
     assert {"servers.a.typo", "servers.b.configFile"} < found.keys()

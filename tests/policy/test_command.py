@@ -117,7 +117,7 @@ def test_a_wrong_file_of_levels_is_refused_before_anything_is_printed(project: P
     assert result.stdout == ""
     assert result.stderr == (
         "error: the configuration has 1 problem:\n"
-        "probe: is not a policy\n  why: a misspelt name would be ignored silently\n  fix: did you mean probes?\n"
+        "probe: is not a policy\n  why: a misspelled name would be ignored silently\n  fix: did you mean probes?\n"
     )
 
 

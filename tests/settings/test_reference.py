@@ -164,7 +164,7 @@ def test_the_schema_rejects_an_unknown_key_in_every_mapping(raw: Raw) -> None:
         {f"{PROJECT}:nameSpace": "x"},
         {"cluster": {}},
     ],
-    ids=["clear token", "clear token beside", "empty token", "encrypted setting", "misspelt key", "no namespace"],
+    ids=["clear token", "clear token beside", "empty token", "encrypted setting", "misspelled key", "no namespace"],
 )
 def test_the_schema_rejects_what_does_not_belong_under_config(extra: Raw) -> None:
     document = stack_file(autopilot_stack())
@@ -271,7 +271,7 @@ BEYOND = {
 
 
 @pytest.mark.parametrize(("path", "value"), MISSPELT.values(), ids=MISSPELT)
-def test_an_editor_marks_a_misspelt_name(path: tuple[str, ...], value: Any) -> None:
+def test_an_editor_marks_a_misspelled_name(path: tuple[str, ...], value: Any) -> None:
     raw = known(full_stack())
     assert errors_of(stack_file(raw)) == []
     assert errors_of(stack_file(changed(raw, path, value)))

@@ -75,7 +75,7 @@ def test_problems_do_not_depend_on_the_order_of_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "misspelt", "fix"),
+    ("path", "misspelled", "fix"),
     [
         ((), "sevrers", "did you mean servers?"),
         ((), "nodepools", "did you mean nodePools?"),
@@ -102,9 +102,9 @@ def test_problems_do_not_depend_on_the_order_of_keys() -> None:
     ],
     ids=readable,
 )
-def test_an_unknown_key_is_refused_with_the_nearest_valid_one(path: Path, misspelt: str, fix: str) -> None:
-    problem = only_problem(changed(full_stack(), (*path, misspelt), 1))
-    assert problem.path == dotted((*path, misspelt))
+def test_an_unknown_key_is_refused_with_the_nearest_valid_one(path: Path, misspelled: str, fix: str) -> None:
+    problem = only_problem(changed(full_stack(), (*path, misspelled), 1))
+    assert problem.path == dotted((*path, misspelled))
     assert problem.what == "is not a known key"
     assert fix in problem.fix
 
