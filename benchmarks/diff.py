@@ -1,7 +1,7 @@
 """Times comparisons of two revisions: the dev stack with a git revision, then a stack of many servers, all changed.
 
 `python -m benchmarks.diff [--runs N] [--servers N]` prints a table in Markdown. Every figure is of whole commands,
-started anew for each run: both revisions' programs and plans, the comparison, and every form of the report.
+started again for each run: both revisions' programs and plans, the comparison, and every form of the report.
 """
 
 import argparse

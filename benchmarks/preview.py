@@ -1,7 +1,7 @@
 """Times and weighs offline previews: the dev stack, then stacks of more and more servers.
 
 `python -m benchmarks.preview [--runs N] [--servers N ...]` prints a table in Markdown. Every figure is of whole
-processes: the preview and the program that it runs, started anew for each run. Memory is each process's
+processes: the preview and the program that it runs, started again for each run. Memory is each process's
 peak, in MiB, read from /proc; elsewhere than on Linux it is left out.
 """
 

@@ -66,7 +66,7 @@ class GpuNodePool(pulumi.ComponentResource):
                 location_policy="ANY",
             ),
             management=gcp.container.NodePoolManagementArgs(
-                # Flex-start machines are not repaired but asked for anew.
+                # Flex-start machines are not repaired but asked for again.
                 auto_repair=not flex_start,
                 auto_upgrade=True,
             ),

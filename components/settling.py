@@ -10,7 +10,7 @@ async def settle() -> None:
     """Wait for everything that the program has started, all at once; use it as `pulumi.run(settle)`.
 
     The SDK waits as well, afterwards, and reports failures then. But it takes up its whole list of outstanding
-    outputs anew for each that completes, which in a stack of hundreds of servers outweighs everything else.
+    outputs again for each that completes, which in a stack of hundreds of servers outweighs everything else.
 
     After a failure there is no waiting: what depends on a resource that was not registered never completes.
 

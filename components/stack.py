@@ -68,7 +68,7 @@ def create_stack(
 
     cluster = GkeCluster("gke", GkeClusterArgs(plan=plan.cluster), options())
     on_cluster = options(pulumi.ResourceOptions(providers=[cluster.provider]))
-    # Deleted while the old cluster still answers, and made anew on the new one, though its identity may be the same.
+    # Deleted while the old cluster still answers, and made again on the new one, though its identity may be the same.
     together: list[pulumi.Resource] = [cluster.cluster] if cluster.cluster and cluster.node_identity else []
     namespace = None
     ready: list[pulumi.Resource] = []

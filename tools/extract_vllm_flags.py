@@ -37,7 +37,7 @@ _HEADER = "# Made by `python -m tools.extract_vllm_flags {version} --date {date}
 
 
 class DownloadError(Exception):
-    """The package isn't to be had."""
+    """The package is not available."""
 
 
 def main(arguments: list[str] | None = None) -> int:

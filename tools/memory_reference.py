@@ -134,7 +134,7 @@ _LIMITS = """\
 
 `python -m benchmarks.memory` prints the errors model by model, with every model left out of the fit in turn, beside two
 formulas of other projects. `python -m tools.fit_memory --date DATE --output FILE`, with
-`gke_llm_inference/catalog/memory/vllm-0.26.0.yaml` as the file, fits anew.
+`gke_llm_inference/catalog/memory/vllm-0.26.0.yaml` as the file, fits again.
 """
 
 

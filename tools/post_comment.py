@@ -106,7 +106,7 @@ def _artifact(github: GitHub, run: int) -> bytes | None:
     found = github.get(f"actions/runs/{run}/artifacts", name=ARTIFACT, per_page=100)["artifacts"]
     if not found:
         return None
-    # A run that is started anew adds an artifact of the same name.
+    # A run that is started again adds an artifact of the same name.
     artifact = max(found, key=lambda one: int(one["id"]))
     if artifact["size_in_bytes"] > LARGEST_ARTIFACT_BYTES:
         raise Refused(f"the artifact is larger than {LARGEST_ARTIFACT_BYTES} bytes")

@@ -45,7 +45,7 @@ class Drift:
 def drift_of(digest: Any) -> Drift:
     """The drift in the digest of a refresh's preview. Raises ValueError for anything else."""
     if not isinstance(digest, dict) or not isinstance(digest.get("changeSummary"), dict):
-        raise ValueError("this is no digest of a preview: changeSummary is missing")
+        raise ValueError("this is not a digest of a preview: changeSummary is missing")
     counts = {str(op): int(count) for op, count in digest["changeSummary"].items() if op not in _QUIET and count}
     lines = {line for step in digest.get("steps") or [] if (line := _line(step))}
     return Drift(tuple(sorted(counts.items())), tuple(sorted(lines)))
@@ -159,7 +159,7 @@ def _print_without_values() -> int:
         document = without_values(json.load(sys.stdin))
     except (TypeError, ValueError, RecursionError):
         # What it says of the text is a part of the text.
-        print("error: this is no digest of a preview", file=sys.stderr)
+        print("error: this is not a digest of a preview", file=sys.stderr)
         return 1
     json.dump(document, sys.stdout, indent=2)
     return 0

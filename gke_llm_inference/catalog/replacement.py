@@ -16,7 +16,7 @@ class PropertyEffects(Facts):
     replace_when_not_grown: tuple[str, ...] = ()
     """The resource is replaced unless the new range of addresses holds the old one."""
     rolling: tuple[str, ...] = ()
-    """Changed in place, by making its parts anew a few at a time."""
+    """Changed in place, by making its parts again a few at a time."""
     in_place: tuple[str, ...] = ()
     """Changed in place, without a break."""
 

@@ -102,7 +102,7 @@ class Interview:
             self._say(f"{problem.path}: {problem.what}: {problem.why}.")
         proposed = outcome.alternatives[:_PROPOSALS]
         if not proposed:
-            self._say("No change that is known here makes it fit.")
+            self._say("None of the changes in the catalog makes it fit.")
             return replace(draft, model=self._model())
         self._say("What fits:")
         for number, one in enumerate(proposed, start=1):

@@ -163,7 +163,7 @@ class StartPart:
     Attributes:
         key: its name, as the plan's JSON has it.
         seconds: what it is expected to take on a new node.
-        restart_seconds: what it takes when the container starts anew in the same pod.
+        restart_seconds: what it takes when the container starts again in the same pod.
         why: what decides on it.
         basis: whether its figures are measured, published or assumed.
         source: where its figures are from.
@@ -196,7 +196,7 @@ class StartPlan:
 
     @property
     def restart_seconds(self) -> int:
-        """The same for a container that starts anew in its pod: the cache volume is kept."""
+        """The same for a container that starts again in its pod: the cache volume is kept."""
         return math.ceil(sum(part.restart_seconds for part in self.parts))
 
     def part(self, key: StartPartName) -> StartPart:
@@ -256,7 +256,7 @@ class RolloutPlan:
         max_surge: pods above `replicas` during a rolling update.
         max_unavailable: pods below `replicas` during a rolling update.
         progress_deadline_seconds: how long an update may stand still before it counts as failed. Each pod that
-            becomes available, and each old one that goes, starts the count anew.
+            becomes available, and each old one that goes, starts the count again.
         longest_seconds: how long an update may take in all, if its pods start one after the other.
         disruption_budget: whether voluntary disruptions take one pod at a time.
         reason: why so many more or fewer pods.

@@ -143,7 +143,7 @@ def rollout_plan(
         why = (
             "only one node at a time can mount the model's volume"
             if one_node
-            else "nobody can promise a spare GPU on Autopilot"
+            else "a spare GPU is not guaranteed on Autopilot"
             if profile == "autopilot"
             else "the node pool has no room for one more pod"
             if pool_known

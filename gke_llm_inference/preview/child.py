@@ -57,7 +57,7 @@ async def settle() -> None:
     """Wait until nothing that the program started is outstanding.
 
     The SDK waits too, after this, and reports failures then. But it takes up its list of outstanding outputs
-    anew for every one that completes, which is quadratic; waiting for all of them at once is linear.
+    again for every one that completes, which is quadratic; waiting for all of them at once is linear.
 
     Its twin in `components.settling` is for programs that settle themselves, in a deployment as well.
     """

@@ -41,7 +41,7 @@ def _cluster(settings: StackSettings, than: StackSettings, name: str, other: str
         yield Finding(
             path="cluster.mode",
             what=f"is existing in {name}, while {other} makes its cluster",
-            why="private nodes, Workload Identity and shielded nodes of a cluster made elsewhere are not known here",
+            why="the configuration does not state private nodes, Workload Identity and shielded nodes of such a cluster",
             fix=f"let {name} make its cluster, or let {other} use one that is made the same way",
         )
 
@@ -105,8 +105,8 @@ def _pod_security(settings: StackSettings, than: StackSettings, name: str, other
         yield Finding(
             path="createNamespace",
             what=f"is off in {name} and on in {other}",
-            why="the namespace that a stack makes enforces the baseline Pod Security Standard; of another one, nothing "
-            "is known here",
+            why="the namespace that a stack makes enforces the baseline Pod Security Standard; what "
+            "another one enforces is not in the configuration",
             fix=f"remove createNamespace: false from {name}",
         )
 

@@ -1,4 +1,4 @@
-"""Why a program could not be had."""
+"""Why a program is not available."""
 
 from gke_llm_inference.errors import CommandError
 

@@ -176,7 +176,7 @@ def _version_of(path: Path) -> VersionInfo:
         )
         return VersionInfo.parse(answer.stdout.strip().removeprefix("v"))
     except (OSError, subprocess.SubprocessError, ValueError, InvalidVersionError) as error:
-        raise EngineError(f"{path} does not tell its version, so it is no Pulumi CLI: {error}") from None
+        raise EngineError(f"{path} does not tell its version, so it is not a Pulumi CLI: {error}") from None
 
 
 def _read(stream: IO[str], into: list[str], tell: Callable[[str], object] | None) -> None:

@@ -48,7 +48,7 @@ STACK = "local"
 CONTEXT = "local"
 """Its kubeconfig context."""
 _NOT_RUNNING = "the control plane does not run"
-_LAST_RESORT = "`make down` removes all that the stack has on this machine, then `make up` makes it anew"
+_LAST_RESORT = "`make down` removes all that the stack has on this machine, then `make up` makes it again"
 _STATUS_SECONDS = 2.0
 _DESTROY_SECONDS = 120.0
 PLACEHOLDER_TOKEN = "hf_placeholder-simulated-pods-download-nothing"  # noqa: S105 - says itself that it is none
@@ -106,7 +106,7 @@ def up(stack: LocalStack) -> int:
 
     Raises:
         EngineError: the deployment failed, what an earlier one wrote is damaged, or another command is at work.
-        BinariesError: a program that is needed cannot be had.
+        BinariesError: a program that is needed is not available.
 
     """
     with exclusively(stack.state_directory, "make up"):

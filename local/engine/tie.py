@@ -1,4 +1,4 @@
-"""Which cluster the engine's state is about: a control plane that was made anew knows nothing of it."""
+"""Which cluster the engine's state is about: a control plane that was made again knows nothing of it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tie(engine: EngineStack, identity: str) -> str | None:
     done = None
     if engine.exists and known:
         engine.forget()
-        done = "the control plane is a new one: what was deployed to an earlier one is gone, and is deployed anew"
+        done = "the control plane is a new one: what was deployed to an earlier one is gone, and is deployed again"
     elif engine.exists:
         engine.refresh()
         done = "the engine's state does not say which control plane it is of, and was held against this one"

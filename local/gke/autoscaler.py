@@ -108,7 +108,7 @@ class Autoscaler:
             self._api.delete(f"/api/v1/nodes/{name}")
 
     def _repair(self, nodes: list[Any], now: float) -> None:
-        """Remove nodes that have been silent for long, as a machine that is made anew."""
+        """Remove nodes that have been silent for long, as a machine that is made again."""
         silent = {one["metadata"]["name"] for one in nodes if not _is_ready(one)}
         self._silent = {name: self._silent.get(name, now) for name in silent}
         for name, since in sorted(self._silent.items()):

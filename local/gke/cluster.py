@@ -242,7 +242,7 @@ class LocalGke:
                 # Somebody removed it; what was started from there may still run.
                 self._stop()
                 return
-            raise LocalGkeError(f"{self.directory} is no directory of a simulated GKE; nothing was removed")
+            raise LocalGkeError(f"{self.directory} is not a directory of a simulated GKE; nothing was removed")
         with suppress(_GoneError), self._locked_if_possible():
             self._stop()
             # At once, so that whoever waits for the lock finds a whole directory or none.
@@ -405,7 +405,7 @@ class LocalGke:
 
     @contextmanager
     def _locked_if_possible(self) -> Iterator[None]:
-        """The lock, where it can be had at all: to end everything must be possible on any disk."""
+        """The lock, where it can be taken at all: to end everything must be possible on any disk."""
         with ExitStack() as stack:
             with suppress(OSError):
                 stack.enter_context(self._locked())

@@ -13,7 +13,7 @@ from local.gke.state import State, read_state
 
 
 def assert_whole(layout: Layout) -> None:
-    """Look at every file that an instance cannot do without, and that is not written anew by each start.
+    """Look at every file that an instance cannot do without, and that is not written again by each start.
 
     Raises:
         DamagedError: the first that is damaged.

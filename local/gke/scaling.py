@@ -66,7 +66,7 @@ def quantity(text: str) -> float:
     """The number that a Kubernetes quantity says: `500m` is 0.5, `2Gi` 2147483648."""
     match = re.fullmatch(r"([0-9.]+)(m|[KMGT]i?|k)?", str(text))
     if match is None:
-        raise ValueError(f"{text} is no quantity")
+        raise ValueError(f"{text} is not a quantity")
     number, suffix = match.groups()
     return float(number) / 1000 if suffix == "m" else float(number) * _SUFFIXES.get(suffix or "", 1)
 

@@ -1,6 +1,6 @@
 """The slow tier: a real control plane with simulated nodes.
 
-Skipped unless TEST_CLUSTER is 1, as `make test-cluster` sets; then programs that cannot be had are an error.
+Skipped unless TEST_CLUSTER is 1, as `make test-cluster` sets; then programs that are not available are an error.
 """
 
 import os

@@ -44,7 +44,7 @@ def test_quantities(text: str, number: float) -> None:
 
 
 def test_a_text_that_is_no_quantity_is_refused() -> None:
-    with pytest.raises(ValueError, match="no quantity"):
+    with pytest.raises(ValueError, match="not a quantity"):
         quantity("many")
 
 

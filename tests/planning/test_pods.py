@@ -197,7 +197,7 @@ def test_an_update_needs_no_gpu_that_is_not_there(
 def test_autopilot_promises_no_spare_gpu(replicas: int) -> None:
     rollout = on_autopilot(replicas=replicas).rollout
     assert (rollout.strategy, rollout.max_surge, rollout.max_unavailable) == ("RollingUpdate", 0, 1)
-    assert rollout.reason.startswith("nobody can promise a spare GPU on Autopilot")
+    assert rollout.reason.startswith("a spare GPU is not guaranteed on Autopilot")
 
 
 def rollouts(pool: Raw, servers: Raw) -> dict[str, RolloutPlan]:

@@ -376,11 +376,11 @@ def written(directory: Path, content: str | bytes, name: str = "config.json") ->
 @pytest.mark.parametrize(
     ("content", "what", "fix"),
     [
-        ("", "config.json is not JSON", "download it anew"),
-        ("{", "config.json is not JSON", "download it anew"),
-        ("<html>not found</html>", "config.json is not JSON", "download it anew"),
-        (b"\xff\xfe{}", "config.json is not JSON", "download it anew"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", "config.json is not JSON", "download it anew"),
+        ("", "config.json is not JSON", "download it again"),
+        ("{", "config.json is not JSON", "download it again"),
+        ("<html>not found</html>", "config.json is not JSON", "download it again"),
+        (b"\xff\xfe{}", "config.json is not JSON", "download it again"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "config.json is not JSON", "download it again"),
         ("[]", "config.json is not a config.json", "check the path"),
         ("null", "config.json is not a config.json", "check the path"),
         ('"{}"', "config.json is not a config.json", "check the path"),

@@ -135,7 +135,7 @@ def test_what_is_no_digest_is_refused_and_not_quoted(
     monkeypatch.setattr("sys.stdin", StringIO(text))
     assert main(["--without-values"]) == 1
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "error: this is no digest of a preview\n")
+    assert (printed.out, printed.err) == ("", "error: this is not a digest of a preview\n")
 
 
 def test_the_workflow_keeps_no_refresh() -> None:

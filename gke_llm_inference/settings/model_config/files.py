@@ -53,7 +53,7 @@ def read_object(file: Path, path: str, most_bytes: int, *, kind: str = "config.j
             path,
             f"{file.name} is not JSON",
             f"a model's {kind} is" if kind == "config.json" else f"{kind} is",
-            "download it anew",
+            "download it again",
         ) from None
     if not isinstance(document, dict):
         raise _refused(path, f"{file.name} is not a {kind}", "that is a JSON object", "check the path")
