@@ -41,7 +41,7 @@ def _cluster(settings: StackSettings, than: StackSettings, name: str, other: str
         yield Finding(
             path="cluster.mode",
             what=f"is existing in {name}, while {other} makes its cluster",
-            why="the configuration does not state private nodes, Workload Identity and shielded nodes of such a cluster",
+            why="the configuration does not say whether its nodes are private and shielded, with Workload Identity",
             fix=f"let {name} make its cluster, or let {other} use one that is made the same way",
         )
 
