@@ -1,0 +1,197 @@
+"""Facts that predictions of speed rest on: roofs of GPUs, constants of kernel classes, and the host."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from gke_llm_inference.catalog.facts import Facts
+from gke_llm_inference.catalog.files import directory, read
+
+KernelClass = Literal["bf16", "fp8", "int8", "marlin", "bitsandbytes"]
+Basis = Literal["measured", "transferred", "estimated"]
+
+
+class AllReduce(Facts):
+    """What summing a tensor over the GPUs of one server takes: latency + bytes / bandwidth."""
+
+    latency_us: float
+    gb_per_s: float
+    """Bytes of the tensor per second, whatever the algorithm moves."""
+
+
+class GpuRoofs(Facts):
+    """What a GPU reaches by itself, in the best of simple kernels."""
+
+    bandwidth_gb_per_s: float
+    """Reading: a large matrix times a vector."""
+    bf16_tflops: float
+    """Matrix product in bf16 of 4,096 rows, columns and depth."""
+    fp8_tflops: float
+    """The same in FP8; that of bf16 where the GPU has no such units."""
+    int8_tflops: float
+    multiprocessors: int
+    compute_capability: str
+    all_reduce: AllReduce | None = None
+    basis: Basis
+    """Whether the server ran on this GPU, or its constants are transferred from another, or the roofs are estimated."""
+    source: str
+    date: str
+
+
+class KernelConstants(Facts):
+    """How near kernels of one weights format come to the roofs."""
+
+    roof: Literal["bf16", "fp8", "int8"]
+    bandwidth: float
+    """Share of the bandwidth roof with few rows."""
+    compute: float
+    """Share of the compute roof with few rows."""
+    large_compute: float
+    """Share of the compute roof with very many rows."""
+    sharpness: float
+    """Exponent with which the two bounds meet; high is a sharp corner."""
+    extra_us: float = 0.0
+    """Time per linear layer beside that of any kernel."""
+    activation_bytes: float = 0.0
+    """Bytes per row and input width for quantizing activations."""
+    multiprocessor_gb_per_s: float | None = None
+    """Weight bytes that one multiprocessor unpacks a second."""
+    host_factor: float = 1.0
+    """The host's time to launch a step that prefills, as a multiple of that in bf16."""
+    basis: Basis
+    source: str
+
+
+class AttentionConstants(Facts):
+    """Attention over the KV cache."""
+
+    bandwidth: float
+    """Share of the bandwidth roof that decoding reaches."""
+    block_gb_per_s: float
+    """What one thread block reads, where a sequence's context is not split over several."""
+    mixed_reread: float
+    """Reads per query head of a group, in steps that also prefill, less those of decoding."""
+    prefill: dict[int, float]
+    """Share of the bf16 compute roof in prefill, by head width."""
+    fp8_bandwidth: float
+    """Share of the bandwidth roof with an FP8 KV cache."""
+    fp8_layer_us: float
+    """Time per layer that an FP8 KV cache adds."""
+
+
+class OverheadConstants(Facts):
+    """What a step takes on the GPU beside its matrix products and attention."""
+
+    kernel_us: float
+    """Per kernel, its start and end."""
+    kernels: int
+    """Kernels of a layer beside its linear layers: norms, rotary embedding, cache write, attention, activation."""
+    family_kernels: dict[str, int]
+    """More of them, by family."""
+    elementwise: float
+    """Bytes per byte that the elementwise kernels read and write."""
+    row_us: float
+    """Per sequence that is sampled."""
+    row_vocabulary_bytes: float
+    """Bytes per sequence and vocabulary entry for sampling."""
+    few_rows: float
+    """Rows up to which compute efficiency is that of few rows."""
+    unfilled: float = 0.0
+    """Exponent of the share of multiprocessors that the tiles of a matrix product fill."""
+
+
+class HostConstants(Facts):
+    """What the host takes to schedule a step and launch its kernels."""
+
+    launch_us: float
+    """Time to launch one kernel outside of a CUDA graph on the measured hosts: what a machine can report."""
+    prefill_ms: float
+    """A step that prefills, beside its layers."""
+    layer_ms: float
+    """Per layer, where the step has too many rows for a CUDA graph."""
+    graph_layer_ms: float
+    """Per layer, where the parts of a layer are CUDA graphs."""
+    graph_rows: int
+    """Most rows of a step for which there are graphs."""
+    decode_ms: float
+    """A step that only decodes: one CUDA graph."""
+    spread: float
+    """How far hosts are apart: the largest over the middle."""
+
+
+class PipelineConstants(Facts):
+    """Asynchronous scheduling: the scheduler is one step ahead of the GPU. In ms."""
+
+    start_ms: float
+    """From the call of the scheduler until the GPU can begin."""
+    end_ms: float
+    """From the last launch until the GPU is done with it."""
+    output_ms: float
+    """From the end of a step until its tokens are returned."""
+
+
+class ApiConstants(Facts):
+    """What the API server adds to the time to the first token."""
+
+    request_ms: float
+    token_us: float
+    source: str
+
+
+class SpeedResidual(Facts):
+    """Size of the differences between predictions and measurements, in percent."""
+
+    samples: int
+    median: float
+    p90: float
+    worst: float
+
+
+class PerformanceFacts(Facts):
+    """Everything that a prediction of speed rests on."""
+
+    source: str
+    date: str
+    version: str
+    """The vLLM version that was measured."""
+    gpus: dict[str, GpuRoofs]
+    kernels: dict[KernelClass, KernelConstants]
+    attention: AttentionConstants
+    overhead: OverheadConstants
+    host: HostConstants
+    pipeline: PipelineConstants
+    api: ApiConstants
+    residuals: dict[str, SpeedResidual] = Field(default={})
+    """Of models that were left out of the fit, by quantity."""
+
+
+MEASURED_VERSION = "0.26.0"
+"""The vLLM version that was measured."""
+
+
+def measurements_path() -> Path:
+    """The measurements that the constants are fitted to, one JSON object per line."""
+    return directory("performance") / f"h100-measurements-vllm-{MEASURED_VERSION}.jsonl"
+
+
+def steps_path() -> Path:
+    """The scheduler's own steps of the same runs, one JSON object per run; not installed."""
+    return directory("performance") / f"h100-steps-vllm-{MEASURED_VERSION}.jsonl.gz"
+
+
+def facts_path() -> Path:
+    """Roofs and fitted constants."""
+    return directory("performance") / "facts.yaml"
+
+
+@cache
+def read_performance_facts() -> PerformanceFacts:
+    """Read the facts that ship with the package.
+
+    Raises:
+        pydantic.ValidationError: the file does not have the shape that this module states.
+
+    """
+    return PerformanceFacts.model_validate(read(facts_path()))

@@ -1,0 +1,185 @@
+"""How long one step of a server takes: on the GPU by its roofs, and on the host that launches it."""
+
+import math
+from bisect import bisect_left
+
+from gke_llm_inference.catalog.performance_facts import GpuRoofs, KernelConstants, PerformanceFacts, PipelineConstants
+from gke_llm_inference.planning.memory.request import Kernels
+from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
+
+# Row counts for which vLLM captures CUDA graphs; a step is padded to the next.
+GRAPH_SIZES = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
+_TILE = 128
+_TERA_PER_MS = 1e9
+_GB_PER_MS = 1e6
+_BF16_BYTES = 2
+_CLASSES = {"dense": "bf16", "fp8": "fp8", "int8": "int8", "marlin": "marlin", "bitsandbytes": "bitsandbytes"}
+
+
+def kernel_constants(kernels: Kernels, facts: PerformanceFacts) -> KernelConstants:
+    """Constants of the kernels that multiply with a weights format."""
+    return next(constants for name, constants in facts.kernels.items() if name == _CLASSES[kernels])
+
+
+class StepTimer:
+    """Times of the steps of one server.
+
+    GPU: sum over linear layers of (memory^q + compute^q)^(1/q), with memory = (weights + activations) / bandwidth and
+    compute = 2 × rows × weights / roof; the output layer on the sampled rows; attention; elementwise kernels; a fixed
+    time per kernel. What depends on the number of rows alone is computed once.
+    """
+
+    def __init__(
+        self,
+        shapes: ModelShapes,
+        kernels: Kernels,
+        gpu: GpuRoofs,
+        facts: PerformanceFacts,
+        *,
+        launch_us: float | None = None,
+        eager: bool = False,
+    ) -> None:
+        self._shapes = shapes
+        self._facts = facts
+        self._gpu = gpu
+        self._kernel = kernel_constants(kernels, facts)
+        self._dense = facts.kernels["bf16"]
+        self._bandwidth = gpu.bandwidth_gb_per_s * _GB_PER_MS
+        self._roof = gpu.bf16_tflops * _TERA_PER_MS
+        self._eager = eager
+        self._host_scale = (launch_us / facts.host.launch_us if launch_us else 1.0) * self._kernel.host_factor
+        self._rows: dict[int, float] = {}
+        self._sampled: dict[int, float] = {}
+        overhead, attention = facts.overhead, facts.attention
+        small = overhead.kernels + overhead.family_kernels.get(shapes.family, 0)
+        layer_us = overhead.kernel_us * (len(shapes.linears) + small) + self._kernel.extra_us * len(shapes.linears)
+        self._fp8_cache = shapes.kv_element_bytes == 1
+        if self._fp8_cache:
+            layer_us += attention.fp8_layer_us
+        self._fixed = layer_us * shapes.layers / 1000
+        self._small = small
+        self._kv_bandwidth = self._bandwidth * (attention.fp8_bandwidth if self._fp8_cache else attention.bandwidth)
+        self._block = attention.block_gb_per_s * _GB_PER_MS
+        widths = attention.prefill
+        nearest = min(widths, key=lambda width: abs(math.log(width / shapes.head_dim)))
+        self._attended = 4 * shapes.query_heads * shapes.head_dim / (self._roof * widths[nearest])
+        self._group = shapes.query_heads / shapes.kv_heads
+        self._full = shapes.layers - shapes.windowed
+
+    @property
+    def pipeline(self) -> PipelineConstants:
+        """How the scheduler runs ahead of the GPU."""
+        return self._facts.pipeline
+
+    @property
+    def window(self) -> int:
+        """Tokens that layers with a window attend to; 0 where there are none."""
+        return self._shapes.window if self._shapes.windowed else 0
+
+    def gpu_ms(
+        self, decoding: int, context: float, prefill: int, attended: float, prefilling: int, windowed: float = 0.0
+    ) -> float:
+        """Time of a step on the GPU.
+
+        Args:
+            decoding: sequences that produce a token.
+            context: tokens in their contexts, over all of them.
+            prefill: prompt tokens of the step.
+            attended: positions that those attend to, over all of them.
+            prefilling: requests that they belong to.
+            windowed: positions that they attend to in layers with a window.
+
+        """
+        rows = decoding + prefill
+        linear = self._rows.get(rows)
+        if linear is None:
+            linear = self._rows[rows] = self._row_ms(rows)
+        sampled = decoding + prefilling
+        head = self._sampled.get(sampled)
+        if head is None:
+            head = self._sampled[sampled] = self._head_ms(sampled)
+        time = linear + head + self._fixed
+        if decoding:
+            time += self._full * self._decode_ms(decoding, context, prefill > 0, split=self._group > 1)
+            if self._shapes.windowed:
+                kept = min(context, decoding * float(self._shapes.window))
+                time += self._shapes.windowed * self._decode_ms(decoding, kept, prefill > 0, split=False)
+        if prefill:
+            positions = self._full * attended + self._shapes.windowed * windowed
+            time += self._attended * positions
+        return time
+
+    def host_ms(self, decoding: int, prefill: int) -> float:
+        """Time of the host for a step: until it can schedule the next."""
+        host = self._facts.host
+        if prefill == 0 and not self._eager:
+            return host.decode_ms
+        graphs = decoding + prefill <= host.graph_rows and not self._eager
+        kernels = len(self._shapes.linears) + self._small
+        usual = len(self._shapes.linears) + self._facts.overhead.kernels
+        layer = (host.graph_layer_ms if graphs else host.layer_ms) * kernels / usual
+        return host.prefill_ms + layer * self._shapes.layers * self._host_scale
+
+    def _row_ms(self, rows: int) -> float:
+        """Linear layers, elementwise kernels and all-reduces of all layers, for that many rows."""
+        shapes, overhead = self._shapes, self._facts.overhead
+        if rows <= GRAPH_SIZES[-1] and not self._eager:
+            rows = GRAPH_SIZES[bisect_left(GRAPH_SIZES, rows)]
+        layer = sum(self._product_ms(linear, rows, self._kernel, shapes.weight_bytes) for linear in shapes.linears)
+        heads = (shapes.query_heads + 2 * shapes.kv_heads) * shapes.head_dim
+        moved = rows * _BF16_BYTES * (8 * shapes.hidden + 3 * shapes.feed_forward + 2 * heads)
+        layer += overhead.elementwise * moved / self._bandwidth
+        if shapes.gpus > 1 and self._gpu.all_reduce:
+            reduce = self._gpu.all_reduce
+            summed = rows * shapes.hidden * _BF16_BYTES
+            layer += 2 * (reduce.latency_us / 1000 + summed / (reduce.gb_per_s * _GB_PER_MS))
+        return layer * shapes.layers
+
+    def _head_ms(self, sampled: int) -> float:
+        """Output layer and sampling."""
+        shapes, overhead = self._shapes, self._facts.overhead
+        head = Linear(inputs=shapes.hidden, outputs=shapes.vocabulary)
+        time = self._product_ms(head, sampled, self._dense, shapes.head_bytes)
+        moved = overhead.row_vocabulary_bytes * sampled * shapes.vocabulary * shapes.gpus
+        return time + moved / self._bandwidth + overhead.row_us * sampled / 1000
+
+    def _product_ms(self, linear: Linear, rows: int, kernel: KernelConstants, weight_bytes: float) -> float:
+        weights = linear.inputs * linear.outputs
+        visits = rows * linear.visited
+        touched = linear.copies
+        if linear.copies > 1:
+            touched = linear.copies * (1 - (1 - linear.visited / linear.copies) ** rows)  # type: ignore[assignment]
+        read = touched * weights * weight_bytes
+        moved = visits * (_BF16_BYTES * (linear.inputs + linear.outputs) + kernel.activation_bytes * linear.inputs)
+        memory = (read + moved) / (self._bandwidth * kernel.bandwidth)
+        if kernel.multiprocessor_gb_per_s is not None:
+            unpacked = read / (kernel.multiprocessor_gb_per_s * self._gpu.multiprocessors * _GB_PER_MS)
+            memory = max(memory, unpacked)
+        roof = {"bf16": self._gpu.bf16_tflops, "fp8": self._gpu.fp8_tflops, "int8": self._gpu.int8_tflops}[kernel.roof]
+        near = max(0.0, 1 - self._facts.overhead.few_rows / max(rows, 1))
+        share = kernel.compute + (kernel.large_compute - kernel.compute) * near
+        compute = 2 * visits * weights / (roof * _TERA_PER_MS * share)
+        exponent = self._facts.overhead.unfilled
+        if exponent:
+            tiles = math.ceil(rows / _TILE) * math.ceil(linear.outputs / _TILE)
+            filled = tiles / (self._gpu.multiprocessors * math.ceil(tiles / self._gpu.multiprocessors))
+            compute *= filled**-exponent
+        power = kernel.sharpness
+        large = max(memory, compute)
+        return large * ((memory / large) ** power + (compute / large) ** power) ** (1 / power)
+
+    def _decode_ms(self, decoding: int, context: float, mixed: bool, *, split: bool) -> float:
+        """Attention of one layer's decoding sequences."""
+        read = context * self._shapes.kv_token_bytes
+        time = read / self._kv_bandwidth
+        if self._fp8_cache:
+            return time
+        if mixed and self._group > 1:
+            # A step that prefills reads keys and values once per query head, mostly from the L2 cache.
+            time *= 1 + self._facts.attention.mixed_reread * (self._group - 1)
+            return max(time, read / (decoding * self._shapes.query_heads * self._block))
+        if not split:
+            # Nobody splits the context of one sequence and head over thread blocks.
+            alone = read / (decoding * self._shapes.kv_heads * self._block)
+            time = (time**4 + alone**4) ** 0.25
+        return time

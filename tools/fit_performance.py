@@ -1,0 +1,247 @@
+"""Fits the constants of predicted speed to measurements.
+
+`python -m tools.fit_performance --date YYYY-MM-DD [--output FILE]` writes the facts with new constants as YAML. Roofs of
+GPUs are not fitted: they are facts of their own. Nothing is fitted per model, and nothing to an L4. The measurements are
+decode steps and served loads of one H100, and the scheduler's own steps of the same runs; each constant is held near
+what physics or a micro-benchmark says of it, more firmly the more is known.
+
+Needs numpy and scipy, which are not installed with the package.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.optimize import least_squares
+
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.performance_facts import (
+    PerformanceFacts,
+    SpeedResidual,
+    measurements_path,
+    read_performance_facts,
+    steps_path,
+)
+from gke_llm_inference.planning.performance import StepTimer
+from tools.memory_accuracy import read_cases
+from tools.performance_accuracy import Case, Comparison, case_of, compare, summarize, timer_of
+
+_WINDOW = 6
+_LEAD = 3
+_PREFILL_WINDOWS, _DECODE_WINDOWS = 18, 4
+_WINDOW_WEIGHT = 0.35
+_SERVE_WEIGHTS = {"ttft_ms.p50": 0.25, "tpot_ms.p50": 0.6, "output_tokens_per_second": 0.6}
+_ROBUST = 0.05
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant to fit: where it stands, what is known of it, and how firmly (as a relative deviation)."""
+
+    path: str
+    known: float
+    deviation: float
+
+
+CONSTANTS = (
+    Constant("kernels.bf16.bandwidth", 1.0, 0.03),
+    Constant("kernels.bf16.compute", 0.75, 0.2),
+    Constant("kernels.bf16.large_compute", 0.9, 0.1),
+    Constant("kernels.bf16.sharpness", 2.5, 0.4),
+    Constant("kernels.fp8.bandwidth", 1.0, 0.03),
+    Constant("kernels.fp8.compute", 0.5, 0.3),
+    Constant("kernels.fp8.large_compute", 0.9, 0.15),
+    Constant("kernels.fp8.sharpness", 5.0, 0.4),
+    Constant("kernels.fp8.activation_bytes", 4.0, 0.7),
+    Constant("kernels.marlin.bandwidth", 1.0, 0.03),
+    Constant("kernels.marlin.compute", 0.42, 0.2),
+    Constant("kernels.marlin.large_compute", 0.49, 0.2),
+    Constant("kernels.marlin.sharpness", 7.0, 0.4),
+    Constant("kernels.marlin.extra_us", 3.0, 0.7),
+    Constant("attention.bandwidth", 0.93, 0.05),
+    Constant("attention.block_gb_per_s", 31.5, 0.15),
+    Constant("attention.mixed_reread", 0.7, 0.5),
+    Constant("attention.prefill.128", 0.43, 0.2),
+    Constant("attention.prefill.256", 0.38, 0.2),
+    Constant("attention.fp8_bandwidth", 0.55, 0.3),
+    Constant("attention.fp8_layer_us", 15.0, 0.5),
+    Constant("overhead.kernel_us", 5.0, 0.3),
+    Constant("overhead.elementwise", 1.0, 0.3),
+    Constant("overhead.row_us", 1.0, 1.0),
+    Constant("overhead.row_vocabulary_bytes", 30.0, 0.7),
+    Constant("overhead.few_rows", 900.0, 0.3),
+    Constant("host.prefill_ms", 2.4, 0.7),
+    Constant("host.layer_ms", 0.85, 0.5),
+    Constant("host.graph_layer_ms", 0.3, 0.5),
+    Constant("host.decode_ms", 2.5, 0.2),
+    Constant("pipeline.start_ms", 1.5, 0.5),
+    Constant("pipeline.end_ms", 0.5, 0.5),
+)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A stretch of a run's steps: what each held, and when the scheduler was called."""
+
+    id: str
+    rows: tuple[tuple[float, ...], ...]
+
+
+def read_steps(ids: Iterable[str]) -> list[Steps]:
+    """Stretches of the runs of these configurations, evenly chosen: more of those that prefill."""
+    wanted, chosen = set(ids), []
+    with gzip.open(steps_path(), "rt") as lines:
+        for line in lines:
+            run = json.loads(line)
+            if run["id"] not in wanted:
+                continue
+            rows = [tuple(float(value) for value in row) for row in run["steps"]]
+            starts = range(_LEAD, len(rows) - _WINDOW - _LEAD, _WINDOW)
+            whole = [at for at in starts if _unbroken(rows[at - _LEAD : at + _WINDOW + 1])]
+            prefill = [at for at in whole if any(row[3] for row in rows[at : at + _WINDOW])]
+            decode = [at for at in whole if at not in set(prefill)]
+            for picked in (_evenly(prefill, _PREFILL_WINDOWS), _evenly(decode, _DECODE_WINDOWS)):
+                chosen += [Steps(run["id"], tuple(rows[at - _LEAD : at + _WINDOW + 1])) for at in picked]
+    return chosen
+
+
+def predicted_stretch_ms(timer: StepTimer, steps: Steps) -> float:
+    """Time that the scheduler's calls of a stretch take, after the steps that lead to it."""
+    pipeline = timer.pipeline
+    now, end = 0.0, -math.inf
+    calls = []
+    for _, decoding, context, prefill, attended, parts in steps.rows:
+        calls.append(now)
+        gpu = timer.gpu_ms(int(decoding), context, int(prefill), attended, int(parts))
+        host = timer.host_ms(int(decoding), int(prefill))
+        ready = max(max(end, now + pipeline.start_ms) + gpu, now + host + pipeline.end_ms)
+        now = max(now + host, end + pipeline.output_ms)
+        end = ready
+    return calls[-1] - calls[_LEAD]
+
+
+def fit(cases: Sequence[Mapping[str, Any]], start: PerformanceFacts, evaluations: int = 12) -> PerformanceFacts:
+    """Facts with constants that fit these measured cases and their steps best."""
+    memory = load_catalog().memory
+    given = [case_of(case) for case in cases]
+    by_id = {str(raw["id"]): case for raw, case in zip(cases, given, strict=True)}
+    stretches = read_steps(by_id)
+    truths = np.array([1000 * (steps.rows[-1][0] - steps.rows[_LEAD][0]) for steps in stretches])
+
+    def residuals(logs: Any) -> Any:
+        facts = with_constants(start, {one.path: math.exp(value) for one, value in zip(CONSTANTS, logs, strict=True)})
+        errors = list(_case_errors(cases, facts))
+        timers = _timers(by_id, memory, facts)
+        predicted = np.array([predicted_stretch_ms(timers[steps.id], steps) for steps in stretches])
+        errors += list(_WINDOW_WEIGHT * _soft(np.log(predicted / truths)))
+        known = [
+            _ROBUST * (value - math.log(one.known)) / one.deviation
+            for one, value in zip(CONSTANTS, logs, strict=True)
+        ]
+        return np.array([*errors, *known])
+
+    first = [math.log(value_at(start, one.path)) for one in CONSTANTS]
+    solution = least_squares(residuals, first, max_nfev=evaluations, diff_step=1e-3, x_scale=[c.deviation for c in CONSTANTS])
+    values = {one.path: float(f"{math.exp(value):.4g}") for one, value in zip(CONSTANTS, solution.x, strict=True)}
+    return with_constants(start, values)
+
+
+def leave_one_out(
+    cases: Sequence[Mapping[str, Any]], start: PerformanceFacts, evaluations: int = 12
+) -> list[Comparison]:
+    """Predictions of every case with constants fitted to the other models."""
+    compared = []
+    for model in sorted({str(case["model"]) for case in cases}):
+        fitted = fit([case for case in cases if case["model"] != model], start, evaluations)
+        compared += compare([case for case in cases if case["model"] == model], fitted)
+    return compared
+
+
+def with_constants(facts: PerformanceFacts, values: Mapping[str, float]) -> PerformanceFacts:
+    """Facts with these constants in place of their own."""
+    document = facts.model_dump()
+    for path, value in values.items():
+        holder, keys = document, path.split(".")
+        for key in keys[:-1]:
+            holder = holder[key]
+        holder[int(keys[-1]) if keys[-1].isdigit() else keys[-1]] = value
+    return PerformanceFacts.model_validate(document)
+
+
+def value_at(facts: PerformanceFacts, path: str) -> float:
+    """A constant of facts."""
+    holder: Any = facts.model_dump()
+    for key in path.split("."):
+        holder = holder[int(key) if key.isdigit() else key]
+    return float(holder)
+
+
+def dump(facts: PerformanceFacts) -> str:
+    """Facts as YAML."""
+    document = facts.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=118)
+
+
+def _case_errors(cases: Sequence[Mapping[str, Any]], facts: PerformanceFacts) -> Iterable[float]:
+    for entry in compare(cases, facts):
+        for name, error in entry.errors.items():
+            weight = _SERVE_WEIGHTS.get(name, 1.0 if name == "step_ms" else 0.0)
+            if weight:
+                yield weight * float(_soft(np.log1p(error / 100)))
+
+
+def _soft(errors: Any) -> Any:
+    """Errors of which large ones count less: the root of the soft L1 loss."""
+    return np.sign(errors) * _ROBUST * np.sqrt(2 * (np.sqrt(1 + (errors / _ROBUST) ** 2) - 1))
+
+
+def _timers(by_id: Mapping[str, Case], memory: MemoryFacts, facts: PerformanceFacts) -> dict[str, StepTimer]:
+    return {name: timer_of(case, memory, facts) for name, case in by_id.items()}
+
+
+def _unbroken(rows: Sequence[tuple[float, ...]]) -> bool:
+    """Whether the server had work all the time: no step begins without sequences after one that only decodes."""
+    return all(after[1] > 0 or before[3] > 0 for before, after in zip(rows, rows[1:], strict=False))
+
+
+def _evenly(values: Sequence[int], most: int) -> list[int]:
+    if len(values) <= most:
+        return list(values)
+    return [values[index * len(values) // most] for index in range(most)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the facts with fitted constants."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fit_performance", description="Fit constants of speed.")
+    parser.add_argument("--date", required=True, help="date of the fit, YYYY-MM-DD")
+    parser.add_argument("--output", type=Path, help="where to write; standard output if absent")
+    parser.add_argument("--evaluations", type=int, default=12, help="most steps of the fit")
+    options = parser.parse_args(arguments)
+    cases = list(read_cases(measurements_path().read_text("utf-8")).values())
+    start = read_performance_facts()
+    left_out = summarize(leave_one_out(cases, start, options.evaluations))
+    fitted = fit(cases, start, options.evaluations).model_copy(
+        update={
+            "date": options.date,
+            "residuals": {
+                name: SpeedResidual(samples=int(v["samples"]), median=v["median"], p90=v["p90"], worst=v["worst"])
+                for name, v in left_out.items()
+            },
+        }
+    )
+    write: Callable[[str], Any] = options.output.write_text if options.output else sys.stdout.write
+    write(dump(fitted))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
