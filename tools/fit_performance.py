@@ -32,6 +32,7 @@ from gke_llm_inference.catalog.performance_facts import (
     steps_path,
 )
 from gke_llm_inference.planning.performance import StepTimer
+from gke_llm_inference.planning.performance.step_time import Heat
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import Case, Comparison, case_of, compare, summarize, timer_of
 
@@ -74,6 +75,9 @@ CONSTANTS = (
     Constant("attention.prefill.256", 0.38, 0.2),
     Constant("attention.fp8_bandwidth", 0.55, 0.3),
     Constant("attention.fp8_layer_us", 15.0, 0.5),
+    Constant("attention.block_us", 1.0, 0.4),
+    Constant("attention.tail", 0.5, 0.3),
+    Constant("burst.share", 0.12, 0.3),
     Constant("overhead.kernel_us", 5.0, 0.3),
     Constant("overhead.elementwise", 1.0, 0.3),
     Constant("overhead.row_us", 1.0, 1.0),
@@ -83,6 +87,7 @@ CONSTANTS = (
     Constant("host.layer_ms", 0.85, 0.5),
     Constant("host.graph_layer_ms", 0.3, 0.5),
     Constant("host.decode_ms", 2.5, 0.2),
+    Constant("host.joined_ms", 1.5, 0.5),
     Constant("pipeline.start_ms", 1.5, 0.5),
     Constant("pipeline.end_ms", 0.5, 0.5),
 )
@@ -119,10 +124,13 @@ def predicted_stretch_ms(timer: StepTimer, steps: Steps) -> float:
     pipeline = timer.pipeline
     now, end = 0.0, -math.inf
     calls = []
+    joined = False
+    heat = Heat(timer.bursts, 1.0 if steps.rows[0][3] else 0.0)
     for _, decoding, context, prefill, attended, parts in steps.rows:
         calls.append(now)
-        gpu = timer.gpu_ms(int(decoding), context, int(prefill), attended, int(parts))
-        host = timer.host_ms(int(decoding), int(prefill))
+        gpu = heat.step_ms(timer.gpu_ms(int(decoding), context, int(prefill), attended, int(parts)), int(prefill))
+        host = timer.host_ms(int(decoding), int(prefill), joined)
+        joined = prefill > 0
         ready = max(max(end, now + pipeline.start_ms) + gpu, now + host + pipeline.end_ms)
         now = max(now + host, end + pipeline.output_ms)
         end = ready

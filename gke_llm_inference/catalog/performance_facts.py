@@ -58,8 +58,8 @@ class KernelConstants(Facts):
     """Bytes per row and input width for quantizing activations."""
     multiprocessor_gb_per_s: float | None = None
     """Weight bytes that one multiprocessor unpacks a second."""
-    host_factor: float = 1.0
-    """The host's time to launch a step that prefills, as a multiple of that in bf16."""
+    burst: bool = False
+    """Whether the kernels draw so much power that the GPU is faster for a moment than for long."""
     basis: Basis
     source: str
 
@@ -71,6 +71,10 @@ class AttentionConstants(Facts):
     """Share of the bandwidth roof that decoding reaches."""
     block_gb_per_s: float
     """What one thread block reads, where a sequence's context is not split over several."""
+    block_us: float
+    """Start and end of a thread block."""
+    tail: float
+    """How much of the last wave of blocks is not hidden behind the others."""
     mixed_reread: float
     """Reads per query head of a group, in steps that also prefill, less those of decoding."""
     prefill: dict[int, float]
@@ -102,6 +106,17 @@ class OverheadConstants(Facts):
     """Exponent of the share of multiprocessors that the tiles of a matrix product fill."""
 
 
+class BurstConstants(Facts):
+    """What a GPU is faster for a moment than for long: its power limit acts only after a while."""
+
+    share: float
+    """Part of a step's time that a cool GPU saves."""
+    time_ms: float
+    """Time constant with which it heats up and cools down."""
+    rows: int
+    """Prompt tokens from which a step is bound by computing."""
+
+
 class HostConstants(Facts):
     """What the host takes to schedule a step and launch its kernels."""
 
@@ -117,6 +132,8 @@ class HostConstants(Facts):
     """Most rows of a step for which there are graphs."""
     decode_ms: float
     """A step that only decodes: one CUDA graph."""
+    joined_ms: float
+    """Added to that where requests joined in the step before."""
     spread: float
     """How far hosts are apart: the largest over the middle."""
 
@@ -160,6 +177,7 @@ class PerformanceFacts(Facts):
     kernels: dict[KernelClass, KernelConstants]
     attention: AttentionConstants
     overhead: OverheadConstants
+    burst: BurstConstants
     host: HostConstants
     pipeline: PipelineConstants
     api: ApiConstants

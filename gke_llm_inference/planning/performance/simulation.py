@@ -7,6 +7,8 @@ computed again. Scheduling is one step ahead of the GPU:
     end(k) = max(max(end(k-1), call(k) + start) + gpu(k), call(k) + host(k) + finish)
     call(k+1) = max(call(k) + host(k), end(k-1) + output)
 
+The tokens of a step come out when the next step is launched, too: at the call after it.
+
 Steps that only decode the same sequences differ by one token of context each: they are advanced in one jump.
 """
 
@@ -16,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from gke_llm_inference.planning.performance.load import Load
-from gke_llm_inference.planning.performance.step_time import StepTimer
+from gke_llm_inference.planning.performance.step_time import Heat, StepTimer
 
 _BLOCK = 16
 _EXACT_STEPS = 3
@@ -85,6 +87,7 @@ class _Simulation:
         pipeline = timer.pipeline
         self._start, self._end, self._output = pipeline.start_ms, pipeline.end_ms, pipeline.output_ms
         self._window = timer.window
+        self._heat = Heat(timer.bursts)
         self._arrived = [0.0] * count
         self._first = [math.inf] * count
         self._last = [math.inf] * count
@@ -100,8 +103,10 @@ class _Simulation:
         """Requests that decode, by the step that makes their last token: a heap."""
         self._order: dict[int, None] = {}
         """Requests that run, the youngest last."""
+        self._starting: list[int] = []
+        """Requests whose first token the last step makes."""
         self._ending: list[int] = []
-        """Requests whose last token the last step makes."""
+        """Requests whose last token it makes."""
         self._context = 0
         self._used = 0
         self._step = 0
@@ -118,34 +123,38 @@ class _Simulation:
         else:
             for arrival in load.arrivals_ms:
                 self._send(arrival)
-        now, end, before = 0.0, -math.inf, -math.inf
+        now, end = 0.0, -math.inf
+        joined = False
         while self._done < count:
             while self._coming and self._coming[0][0] <= now:
                 self._waiting.append(self._coming.popleft()[1])
             prefill, attended, windowed, finished, parts = self._chunks()
             if not prefill and not self._decoding:
                 # Nothing to schedule: what runs ends, or the next request arrives.
-                if self._ending:
+                if self._ending or self._starting:
                     now = max(now, end + self._output)
-                    self._release(end + self._output)
+                    self._release(now)
+                    joined = False
                 else:
                     now = max(now, self._coming[0][0])
                 continue
             steps = 1 if prefill else self._jump(now, end)
             decoding = len(self._decoding)
             if steps > 1:
-                now, end, before = self._advance(now, end, before, steps)
+                now, end = self._advance(now, end, steps, joined)
             else:
                 gpu = self._timer.gpu_ms(decoding, self._context + decoding, prefill, attended, parts, windowed)
-                host = self._timer.host_ms(decoding, prefill)
+                gpu = self._heat.step_ms(gpu, prefill)
+                host = self._timer.host_ms(decoding, prefill, joined)
                 self._busy += gpu
-                before, end, now = end, self._ends(now, end, gpu, host), self._calls(now, end, host)
+                end, now = self._ends(now, end, gpu, host), self._calls(now, end, host)
+            joined = prefill > 0
             self._step += steps
             self._context += decoding * steps
             self._used += decoding * steps
-            # The results of the step before this one are there by the next call.
-            self._release(before + self._output)
-            self._finish(end, finished)
+            # The tokens of the step before this one are there by the next call.
+            self._release(now)
+            self._finish(finished)
         begin = 0.0 if load.arrivals_ms is None else min(0.0, *load.arrivals_ms)
         return Served(
             first_ms=tuple(first - arrived for first, arrived in zip(self._first, self._arrived, strict=True)),
@@ -231,8 +240,8 @@ class _Simulation:
         self._make_room()
         decoding = len(self._decoding)
         steps = self._decoding[0][0] - self._step
-        if self._ending or steps <= 1:
-            # Whoever waits gets what those hold, and a closed loop sends the next.
+        if self._ending or self._starting or steps <= 1:
+            # Tokens come out with the next step; whoever waits gets what those requests hold.
             return 1
         steps = min(steps, max(1, (self._limits.pool_tokens - self._used) // decoding))
         if self._coming:
@@ -263,44 +272,44 @@ class _Simulation:
             self._waiting.appendleft(youngest)
             self._preemptions += 1
 
-    def _advance(self, now: float, end: float, before: float, steps: int) -> tuple[float, float, float]:
+    def _advance(self, now: float, end: float, steps: int, joined: bool) -> tuple[float, float]:
         """Steps that only decode, the first few one by one and the rest at their mean."""
         timer, decoding = self._timer, len(self._decoding)
         context = self._context + decoding
         host = timer.host_ms(decoding, 0)
         exact = min(steps, _EXACT_STEPS)
-        for _ in range(exact):
-            gpu = timer.gpu_ms(decoding, context, 0, 0, 0)
+        for step in range(exact):
+            gpu = self._heat.step_ms(timer.gpu_ms(decoding, context, 0, 0, 0), 0)
+            first = timer.host_ms(decoding, 0, joined) if step == 0 else host
             self._busy += gpu
-            before, end, now = end, self._ends(now, end, gpu, host), self._calls(now, end, host)
+            end, now = self._ends(now, end, gpu, first), self._calls(now, end, first)
             context += decoding
         rest = steps - exact
         if rest:
             gpu = timer.gpu_ms(decoding, context + decoding * (rest - 1) / 2, 0, 0, 0)
+            self._heat.step_ms(gpu * rest, 0)
             self._busy += gpu * rest
             each = max(gpu, host)
             end += rest * each
-            before = end - each
-            now = max(now + rest * each, before + self._output)
-        return now, end, before
+            now = max(now + rest * host, end - each + self._output)
+        return now, end
 
-    def _finish(self, end: float, finished: list[int]) -> None:
-        """Tokens of the step just scheduled: first ones, and last ones."""
-        self._ending = []
+    def _finish(self, finished: list[int]) -> None:
+        """What the step just scheduled makes: first tokens, and last ones."""
         while self._decoding and self._decoding[0][0] <= self._step:
-            self._end_request(heapq.heappop(self._decoding)[1], end)
+            self._end_request(heapq.heappop(self._decoding)[1])
         for index in finished:
-            self._first[index] = min(self._first[index], end + self._output)
+            if not self._produced[index]:
+                self._starting.append(index)
             self._produced[index] += 1
             self._context += self._prompt[index]
             rest = self._load.outputs[index] - self._produced[index]
             if rest > 0:
                 heapq.heappush(self._decoding, (self._step + rest, index))
             else:
-                self._end_request(index, end)
+                self._end_request(index)
 
-    def _end_request(self, index: int, end: float) -> None:
-        self._last[index] = end + self._output
+    def _end_request(self, index: int) -> None:
         held = self._prompt[index] + self._load.outputs[index] - self._absorbed[index] - 1
         self._context -= held
         self._computed[index] = held
@@ -308,13 +317,16 @@ class _Simulation:
         del self._order[index]
 
     def _release(self, now: float) -> None:
-        """What ended a step ago is known by now: its cache is free, and a closed loop sends the next request."""
+        """Tokens of the last step come out: a request that ends frees its cache, and a closed loop sends the next."""
+        for index in self._starting:
+            self._first[index] = now
         for index in self._ending:
+            self._last[index] = now
             self._used -= self._computed[index]
             self._done += 1
             if self._load.arrivals_ms is None and self._sent < len(self._load.prompts):
                 self._send(now)
-        self._ending = []
+        self._starting, self._ending = [], []
 
 
 def attended_within(before: int, chunk: int, window: int) -> int:

@@ -3,13 +3,17 @@
 import math
 from bisect import bisect_left
 
-from gke_llm_inference.catalog.performance_facts import GpuRoofs, KernelConstants, PerformanceFacts, PipelineConstants
+from gke_llm_inference.catalog.performance_facts import BurstConstants, GpuRoofs, KernelConstants, PerformanceFacts, PipelineConstants
 from gke_llm_inference.planning.memory.request import Kernels
 from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
 
 # Row counts for which vLLM captures CUDA graphs; a step is padded to the next.
 GRAPH_SIZES = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
 _TILE = 128
+# FlashAttention splits contexts while its blocks fill less than this many times the multiprocessors.
+_SPLIT_BELOW = 1.6
+# Heads up to this width leave a multiprocessor room for two of FlashAttention's blocks.
+_NARROW_HEAD = 128
 _TERA_PER_MS = 1e9
 _GB_PER_MS = 1e6
 _BF16_BYTES = 2
@@ -19,6 +23,27 @@ _CLASSES = {"dense": "bf16", "fp8": "fp8", "int8": "int8", "marlin": "marlin", "
 def kernel_constants(kernels: Kernels, facts: PerformanceFacts) -> KernelConstants:
     """Constants of the kernels that multiply with a weights format."""
     return next(constants for name, constants in facts.kernels.items() if name == _CLASSES[kernels])
+
+
+class Heat:
+    """How near a GPU is to its power limit, from what it just did."""
+
+    def __init__(self, burst: BurstConstants | None, heat: float = 0.0) -> None:
+        self._burst = burst
+        self._heat = heat
+
+    def step_ms(self, sustained: float, prefill: int) -> float:
+        """Time of a step that takes `sustained` on a hot GPU, after which the GPU is hotter or cooler."""
+        burst = self._burst
+        if burst is None:
+            return sustained
+        cool = math.exp(-sustained / burst.time_ms)
+        if prefill < burst.rows:
+            self._heat *= cool
+            return sustained
+        mean = 1 - (1 - self._heat) * math.sqrt(cool)
+        self._heat = 1 - (1 - self._heat) * cool
+        return sustained * (1 - burst.share * (1 - mean))
 
 
 class StepTimer:
@@ -47,12 +72,13 @@ class StepTimer:
         self._bandwidth = gpu.bandwidth_gb_per_s * _GB_PER_MS
         self._roof = gpu.bf16_tflops * _TERA_PER_MS
         self._eager = eager
-        self._host_scale = (launch_us / facts.host.launch_us if launch_us else 1.0) * self._kernel.host_factor
+        self._host_scale = launch_us / facts.host.launch_us if launch_us else 1.0
         self._rows: dict[int, float] = {}
         self._sampled: dict[int, float] = {}
         overhead, attention = facts.overhead, facts.attention
         small = overhead.kernels + overhead.family_kernels.get(shapes.family, 0)
         layer_us = overhead.kernel_us * (len(shapes.linears) + small) + self._kernel.extra_us * len(shapes.linears)
+        self._kernel_ms = overhead.kernel_us / 1000
         self._fp8_cache = shapes.kv_element_bytes == 1
         if self._fp8_cache:
             layer_us += attention.fp8_layer_us
@@ -70,6 +96,11 @@ class StepTimer:
     def pipeline(self) -> PipelineConstants:
         """How the scheduler runs ahead of the GPU."""
         return self._facts.pipeline
+
+    @property
+    def bursts(self) -> BurstConstants | None:
+        """How much faster the GPU is for a moment; None where the kernels do not reach its power limit."""
+        return self._facts.burst if self._kernel.burst else None
 
     @property
     def window(self) -> int:
@@ -100,20 +131,20 @@ class StepTimer:
             head = self._sampled[sampled] = self._head_ms(sampled)
         time = linear + head + self._fixed
         if decoding:
-            time += self._full * self._decode_ms(decoding, context, prefill > 0, split=self._group > 1)
+            time += self._full * self._decode_ms(decoding, context, prefill > 0, windowed=False)
             if self._shapes.windowed:
                 kept = min(context, decoding * float(self._shapes.window))
-                time += self._shapes.windowed * self._decode_ms(decoding, kept, prefill > 0, split=False)
+                time += self._shapes.windowed * self._decode_ms(decoding, kept, prefill > 0, windowed=True)
         if prefill:
             positions = self._full * attended + self._shapes.windowed * windowed
             time += self._attended * positions
         return time
 
-    def host_ms(self, decoding: int, prefill: int) -> float:
-        """Time of the host for a step: until it can schedule the next."""
+    def host_ms(self, decoding: int, prefill: int, joined: bool = False) -> float:
+        """Time of the host for a step, until it can schedule the next; `joined` after a step that prefilled."""
         host = self._facts.host
         if prefill == 0 and not self._eager:
-            return host.decode_ms
+            return host.decode_ms + (host.joined_ms if joined else 0.0)
         graphs = decoding + prefill <= host.graph_rows and not self._eager
         kernels = len(self._shapes.linears) + self._small
         usual = len(self._shapes.linears) + self._facts.overhead.kernels
@@ -168,18 +199,30 @@ class StepTimer:
         large = max(memory, compute)
         return large * ((memory / large) ** power + (compute / large) ** power) ** (1 / power)
 
-    def _decode_ms(self, decoding: int, context: float, mixed: bool, *, split: bool) -> float:
-        """Attention of one layer's decoding sequences."""
-        read = context * self._shapes.kv_token_bytes
+    def _decode_ms(self, decoding: int, context: float, mixed: bool, *, windowed: bool) -> float:
+        """Attention of one layer's decoding sequences.
+
+        Thread blocks read one sequence and KV head each. Whole waves of them read at the bandwidth's roof; the last one
+        no faster than its blocks. Where sequences are few, contexts are split over blocks, if query heads share KV
+        heads and there is no window; a second kernel then adds the parts up.
+        """
+        facts, shapes, gpu = self._facts.attention, self._shapes, self._gpu
+        read = context * shapes.kv_token_bytes
         time = read / self._kv_bandwidth
         if self._fp8_cache:
             return time
         if mixed and self._group > 1:
             # A step that prefills reads keys and values once per query head, mostly from the L2 cache.
-            time *= 1 + self._facts.attention.mixed_reread * (self._group - 1)
-            return max(time, read / (decoding * self._shapes.query_heads * self._block))
-        if not split:
-            # Nobody splits the context of one sequence and head over thread blocks.
-            alone = read / (decoding * self._shapes.kv_heads * self._block)
+            time *= 1 + facts.mixed_reread * (self._group - 1)
+            return max(time, read / (decoding * shapes.query_heads * self._block))
+        blocks = decoding * shapes.kv_heads
+        if self._group > 1 and not windowed and not mixed and blocks < _SPLIT_BELOW * gpu.multiprocessors:
+            return time + self._kernel_ms
+        alone = read / blocks / self._block
+        wave = gpu.multiprocessors * (1 if shapes.head_dim > _NARROW_HEAD else 2)
+        if blocks <= wave:
             time = (time**4 + alone**4) ** 0.25
-        return time
+        else:
+            last = blocks % wave
+            time += facts.tail * max(0.0, (alone if last else 0.0) - time * last / blocks)
+        return time + facts.block_us / 1000 * blocks / gpu.multiprocessors
