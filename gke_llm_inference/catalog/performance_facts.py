@@ -33,6 +33,8 @@ class GpuRoofs(Facts):
     int8_tflops: float
     multiprocessors: int
     compute_capability: str
+    fp8_kernels: KernelClass = "fp8"
+    """Kernels that multiply with FP8 weights: those for 16-bit activations where the GPU has no others."""
     all_reduce: AllReduce | None = None
     basis: Basis
     """Whether the server ran on this GPU, or its constants are transferred from another, or the roofs are estimated."""

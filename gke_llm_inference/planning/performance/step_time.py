@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 
-from gke_llm_inference.catalog.performance_facts import BurstConstants, GpuRoofs, KernelConstants, PerformanceFacts, PipelineConstants
+from gke_llm_inference.catalog.performance_facts import BurstConstants, GpuRoofs, KernelClass, KernelConstants, PerformanceFacts, PipelineConstants
 from gke_llm_inference.planning.memory.request import Kernels
 from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
 
@@ -17,12 +17,18 @@ _NARROW_HEAD = 128
 _TERA_PER_MS = 1e9
 _GB_PER_MS = 1e6
 _BF16_BYTES = 2
-_CLASSES = {"dense": "bf16", "fp8": "fp8", "int8": "int8", "marlin": "marlin", "bitsandbytes": "bitsandbytes"}
+_CLASSES: dict[Kernels, KernelClass] = {
+    "dense": "bf16",
+    "fp8": "fp8",
+    "int8": "int8",
+    "marlin": "marlin",
+    "bitsandbytes": "bitsandbytes",
+}
 
 
-def kernel_constants(kernels: Kernels, facts: PerformanceFacts) -> KernelConstants:
-    """Constants of the kernels that multiply with a weights format."""
-    return next(constants for name, constants in facts.kernels.items() if name == _CLASSES[kernels])
+def kernel_class(kernels: Kernels, gpu: GpuRoofs) -> KernelClass:
+    """Which kernels multiply with weights of a format on a GPU."""
+    return gpu.fp8_kernels if kernels == "fp8" else _CLASSES[kernels]
 
 
 class Heat:
@@ -67,7 +73,7 @@ class StepTimer:
         self._shapes = shapes
         self._facts = facts
         self._gpu = gpu
-        self._kernel = kernel_constants(kernels, facts)
+        self._kernel = facts.kernels[kernel_class(kernels, gpu)]
         self._dense = facts.kernels["bf16"]
         self._bandwidth = gpu.bandwidth_gb_per_s * _GB_PER_MS
         self._roof = gpu.bf16_tflops * _TERA_PER_MS
