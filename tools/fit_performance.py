@@ -38,7 +38,7 @@ from tools.performance_accuracy import Case, Comparison, case_of, compare, summa
 
 _WINDOW = 6
 _LEAD = 3
-_PREFILL_WINDOWS, _DECODE_WINDOWS = 18, 4
+_PREFILL_WINDOWS, _DECODE_WINDOWS = 12, 3
 _WINDOW_WEIGHT = 0.35
 _SERVE_WEIGHTS = {"ttft_ms.p50": 0.25, "tpot_ms.p50": 0.6, "output_tokens_per_second": 0.6}
 _ROBUST = 0.05
@@ -57,17 +57,25 @@ CONSTANTS = (
     Constant("kernels.bf16.bandwidth", 1.0, 0.03),
     Constant("kernels.bf16.compute", 0.75, 0.2),
     Constant("kernels.bf16.large_compute", 0.9, 0.1),
+    Constant("kernels.bf16.few_rows", 900.0, 0.4),
     Constant("kernels.bf16.sharpness", 2.5, 0.4),
     Constant("kernels.fp8.bandwidth", 1.0, 0.03),
     Constant("kernels.fp8.compute", 0.5, 0.3),
     Constant("kernels.fp8.large_compute", 0.9, 0.15),
+    Constant("kernels.fp8.few_rows", 400.0, 0.4),
     Constant("kernels.fp8.sharpness", 5.0, 0.4),
     Constant("kernels.fp8.activation_bytes", 4.0, 0.7),
     Constant("kernels.marlin.bandwidth", 1.0, 0.03),
     Constant("kernels.marlin.compute", 0.42, 0.2),
     Constant("kernels.marlin.large_compute", 0.49, 0.2),
+    Constant("kernels.marlin.few_rows", 700.0, 0.4),
     Constant("kernels.marlin.sharpness", 7.0, 0.4),
     Constant("kernels.marlin.extra_us", 3.0, 0.7),
+    Constant("kernels.fp8.multiprocessor_gb_per_s", 28.0, 0.1),
+    Constant("kernels.marlin.multiprocessor_gb_per_s", 25.0, 0.1),
+    Constant("gpus.nvidia-h200-141gb.bandwidth_gb_per_s", 4263.0, 0.03),
+    Constant("gpus.nvidia-h200-141gb.bf16_tflops", 789.0, 0.05),
+    Constant("gpus.nvidia-h200-141gb.fp8_tflops", 1400.0, 0.07),
     Constant("attention.bandwidth", 0.93, 0.05),
     Constant("attention.block_gb_per_s", 31.5, 0.15),
     Constant("attention.mixed_reread", 0.7, 0.5),
@@ -82,11 +90,11 @@ CONSTANTS = (
     Constant("overhead.elementwise", 1.0, 0.3),
     Constant("overhead.row_us", 1.0, 1.0),
     Constant("overhead.row_vocabulary_bytes", 30.0, 0.7),
-    Constant("overhead.few_rows", 900.0, 0.3),
     Constant("host.prefill_ms", 2.4, 0.7),
     Constant("host.layer_ms", 0.85, 0.5),
     Constant("host.graph_layer_ms", 0.3, 0.5),
-    Constant("host.decode_ms", 2.5, 0.2),
+    Constant("host.decode_ms", 2.0, 0.2),
+    Constant("host.sequence_ms", 0.035, 0.2),
     Constant("host.joined_ms", 1.5, 0.5),
     Constant("pipeline.start_ms", 1.5, 0.5),
     Constant("pipeline.end_ms", 0.5, 0.5),

@@ -52,6 +52,8 @@ class KernelConstants(Facts):
     """Share of the compute roof with few rows."""
     large_compute: float
     """Share of the compute roof with very many rows."""
+    few_rows: float
+    """Rows up to which the share of the compute roof is that of few rows."""
     sharpness: float
     """Exponent with which the two bounds meet; high is a sharp corner."""
     extra_us: float = 0.0
@@ -102,10 +104,6 @@ class OverheadConstants(Facts):
     """Per sequence that is sampled."""
     row_vocabulary_bytes: float
     """Bytes per sequence and vocabulary entry for sampling."""
-    few_rows: float
-    """Rows up to which compute efficiency is that of few rows."""
-    unfilled: float = 0.0
-    """Exponent of the share of multiprocessors that the tiles of a matrix product fill."""
 
 
 class BurstConstants(Facts):
@@ -123,7 +121,8 @@ class HostConstants(Facts):
     """What the host takes to schedule a step and launch its kernels."""
 
     launch_us: float
-    """Time to launch one kernel outside of a CUDA graph on the measured hosts: what a machine can report."""
+    """Time to launch one kernel outside of a CUDA graph on the measured hosts: what a machine can report. The host's
+    other times are in proportion."""
     prefill_ms: float
     """A step that prefills, beside its layers."""
     layer_ms: float
@@ -134,8 +133,10 @@ class HostConstants(Facts):
     """Most rows of a step for which there are graphs."""
     decode_ms: float
     """A step that only decodes: one CUDA graph."""
+    sequence_ms: float
+    """Added to every step for each sequence that decodes."""
     joined_ms: float
-    """Added to that where requests joined in the step before."""
+    """Added to a step that only decodes where requests joined in the step before."""
     spread: float
     """How far hosts are apart: the largest over the middle."""
 
@@ -193,12 +194,12 @@ MEASURED_VERSION = "0.26.0"
 
 def measurements_path() -> Path:
     """The measurements that the constants are fitted to, one JSON object per line."""
-    return directory("performance") / f"h100-measurements-vllm-{MEASURED_VERSION}.jsonl"
+    return directory("performance") / f"measurements-vllm-{MEASURED_VERSION}.jsonl"
 
 
 def steps_path() -> Path:
     """The scheduler's own steps of the same runs, one JSON object per run; not installed."""
-    return directory("performance") / f"h100-steps-vllm-{MEASURED_VERSION}.jsonl.gz"
+    return directory("performance") / f"steps-vllm-{MEASURED_VERSION}.jsonl.gz"
 
 
 def facts_path() -> Path:

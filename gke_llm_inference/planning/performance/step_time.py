@@ -9,7 +9,6 @@ from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
 
 # Row counts for which vLLM captures CUDA graphs; a step is padded to the next.
 GRAPH_SIZES = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
-_TILE = 128
 # FlashAttention splits contexts while its blocks fill less than this many times the multiprocessors.
 _SPLIT_BELOW = 1.6
 # Heads up to this width leave a multiprocessor room for two of FlashAttention's blocks.
@@ -148,14 +147,14 @@ class StepTimer:
 
     def host_ms(self, decoding: int, prefill: int, joined: bool = False) -> float:
         """Time of the host for a step, until it can schedule the next; `joined` after a step that prefilled."""
-        host = self._facts.host
+        host, sequences = self._facts.host, self._facts.host.sequence_ms * decoding
         if prefill == 0 and not self._eager:
-            return host.decode_ms + (host.joined_ms if joined else 0.0)
+            return (host.decode_ms + sequences + (host.joined_ms if joined else 0.0)) * self._host_scale
         graphs = decoding + prefill <= host.graph_rows and not self._eager
         kernels = len(self._shapes.linears) + self._small
         usual = len(self._shapes.linears) + self._facts.overhead.kernels
         layer = (host.graph_layer_ms if graphs else host.layer_ms) * kernels / usual
-        return host.prefill_ms + layer * self._shapes.layers * self._host_scale
+        return (host.prefill_ms + sequences + layer * self._shapes.layers) * self._host_scale
 
     def _row_ms(self, rows: int) -> float:
         """Linear layers, elementwise kernels and all-reduces of all layers, for that many rows."""
@@ -193,14 +192,9 @@ class StepTimer:
             unpacked = read / (kernel.multiprocessor_gb_per_s * self._gpu.multiprocessors * _GB_PER_MS)
             memory = max(memory, unpacked)
         roof = {"bf16": self._gpu.bf16_tflops, "fp8": self._gpu.fp8_tflops, "int8": self._gpu.int8_tflops}[kernel.roof]
-        near = max(0.0, 1 - self._facts.overhead.few_rows / max(rows, 1))
+        near = max(0.0, 1 - kernel.few_rows / max(rows, 1))
         share = kernel.compute + (kernel.large_compute - kernel.compute) * near
         compute = 2 * visits * weights / (roof * _TERA_PER_MS * share)
-        exponent = self._facts.overhead.unfilled
-        if exponent:
-            tiles = math.ceil(rows / _TILE) * math.ceil(linear.outputs / _TILE)
-            filled = tiles / (self._gpu.multiprocessors * math.ceil(tiles / self._gpu.multiprocessors))
-            compute *= filled**-exponent
         power = kernel.sharpness
         large = max(memory, compute)
         return large * ((memory / large) ** power + (compute / large) ** power) ** (1 / power)

@@ -1,0 +1,56 @@
+"""The arithmetic of a model's part on one GPU, counted by hand."""
+
+import pytest
+
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning.performance import shapes_of
+from tests.performance.support import EXPERTS, WINDOW, architecture, request
+
+BITS = load_catalog().memory.vllm.weights
+
+
+def matrices(model: object, **changes: object) -> list[tuple[float, float]]:
+    shapes = shapes_of(request(model, **changes), BITS)  # type: ignore[arg-type]
+    return [(linear.inputs, linear.outputs) for linear in shapes.linears]
+
+
+def test_llama_has_four_matrices_a_layer() -> None:
+    assert matrices("meta-llama/Llama-3.1-8B-Instruct") == [(4096, 6144), (4096, 4096), (4096, 28672), (14336, 4096)]
+
+
+def test_two_gpus_halve_heads_and_blocks_but_not_the_residual_stream() -> None:
+    found = matrices("meta-llama/Llama-3.1-8B-Instruct", tensor_parallel=2)
+    assert found == [(4096, 3072), (2048, 4096), (4096, 14336), (7168, 4096)]
+
+
+def test_a_block_without_a_gate_has_one_matrix_less() -> None:
+    assert matrices("tiiuae/falcon-40b-instruct")[2] == (8192, 32768)
+
+
+@pytest.mark.parametrize("name", sorted(load_catalog().models))
+def test_every_model_of_the_catalog_is_counted_to_the_parameter_it_has(name: str) -> None:
+    given = load_catalog().models[name]
+    shapes = shapes_of(request(given.model_copy(update={"unquantized_parameters": 0})), BITS)
+    linear = shapes.layers * sum(one.inputs * one.outputs * one.copies for one in shapes.linears)
+    tables = given.vocab_size * given.hidden_size * (1 if given.tied_embeddings else 2)
+    assert linear + tables == pytest.approx(given.parameters - given.unquantized_parameters, rel=0.01)
+
+
+def test_every_expert_is_held_and_two_are_visited() -> None:
+    shapes = shapes_of(request(architecture(experts=EXPERTS)), BITS)
+    assert [(one.copies, one.visited) for one in shapes.linears] == [(1, 1), (1, 1), (8, 2), (8, 2)]
+
+
+def test_a_token_of_cache_is_keys_and_values_of_every_kv_head() -> None:
+    assert shapes_of(request(), BITS).kv_token_bytes == 2 * 8 * 128 * 2
+    assert shapes_of(request(kv_cache_dtype="fp8"), BITS).kv_token_bytes == 2 * 8 * 128
+
+
+def test_windowed_layers_are_counted_apart() -> None:
+    shapes = shapes_of(request(architecture(sliding_window=WINDOW)), BITS)
+    assert (shapes.layers, shapes.windowed, shapes.window) == (2, 1, 512)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("bf16", 16), ("fp8", 8), ("awq", 4.15625), ("gptq", 4.125)])
+def test_weights_are_read_at_the_bits_of_their_format(name: str, bits: float) -> None:
+    assert shapes_of(request(weights_format=name), BITS).weight_bytes == pytest.approx(bits / 8, rel=1e-2)

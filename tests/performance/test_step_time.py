@@ -1,0 +1,132 @@
+"""The time of one step: exact where physics leaves no choice, and never against it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gke_llm_inference.planning.performance.step_time import Heat
+from tests.performance.support import EXPERTS, FACTS, H100, L4, WINDOW, architecture, timer
+from tools.performance_roofline import roofline
+
+ROOF = roofline(FACTS)
+MODELS = ("google/gemma-7b-it", "meta-llama/Llama-3.1-8B-Instruct", "google/gemma-3-4b-it", "tiiuae/falcon-40b-instruct")
+
+
+def test_at_the_roof_one_token_takes_the_time_to_read_weights_and_cache() -> None:
+    # Llama 3.1 8B: 6,979,321,856 weights in linear layers, 525,336,576 in the output layer, 131,072 bytes a token.
+    weights = 2 * (32 * (4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336) + 128256 * 4096)
+    moved = 2 * (32 * (4096 + 6144 + 4096 + 4096 + 4096 + 28672 + 14336 + 4096) + 4096 + 128256)
+    expected = (weights + moved + 1000 * 131072) / 2975e6
+    assert timer(facts=ROOF).gpu_ms(1, 1000, 0, 0, 0) == pytest.approx(expected, rel=1e-4)
+
+
+def test_at_the_roof_a_long_prompt_takes_the_time_to_multiply() -> None:
+    linear = 2 * 8192 * 32 * (4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336) / 789e9
+    attention = 4 * 32 * 32 * 128 * (8192 * 8193 / 2) / 789e9
+    head = 2 * 128256 * 4096 / 2975e6
+    found = timer(facts=ROOF).gpu_ms(0, 0, 8192, 8192 * 8193 // 2, 1)
+    assert found == pytest.approx(linear + attention + head, rel=2e-3)
+
+
+def test_a_step_is_padded_to_the_next_graph() -> None:
+    times = [timer().gpu_ms(n, 0, 0, 0, 0) - timer()._head_ms(n) for n in (9, 12, 16)]
+    assert times[0] == pytest.approx(times[2], rel=1e-3)
+    assert times[0] == pytest.approx(times[1], rel=1e-3)
+
+
+def test_four_bit_weights_are_fastest_for_one_sequence_and_slowest_for_many() -> None:
+    one = {name: timer(weights_format=name).gpu_ms(1, 150, 0, 0, 0) for name in ("bf16", "fp8", "awq")}
+    many = {name: timer(weights_format=name).gpu_ms(256, 256 * 150, 0, 0, 0) for name in ("bf16", "fp8", "awq")}
+    assert one["awq"] < one["fp8"] < one["bf16"]
+    assert many["fp8"] < many["bf16"] < many["awq"]
+
+
+def test_an_l4_multiplies_fp8_weights_with_the_kernels_that_it_has() -> None:
+    l4 = timer(gpu=L4, weights_format="fp8").gpu_ms(0, 0, 2048, 0, 1)
+    compute = 2 * 2048 * 32 * (4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336) / (L4.bf16_tflops * 1e9)
+    assert l4 > compute / FACTS.kernels["marlin"].large_compute
+
+
+def test_a_window_bounds_what_a_layer_reads() -> None:
+    full = timer(architecture()).gpu_ms(64, 64 * 4000, 0, 0, 0)
+    windowed = timer(architecture(sliding_window=WINDOW)).gpu_ms(64, 64 * 4000, 0, 0, 0)
+    longer = timer(architecture(sliding_window=WINDOW)).gpu_ms(64, 64 * 8000, 0, 0, 0)
+    assert windowed < full
+    assert longer - windowed == pytest.approx(
+        timer(architecture(layers=1)).gpu_ms(64, 64 * 8000, 0, 0, 0)
+        - timer(architecture(layers=1)).gpu_ms(64, 64 * 4000, 0, 0, 0)
+    )
+
+
+def test_few_tokens_read_few_experts() -> None:
+    sparse = architecture(experts=EXPERTS, intermediate_size=65536)
+    one, many = (timer(sparse, facts=ROOF).gpu_ms(n, 0, 0, 0, 0) for n in (1, 256))
+    assert many / one > 3.5  # 2 of 8 experts, then all of them
+
+
+def test_the_host_takes_as_long_as_its_launches() -> None:
+    usual, slow = timer(), timer(launch_us=2 * FACTS.host.launch_us)
+    assert slow.host_ms(0, 2048) - FACTS.host.prefill_ms == pytest.approx(
+        2 * (usual.host_ms(0, 2048) - FACTS.host.prefill_ms)
+    )
+    assert slow.host_ms(8, 0) == usual.host_ms(8, 0) == FACTS.host.decode_ms
+    assert usual.host_ms(0, 512) < usual.host_ms(0, 513)
+
+
+def test_a_hot_gpu_takes_the_sustained_time_and_a_cool_one_less() -> None:
+    assert FACTS.burst.share > 0
+    heat = Heat(FACTS.burst)
+    first = heat.step_ms(50.0, 2048)
+    later = [heat.step_ms(50.0, 2048) for _ in range(20)][-1]
+    assert 50.0 * (1 - FACTS.burst.share) < first < later <= 50.0
+    assert later == pytest.approx(50.0, rel=1e-3)
+    heat.step_ms(1000.0, 0)
+    assert heat.step_ms(50.0, 2048) == pytest.approx(first, rel=1e-3)
+    assert Heat(None).step_ms(50.0, 2048) == 50.0
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    weights=st.sampled_from(("bf16", "fp8", "awq", "gptq", "ctw8a8", "bitsandbytes")),
+    cache=st.sampled_from(("auto", "fp8")),
+    decoding=st.integers(1, 250),
+    context=st.integers(1, 4000),
+    prefill=st.integers(0, 2000),
+)
+def test_more_work_never_takes_less_time(
+    model: str, weights: str, cache: str, decoding: int, context: int, prefill: int
+) -> None:
+    made = timer(model, weights_format=weights, kv_cache_dtype=cache)
+
+    def step(n: int, tokens: int, prompt: int) -> float:
+        return made.gpu_ms(n, n * tokens, prompt, prompt * (prompt + 1) // 2, min(prompt, 1))
+
+    now = step(decoding, context, prefill)
+    assert now > 0
+    assert step(decoding, context + 50, prefill) >= now
+    assert step(decoding, context, prefill + 100 if prefill else 0) >= now
+    assert made.gpu_ms(decoding + 1, (decoding + 1) * context, prefill, 0, 0) >= 0.95 * made.gpu_ms(
+        decoding, decoding * context, prefill, 0, 0
+    )
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    weights=st.sampled_from(("bf16", "fp8", "awq")),
+    decoding=st.integers(0, 250),
+    prefill=st.integers(1, 2000),
+    factor=st.floats(1.0, 4.0),
+)
+def test_a_faster_gpu_never_takes_more_time(
+    model: str, weights: str, decoding: int, prefill: int, factor: float
+) -> None:
+    faster = H100.model_copy(
+        update={
+            "bandwidth_gb_per_s": factor * H100.bandwidth_gb_per_s,
+            "bf16_tflops": factor * H100.bf16_tflops,
+            "fp8_tflops": factor * H100.fp8_tflops,
+        }
+    )
+    arguments = (decoding, 1000 * decoding, prefill, prefill * prefill, 1)
+    slow, fast = (timer(model, gpu, weights_format=weights).gpu_ms(*arguments) for gpu in (H100, faster))
+    assert fast <= slow * (1 + 1e-9)
