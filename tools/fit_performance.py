@@ -1,9 +1,10 @@
 """Fits the constants of predicted speed to measurements.
 
-`python -m tools.fit_performance --date YYYY-MM-DD [--output FILE]` writes the facts with new constants as YAML. Roofs of
-GPUs are not fitted: they are facts of their own. Nothing is fitted per model, and nothing to an L4. The measurements are
-decode steps and served loads of one H100, and the scheduler's own steps of the same runs; each constant is held near
-what physics or a micro-benchmark says of it, more firmly the more is known.
+`python -m tools.fit_performance --date YYYY-MM-DD` writes the catalog's facts with new constants, and the errors of
+models and GPUs that were left out of the fit in turn. Nothing is fitted per model, and nothing to an L4. The
+measurements are decode steps and served loads of an H100 and an H200, and the scheduler's own steps of the same runs;
+each constant is held near what physics or a micro-benchmark says of it, more firmly the more is known. Of GPUs only the
+H200's roofs are fitted, as nobody measured them beside its runs.
 
 Needs numpy and scipy, which are not installed with the package.
 """
@@ -13,9 +14,9 @@ import gzip
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import (
     PerformanceFacts,
     SpeedResidual,
+    facts_path,
+    left_out_path,
     measurements_path,
     read_performance_facts,
     steps_path,
@@ -34,7 +37,7 @@ from gke_llm_inference.catalog.performance_facts import (
 from gke_llm_inference.planning.performance import StepTimer
 from gke_llm_inference.planning.performance.step_time import Heat
 from tools.memory_accuracy import read_cases
-from tools.performance_accuracy import Case, Comparison, case_of, compare, summarize, timer_of
+from tools.performance_accuracy import Case, case_of, compare, spread, timer_of
 
 _WINDOW = 6
 _LEAD = 3
@@ -160,26 +163,57 @@ def fit(cases: Sequence[Mapping[str, Any]], start: PerformanceFacts, evaluations
         predicted = np.array([predicted_stretch_ms(timers[steps.id], steps) for steps in stretches])
         errors += list(_WINDOW_WEIGHT * _soft(np.log(predicted / truths)))
         known = [
-            _ROBUST * (value - math.log(one.known)) / one.deviation
-            for one, value in zip(CONSTANTS, logs, strict=True)
+            _ROBUST * (value - math.log(one.known)) / one.deviation for one, value in zip(CONSTANTS, logs, strict=True)
         ]
         return np.array([*errors, *known])
 
     first = [math.log(value_at(start, one.path)) for one in CONSTANTS]
-    solution = least_squares(residuals, first, max_nfev=evaluations, diff_step=1e-3, x_scale=[c.deviation for c in CONSTANTS])
+    solution = least_squares(
+        residuals, first, max_nfev=evaluations, diff_step=1e-3, x_scale=[c.deviation for c in CONSTANTS]
+    )
     values = {one.path: float(f"{math.exp(value):.4g}") for one, value in zip(CONSTANTS, solution.x, strict=True)}
     return with_constants(start, values)
 
 
-def leave_one_out(
-    cases: Sequence[Mapping[str, Any]], start: PerformanceFacts, evaluations: int = 12
-) -> list[Comparison]:
-    """Predictions of every case with constants fitted to the other models."""
-    compared = []
-    for model in sorted({str(case["model"]) for case in cases}):
-        fitted = fit([case for case in cases if case["model"] != model], start, evaluations)
-        compared += compare([case for case in cases if case["model"] == model], fitted)
-    return compared
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Errors of a case that the constants were not fitted to, in percent.
+
+    Attributes:
+        line: number of the case among the measurements.
+        without: what was left out of the fit, with the case: its model or its GPU.
+
+    """
+
+    line: int
+    without: str
+    errors: dict[str, float]
+
+
+def leave_out(cases: Mapping[int, Mapping[str, Any]], start: PerformanceFacts, evaluations: int = 6) -> list[LeftOut]:
+    """Errors of every case with constants fitted to the other models; then with those fitted to the other GPUs.
+
+    A GPU that is left out has the roofs that are known of it without any run.
+    """
+    first = next(iter(cases.values()))["gpu"]
+    groups = [("model", name) for name in sorted({str(case["model"]) for case in cases.values()})]
+    groups += [("gpu", name) for name in sorted({str(case["gpu"]) for case in cases.values()} - {str(first)})]
+    left_out = []
+    with ProcessPoolExecutor() as pool:
+        jobs = [pool.submit(_left_out, dict(cases), start, evaluations, *group) for group in groups]
+        for job in jobs:
+            left_out += job.result()
+    return left_out
+
+
+def _left_out(
+    cases: Mapping[int, Mapping[str, Any]], start: PerformanceFacts, evaluations: int, key: str, name: str
+) -> list[LeftOut]:
+    others = [case for case in cases.values() if case[key] != name]
+    own = {line: case for line, case in cases.items() if case[key] == name}
+    known = {one.path: one.known for one in CONSTANTS if one.path.startswith(f"gpus.{name}.")}
+    fitted = fit(others, with_constants(start, known), evaluations)
+    return [LeftOut(line=entry.line, without=key, errors=entry.errors) for entry in compare(own, fitted)]
 
 
 def with_constants(facts: PerformanceFacts, values: Mapping[str, float]) -> PerformanceFacts:
@@ -239,24 +273,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the facts with fitted constants."""
     parser = argparse.ArgumentParser(prog="python -m tools.fit_performance", description="Fit constants of speed.")
     parser.add_argument("--date", required=True, help="date of the fit, YYYY-MM-DD")
-    parser.add_argument("--output", type=Path, help="where to write; standard output if absent")
-    parser.add_argument("--evaluations", type=int, default=12, help="most steps of the fit")
+    parser.add_argument("--evaluations", type=int, default=6, help="most steps of each fit")
     options = parser.parse_args(arguments)
-    cases = list(read_cases(measurements_path().read_text("utf-8")).values())
-    start = read_performance_facts()
-    left_out = summarize(leave_one_out(cases, start, options.evaluations))
-    fitted = fit(cases, start, options.evaluations).model_copy(
-        update={
-            "date": options.date,
-            "residuals": {
-                name: SpeedResidual(samples=int(v["samples"]), median=v["median"], p90=v["p90"], worst=v["worst"])
-                for name, v in left_out.items()
-            },
-        }
-    )
-    write: Callable[[str], Any] = options.output.write_text if options.output else sys.stdout.write
-    write(dump(fitted))
+    cases = read_cases(measurements_path().read_text("utf-8"))
+    fitted = fit(list(cases.values()), read_performance_facts(), options.evaluations)
+    left_out = leave_out(cases, fitted, options.evaluations)
+    fitted = fitted.model_copy(update={"date": options.date, "residuals": residuals_of(left_out)})
+    facts_path().write_text(dump(fitted), "utf-8")
+    left_out_path().write_text("".join(json.dumps(asdict(one)) + "\n" for one in left_out), "utf-8")
     return 0
+
+
+def residuals_of(left_out: Iterable[LeftOut]) -> dict[str, SpeedResidual]:
+    """Spread of the errors of models that were left out, by quantity."""
+    errors: dict[str, list[float]] = {}
+    for one in left_out:
+        for name, error in one.errors.items():
+            if one.without == "model":
+                errors.setdefault(name, []).append(error)
+    spreads = {name: spread(values) for name, values in errors.items()}
+    return {
+        name: SpeedResidual(samples=int(v["samples"]), median=v["median"], p90=v["p90"], worst=v["worst"])
+        for name, v in spreads.items()
+    }
 
 
 if __name__ == "__main__":

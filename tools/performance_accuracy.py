@@ -23,7 +23,7 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts, read_performance_facts
 from gke_llm_inference.planning.memory.plan import plan_memory
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, limits_of
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest
 from gke_llm_inference.planning.performance import (
     Load,
     Prediction,

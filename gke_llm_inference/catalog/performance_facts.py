@@ -137,6 +137,8 @@ class HostConstants(Facts):
     """Added to every step for each sequence that decodes."""
     joined_ms: float
     """Added to a step that only decodes where requests joined in the step before."""
+    jitter: float
+    """Standard deviation of the logarithm of the time of a step that prefills, on one host."""
     spread: float
     """How far hosts are apart: the largest over the middle."""
 
@@ -200,6 +202,11 @@ def measurements_path() -> Path:
 def steps_path() -> Path:
     """The scheduler's own steps of the same runs, one JSON object per run; not installed."""
     return directory("performance") / f"steps-vllm-{MEASURED_VERSION}.jsonl.gz"
+
+
+def left_out_path() -> Path:
+    """Errors of the measurements, each with constants fitted without its model or its GPU, one JSON object per line."""
+    return directory("performance") / f"left-out-vllm-{MEASURED_VERSION}.jsonl"
 
 
 def facts_path() -> Path:

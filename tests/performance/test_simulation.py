@@ -99,7 +99,9 @@ def test_the_api_server_adds_to_the_first_token() -> None:
 
 def test_a_closed_loop_keeps_its_number_in_flight() -> None:
     served = simulate(Fixed(), limits(), closed(4, 40, prompt=10, output=10))
-    in_flight = sum(first + 9 * (between or 0) for first, between in zip(served.first_ms, served.between_ms, strict=True))
+    in_flight = sum(
+        first + 9 * (between or 0) for first, between in zip(served.first_ms, served.between_ms, strict=True)
+    )
     assert in_flight / served.duration_ms == pytest.approx(4, rel=0.1)
 
 

@@ -42,7 +42,7 @@ class Lengths:
             return (self._whole(self.p50),) * count
         sigma = math.log(self.p90 / self.p50) / _Z90
         values = [
-            self._whole(self.p50 * math.exp(sigma * _normal_quantile((index + 0.5) / count))) for index in range(count)
+            self._whole(self.p50 * math.exp(sigma * normal_quantile((index + 0.5) / count))) for index in range(count)
         ]
         random.Random(seed).shuffle(values)  # noqa: S311 not for secrets
         return tuple(values)
@@ -88,7 +88,7 @@ def shared(load: Load, parts: Sequence[int]) -> Load:
     )
 
 
-def _normal_quantile(share: float) -> float:
+def normal_quantile(share: float) -> float:
     """Quantile of the normal distribution, by bisection of the error function: the same on every machine."""
     low, high = -8.0, 8.0
     for _ in range(60):

@@ -16,12 +16,14 @@ import heapq
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 
-from gke_llm_inference.planning.performance.load import Load
+from gke_llm_inference.planning.performance.load import Load, normal_quantile
 from gke_llm_inference.planning.performance.step_time import Heat, StepTimer
 
 _BLOCK = 16
 _EXACT_STEPS = 3
+_JITTERS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class _Simulation:
         self._start, self._end, self._output = pipeline.start_ms, pipeline.end_ms, pipeline.output_ms
         self._window = timer.window
         self._heat = Heat(timer.bursts)
+        self._jitter = _jitter(timer.host_jitter)
         self._arrived = [0.0] * count
         self._first = [math.inf] * count
         self._last = [math.inf] * count
@@ -110,6 +113,7 @@ class _Simulation:
         self._context = 0
         self._used = 0
         self._step = 0
+        self._prefills = 0
         self._sent = 0
         self._done = 0
         self._preemptions = 0
@@ -146,6 +150,9 @@ class _Simulation:
                 gpu = self._timer.gpu_ms(decoding, self._context + decoding, prefill, attended, parts, windowed)
                 gpu = self._heat.step_ms(gpu, prefill)
                 host = self._timer.host_ms(decoding, prefill, joined)
+                if prefill:
+                    host *= self._jitter[self._prefills % _JITTERS]
+                    self._prefills += 1
                 self._busy += gpu
                 end, now = self._ends(now, end, gpu, host), self._calls(now, end, host)
             joined = prefill > 0
@@ -327,6 +334,14 @@ class _Simulation:
             if self._load.arrivals_ms is None and self._sent < len(self._load.prompts):
                 self._send(now)
         self._starting, self._ending = [], []
+
+
+@lru_cache(maxsize=16)
+def _jitter(deviation: float) -> tuple[float, ...]:
+    """Factors of a log-normal distribution with median 1, each as likely, in an order that spreads them evenly."""
+    bits = _JITTERS.bit_length() - 1
+    order = [int(f"{index:0{bits}b}"[::-1], 2) for index in range(_JITTERS)]
+    return tuple(math.exp(deviation * normal_quantile((place + 0.5) / _JITTERS)) for place in order)
 
 
 def attended_within(before: int, chunk: int, window: int) -> int:

@@ -3,7 +3,14 @@
 import math
 from bisect import bisect_left
 
-from gke_llm_inference.catalog.performance_facts import BurstConstants, GpuRoofs, KernelClass, KernelConstants, PerformanceFacts, PipelineConstants
+from gke_llm_inference.catalog.performance_facts import (
+    BurstConstants,
+    GpuRoofs,
+    KernelClass,
+    KernelConstants,
+    PerformanceFacts,
+    PipelineConstants,
+)
 from gke_llm_inference.planning.memory.request import Kernels
 from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
 
@@ -101,6 +108,11 @@ class StepTimer:
     def pipeline(self) -> PipelineConstants:
         """How the scheduler runs ahead of the GPU."""
         return self._facts.pipeline
+
+    @property
+    def host_jitter(self) -> float:
+        """How unequal the host's times for steps that prefill are: standard deviation of their logarithm."""
+        return self._facts.host.jitter
 
     @property
     def bursts(self) -> BurstConstants | None:

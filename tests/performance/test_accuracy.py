@@ -1,0 +1,215 @@
+"""The tool that holds predictions against cases, and how good they are on what was measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gke_llm_inference.catalog.performance_facts import measurements_path, read_performance_facts
+from gke_llm_inference.settings import Refusal
+from tools.memory_accuracy import read_cases
+from tools.performance_accuracy import case_of, compare, gpu_name, main, predict_case, report, spread, summarize
+from tools.performance_roofline import roofline
+
+CASES = read_cases(measurements_path().read_text("utf-8"))
+QWEN = {
+    "model_type": "qwen3",
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "max_position_embeddings": 40960,
+    "tie_word_embeddings": False,
+}
+
+
+def decode(**changes: Any) -> dict[str, Any]:
+    case = {
+        "kind": "decode",
+        "id": "a step",
+        "gpu": "nvidia-h100-80gb",
+        "model": "llama-3.1-8b",
+        "weights_format": "bf16",
+        "kv_cache_dtype": "auto (bf16)",
+        "max_model_len": 6144,
+        "sequences": 8,
+        "context_tokens": 148.0,
+        "step_ms": 6.726,
+    }
+    return {**case, **changes}
+
+
+def serve(**changes: Any) -> dict[str, Any]:
+    case = {
+        key: value
+        for key, value in decode(kind="serve").items()
+        if key not in ("sequences", "context_tokens", "step_ms")
+    }
+    case.update(
+        arrival="closed", concurrency=4, requests=16, input_tokens=256, output_tokens_mean=32, kv_tokens=100_000
+    )
+    return {**case, **changes}
+
+
+def predicted(case: dict[str, Any]) -> Any:
+    return predict_case(case_of(case))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "median", "p90"),
+    [
+        ("step_ms", 4.0, 13.0),
+        ("tpot_ms.p50", 5.0, 12.0),
+        ("output_tokens_per_second", 5.0, 8.5),
+        ("ttft_ms.p50", 12.0, 30.0),
+    ],
+)
+def test_measured_cases_are_predicted_within(quantity: str, median: float, p90: float) -> None:
+    found = summarize(compare(CASES))[quantity]
+    assert found["median"] <= median
+    assert found["p90"] <= p90
+
+
+def test_models_that_were_left_out_are_predicted_within() -> None:
+    residuals = read_performance_facts().residuals
+    assert residuals["step_ms"].median <= 4.0
+    assert residuals["step_ms"].p90 <= 13.0
+    assert residuals["tpot_ms.p50"].median <= 5.0
+    assert residuals["ttft_ms.p50"].median <= 12.0
+
+
+def test_what_was_measured_of_kernels_is_worth_something() -> None:
+    plain = summarize(compare(CASES, roofline(read_performance_facts())))
+    assert plain["step_ms"]["median"] > 20
+
+
+def test_what_was_measured_is_not_read() -> None:
+    for case in (decode(), serve(ttft_ms={"p50": 1}, tpot_ms={"p50": 1}, output_tokens_per_second=1)):
+        changed = {**case, "step_ms": 1.0, "ttft_ms": {"p50": 9e9}, "tpot_ms": {"p50": 0.0}, "steps": 3, "seconds": 1}
+        assert predicted(case) == predicted(changed)
+
+
+def test_an_architecture_stands_for_a_model_that_the_catalog_lacks() -> None:
+    step = predicted(decode(model="qwen3-8b", architecture=QWEN))
+    assert predicted(decode()) < step < 1.2 * predicted(decode())
+    nested = {"model_type": "gemma3", "text_config": QWEN}
+    assert predicted(decode(architecture=nested)) > 0
+
+
+def test_recorded_arrivals_and_lengths_are_replayed() -> None:
+    case = serve(arrival="poisson", request_rate=5.0, arrivals_s=[0.0, 0.1, 2.0], output_tokens=[4, 5, 6], requests=3)
+    case.pop("concurrency")
+    load = case_of(case).load
+    assert load is not None
+    assert load.arrivals_ms == (0.0, 100.0, 2000.0)
+    assert load.outputs == (4, 5, 6)
+    assert load.concurrency is None
+
+
+def test_arrivals_and_lengths_are_drawn_where_none_are_recorded() -> None:
+    case = serve(arrival="poisson", request_rate=5.0)
+    first, second = case_of(case).load, case_of(case).load
+    assert first == second
+    assert first is not None
+    assert first.arrivals_ms is not None
+    assert len(first.arrivals_ms) == 16
+    assert all(16 <= output <= 48 for output in first.outputs)
+
+
+def test_a_slow_host_takes_longer_to_the_first_token() -> None:
+    usual = read_performance_facts().host.launch_us
+    slow = predicted(serve(host_launch_us=2 * usual))
+    assert slow.ttft_ms.p50 > 1.5 * predicted(serve()).ttft_ms.p50
+    assert predicted(serve(host_launch_us=usual)) == predicted(serve())
+
+
+def test_without_a_pool_the_memory_plan_gives_one_and_the_api_server_is_asked() -> None:
+    case = serve()
+    case.pop("kv_tokens")
+    assert case_of(case).api_server
+    api = read_performance_facts().api
+    assert predicted(case).ttft_ms.p50 > predicted(serve()).ttft_ms.p50 + 0.5 * api.request_ms
+    assert not case_of({**case, "api_server": False}).api_server
+
+
+def test_cached_prefixes_shorten_the_first_token() -> None:
+    long = serve(input_tokens=1024)
+    assert predicted({**long, "prefix_cache_hit_rate": 0.9}).ttft_ms.p50 < predicted(long).ttft_ms.p50
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("nvidia-l4", "nvidia-l4"),
+        ("L4", "nvidia-l4"),
+        ("NVIDIA H200", "nvidia-h200-141gb"),
+        ("H100-SXM", "nvidia-h100-80gb"),
+        ("L40S", None),
+        (4, None),
+    ],
+)
+def test_a_gpu_is_known_by_its_name_or_model(given: object, name: str | None) -> None:
+    assert gpu_name(given) == name
+
+
+@pytest.mark.parametrize(
+    ("case", "path"),
+    [
+        (decode(gpu="TPU"), "case.gpu"),
+        (decode(sequences=0), "case.sequences"),
+        (decode(context_tokens=-1), "case.context_tokens"),
+        (decode(weights_format="float3"), "case.weights_format"),
+        (decode(model="nothing"), "case.model"),
+        (serve(input_tokens="long"), "case.input_tokens"),
+        (serve(concurrency=None), "case.concurrency"),
+        (serve(output_tokens_mean=0), "case.output_tokens"),
+        (serve(arrival="poisson", request_rate=2, arrivals_s=[1.0]), "case.arrivals_s"),
+        (serve(kv_tokens=100), "case.input_tokens"),
+        (serve(kind="guess"), "case.kind"),
+    ],
+)
+def test_a_case_that_makes_no_sense_is_refused_where_it_is_wrong(case: dict[str, Any], path: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        compare({3: case})
+    assert [found.path for found in refusal.value.problems] == [f"line 3: {path}"]
+
+
+def test_the_report_has_a_case_a_line_and_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cases.jsonl"
+    measured = serve(ttft_ms={"p50": 30.0}, tpot_ms={"p50": 7.0}, output_tokens_per_second=500.0)
+    file.write_text(f"{json.dumps(decode())}\n\n{json.dumps(measured)}\n")
+    assert main(["--cases", str(file), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [case["id"] for case in document["cases"]] == ["a step", "a step"]
+    assert set(document["cases"][0]["predicted"]) == {"step_ms"}
+    assert set(document["cases"][1]["predicted"]) == {"ttft_ms", "tpot_ms", "output_tokens_per_second"}
+    assert set(document["cases"][1]["predicted"]["ttft_ms"]) == {"p50", "p90", "p99"}
+    assert set(document["summary"]) == {"step_ms", "ttft_ms.p50", "tpot_ms.p50", "output_tokens_per_second"}
+    assert main(["--cases", str(file)]) == 0
+    assert "step_ms: median" in capsys.readouterr().out
+
+
+def test_a_file_that_is_wrong_ends_with_its_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text("[]\n")
+    assert main(["--cases", str(file)]) == 1
+    assert "line 1" in capsys.readouterr().err
+
+
+def test_the_same_cases_give_the_same_bytes() -> None:
+    few = dict(list(CASES.items())[:20])
+    assert report(few, True) == report(few, True)
+
+
+def test_the_throughput_of_an_open_loop_is_not_scored() -> None:
+    case = serve(arrival="poisson", request_rate=5.0, output_tokens_per_second=1.0, ttft_ms={"p50": 30.0})
+    (entry,) = compare({1: case})
+    assert set(entry.errors) == {"ttft_ms.p50"}
+
+
+def test_spreads_are_of_sizes() -> None:
+    assert spread([-4.0, 1.0, 2.0]) == {"samples": 3, "median": 2.0, "p90": 3.6, "worst": 4.0, "bias": 1.0}
