@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def fit(cases: Sequence[Mapping[str, Any]], start: PerformanceFacts, evaluations
 
     first = [math.log(value_at(start, one.path)) for one in CONSTANTS]
     solution = least_squares(
-        residuals, first, max_nfev=evaluations, diff_step=1e-3, x_scale=[c.deviation for c in CONSTANTS]
+        residuals, first, max_nfev=evaluations, diff_step=[1e-3], x_scale=[c.deviation for c in CONSTANTS]
     )
     values = {one.path: float(f"{math.exp(value):.4g}") for one, value in zip(CONSTANTS, solution.x, strict=True)}
     return with_constants(start, values)
@@ -220,19 +221,24 @@ def with_constants(facts: PerformanceFacts, values: Mapping[str, float]) -> Perf
     """Facts with these constants in place of their own."""
     document = facts.model_dump()
     for path, value in values.items():
-        holder, keys = document, path.split(".")
-        for key in keys[:-1]:
-            holder = holder[key]
-        holder[int(keys[-1]) if keys[-1].isdigit() else keys[-1]] = value
+        *names, last = _keys(path)
+        holder: Any = document
+        for name in names:
+            holder = holder[name]
+        holder[last] = value
     return PerformanceFacts.model_validate(document)
 
 
 def value_at(facts: PerformanceFacts, path: str) -> float:
     """A constant of facts."""
     holder: Any = facts.model_dump()
-    for key in path.split("."):
-        holder = holder[int(key) if key.isdigit() else key]
+    for name in _keys(path):
+        holder = holder[name]
     return float(holder)
+
+
+def _keys(path: str) -> list[str | int]:
+    return [int(key) if key.isdigit() else key for key in path.split(".")]
 
 
 def dump(facts: PerformanceFacts) -> str:
@@ -260,7 +266,7 @@ def _timers(by_id: Mapping[str, Case], memory: MemoryFacts, facts: PerformanceFa
 
 def _unbroken(rows: Sequence[tuple[float, ...]]) -> bool:
     """Whether the server had work all the time: no step begins without sequences after one that only decodes."""
-    return all(after[1] > 0 or before[3] > 0 for before, after in zip(rows, rows[1:], strict=False))
+    return all(after[1] > 0 or before[3] > 0 for before, after in pairwise(rows))
 
 
 def _evenly(values: Sequence[int], most: int) -> list[int]:

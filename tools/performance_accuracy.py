@@ -1,9 +1,10 @@
 """How good predictions of speed are: for measured cases from their inputs alone, beside what was measured.
 
 `python -m tools.performance_accuracy --cases FILE [--json]` reads one JSON object a line, with the fields of the
-measurements in the catalog: `kind` decode or serve, `gpu`, `model` or an `architecture` with the keys of a config.json,
-`weights_format`, `kv_cache_dtype`, limits, and the load. `arrivals_s` and `output_tokens` are replayed as they ran; where
-they are absent, arrivals and lengths are drawn. `host_launch_us` is the time in which the host launches one kernel.
+measurements in the catalog: `kind` decode or serve, `gpu`, `model` or an `architecture` with the keys of a
+config.json, `weights_format`, `kv_cache_dtype`, limits, and the load. `arrivals_s` and `output_tokens` are replayed as
+they ran; where they are absent, arrivals and lengths are drawn. `host_launch_us` is the time in which the host launches
+one kernel.
 
 A case that states its pool (`kv_tokens`) ran in one process; one that does not was asked over the API server, whose
 overhead is added, unless `api_server` says which.

@@ -194,9 +194,9 @@ class StepTimer:
     def _product_ms(self, linear: Linear, rows: int, kernel: KernelConstants, weight_bytes: float) -> float:
         weights = linear.inputs * linear.outputs
         visits = rows * linear.visited
-        touched = linear.copies
+        touched = float(linear.copies)
         if linear.copies > 1:
-            touched = linear.copies * (1 - (1 - linear.visited / linear.copies) ** rows)  # type: ignore[assignment]
+            touched = linear.copies * (1 - (1 - linear.visited / linear.copies) ** rows)
         read = touched * weights * weight_bytes
         moved = visits * (_BF16_BYTES * (linear.inputs + linear.outputs) + kernel.activation_bytes * linear.inputs)
         memory = (read + moved) / (self._bandwidth * kernel.bandwidth)
@@ -209,7 +209,7 @@ class StepTimer:
         compute = 2 * visits * weights / (roof * _TERA_PER_MS * share)
         power = kernel.sharpness
         large = max(memory, compute)
-        return large * ((memory / large) ** power + (compute / large) ** power) ** (1 / power)
+        return large * math.pow((memory / large) ** power + (compute / large) ** power, 1 / power)
 
     def _decode_ms(self, decoding: int, context: float, mixed: bool, *, windowed: bool) -> float:
         """Attention of one layer's decoding sequences.
