@@ -27,6 +27,7 @@ from scipy.optimize import least_squares
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import (
+    Basis,
     PerformanceFacts,
     SpeedResidual,
     facts_path,
@@ -38,7 +39,7 @@ from gke_llm_inference.catalog.performance_facts import (
 from gke_llm_inference.planning.performance import StepTimer
 from gke_llm_inference.planning.performance.step_time import Heat
 from tools.memory_accuracy import read_cases
-from tools.performance_accuracy import Case, case_of, compare, spread, timer_of
+from tools.performance_accuracy import Case, case_of, compare, quantile, spread, timer_of
 
 _WINDOW = 6
 _LEAD = 3
@@ -46,6 +47,7 @@ _PREFILL_WINDOWS, _DECODE_WINDOWS = 12, 3
 _WINDOW_WEIGHT = 0.35
 _SERVE_WEIGHTS = {"ttft_ms.p50": 0.25, "tpot_ms.p50": 0.6, "output_tokens_per_second": 0.6}
 _ROBUST = 0.05
+_BANDED = ("step_ms", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p50")
 
 
 @dataclass(frozen=True)
@@ -284,10 +286,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = read_cases(measurements_path().read_text("utf-8"))
     fitted = fit(list(cases.values()), read_performance_facts(), options.evaluations)
     left_out = leave_out(cases, fitted, options.evaluations)
-    fitted = fitted.model_copy(update={"date": options.date, "residuals": residuals_of(left_out)})
+    update = {"date": options.date, "residuals": residuals_of(left_out), "bands": bands_of(left_out)}
+    fitted = fitted.model_copy(update=update)
     facts_path().write_text(dump(fitted), "utf-8")
     left_out_path().write_text("".join(json.dumps(asdict(one)) + "\n" for one in left_out), "utf-8")
     return 0
+
+
+def bands_of(left_out: Sequence[LeftOut]) -> dict[Basis, dict[str, float]]:
+    """Error bands: nine of ten errors of models that were left out, of GPUs that were, and twice those where neither is.
+
+    Rounded up to whole percents.
+    """
+    bands: dict[Basis, dict[str, float]] = {"measured": {}, "transferred": {}, "estimated": {}}
+    for name in _BANDED:
+        errors = {
+            key: [abs(one.errors[name]) for one in left_out if one.without == key and name in one.errors]
+            for key in ("model", "gpu")
+        }
+        nine = {key: quantile(sorted(values), 0.9) for key, values in errors.items()}
+        bands["measured"][name] = float(math.ceil(nine["model"]))
+        bands["transferred"][name] = float(math.ceil(max(nine.values())))
+        bands["estimated"][name] = 2 * bands["transferred"][name]
+    return bands
 
 
 def residuals_of(left_out: Iterable[LeftOut]) -> dict[str, SpeedResidual]:

@@ -186,6 +186,8 @@ class PerformanceFacts(Facts):
     host: HostConstants
     pipeline: PipelineConstants
     api: ApiConstants
+    bands: dict[Basis, dict[str, float]]
+    """How far nine of ten predictions are off at most, in percent, by what they rest on and by quantity."""
     residuals: dict[str, SpeedResidual] = Field(default={})
     """Of models that were left out of the fit, by quantity."""
 
@@ -207,6 +209,11 @@ def steps_path() -> Path:
 def left_out_path() -> Path:
     """Errors of the measurements, each with constants fitted without its model or its GPU, one JSON object per line."""
     return directory("performance") / f"left-out-vllm-{MEASURED_VERSION}.jsonl"
+
+
+def aiconfigurator_path() -> Path:
+    """Errors of AIConfigurator 0.12.0 on the same measurements, one JSON object per line."""
+    return directory("performance") / "aiconfigurator-0.12.0.jsonl"
 
 
 def facts_path() -> Path:

@@ -1,0 +1,58 @@
+"""How far a prediction may be from what a server does, and what that rests on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gke_llm_inference.catalog.performance_facts import Basis, GpuRoofs, PerformanceFacts
+from gke_llm_inference.planning.memory.request import MemoryRequest, weights_format
+from gke_llm_inference.planning.performance.step_time import kernel_class
+from gke_llm_inference.planning.versions import version_parts
+
+Quantity = Literal["step_ms", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p50"]
+
+_ORDER: tuple[Basis, ...] = ("measured", "transferred", "estimated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """An error band.
+
+    Attributes:
+        percent: how far nine of ten predictions are at most, in percent.
+        basis: the weakest of what the prediction rests on.
+
+    """
+
+    percent: float
+    basis: Basis
+
+
+def error_band(
+    quantity: Quantity,
+    request: MemoryRequest,
+    gpu: GpuRoofs,
+    facts: PerformanceFacts,
+    *,
+    launch_us: float | None = None,
+) -> Band:
+    """The error band of a quantity, from models and GPUs that were left out of the fit.
+
+    Args:
+        quantity: what is predicted.
+        request: the server.
+        gpu: its GPU.
+        facts: facts about speed.
+        launch_us: time in which its host launches a kernel; the band of the first token is wider where it is not known.
+
+    """
+    kernel = facts.kernels[kernel_class(weights_format(request.weights_format).kernels, gpu)]
+    bases: list[Basis] = [gpu.basis, kernel.basis]
+    if request.server != "vllm" or request.architecture.experts or request.tensor_parallel > 1:
+        bases.append("estimated")
+    elif version_parts(request.version)[:2] != version_parts(facts.version)[:2]:
+        bases.append("transferred")
+    basis = max(bases, key=_ORDER.index)
+    percent = facts.bands[basis][quantity]
+    if quantity == "ttft_ms.p50" and launch_us is None:
+        percent = max(percent, 100 * (facts.host.spread - 1))
+    return Band(percent=percent, basis=basis)
