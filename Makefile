@@ -120,12 +120,14 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(BIN)/python -m tools.settings_reference > docs/configuration.md
 	@$(BIN)/python -m tools.preset_reference > docs/presets.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
+	@$(BIN)/python -m tools.performance_reference > docs/performance.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 	@$(BIN)/python -m tools.python_reference > docs/python.md
 
-benchmark: $(VENV)/.runtime ## Hold the memory planner against measurements; time imports, previews and comparisons
+benchmark: $(VENV)/.runtime ## Hold the planners against measurements; time imports, previews and comparisons
 	@$(BIN)/python -m benchmarks.imports
 	@$(BIN)/python -m benchmarks.memory
+	@$(BIN)/python -m benchmarks.performance
 	@$(BIN)/python -m benchmarks.preview
 	@$(BIN)/python -m benchmarks.diff
 

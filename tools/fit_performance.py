@@ -84,7 +84,7 @@ CONSTANTS = (
     Constant("gpus.nvidia-h200-141gb.fp8_tflops", 1400.0, 0.07),
     Constant("attention.bandwidth", 0.93, 0.05),
     Constant("attention.block_gb_per_s", 31.5, 0.15),
-    Constant("attention.mixed_reread", 0.7, 0.5),
+    Constant("attention.mixed_gb_per_s", 32.0, 0.2),
     Constant("attention.prefill.128", 0.43, 0.2),
     Constant("attention.prefill.256", 0.38, 0.2),
     Constant("attention.fp8_bandwidth", 0.55, 0.3),
@@ -294,9 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def bands_of(left_out: Sequence[LeftOut]) -> dict[Basis, dict[str, float]]:
-    """Error bands: nine of ten errors of models that were left out, of GPUs that were, and twice those where neither is.
+    """Error bands in whole percents, by basis and quantity.
 
-    Rounded up to whole percents.
+    Nine of ten errors of models that were left out; the larger of those and of GPUs that were; and twice that.
     """
     bands: dict[Basis, dict[str, float]] = {"measured": {}, "transferred": {}, "estimated": {}}
     for name in _BANDED:

@@ -139,7 +139,7 @@ goes from few rows to many as 1 − rows/M |
 | output layer | the same in bf16, on sequences and requests that prefill |
 | attention of decodes | keys and values / (B × {attention:.2f}); thread blocks come in waves, of which the last takes \
 its own time, at {block:.0f} GB/s a block |
-| … in a step that prefills | × (1 + {mixed:.2f} (query heads per KV head − 1)), as heads share what they read no more |
+| … in a step that prefills | every query head reads anew, from the L2 cache: {mixed:.0f} GB/s a multiprocessor |
 | attention of prompts | 4 × heads × width × positions / (F × {prefill:.2f}) |
 | elementwise kernels | {elementwise:.2f} × what norms, activation and rotary embedding read and write / B |
 | every kernel | {kernel:.1f} µs: {kernels} a layer beside its linear layers, and a few more by family |
@@ -153,10 +153,10 @@ For a moment a GPU is {burst:.0f} % faster than its power limit allows for long,
 | a step that decodes | {decode:.2f} ms + {sequence:.0f} µs a sequence, {joined:.1f} ms more when requests joined |
 | a step that prefills | {prefill_ms:.1f} ms + {layer:.2f} ms a layer; {graph:.2f} ms a layer up to {graph_rows} rows |
 
-The scheduler is one step ahead of the GPU: a step ends after the one before it and its own time, and not before its last
-launch; the next is scheduled once the one before has ended, and a step's tokens come out with the step after it. Hosts
-differ by 0.5 to {spread:.1f} times, and the same host by {jitter:.0f} % from step to step. With a machine's own time to
-launch a kernel (`host_launch_us`, {launch:.1f} µs where this was measured) the first token is predicted better.
+The scheduler is one step ahead of the GPU: a step ends after the one before it and its own time, and not before its
+last launch; the next is scheduled once the one before has ended, and a step's tokens come out with the step after it.
+Hosts differ by 0.5 to {spread:.1f} times, and the same host by {jitter:.0f} % from step to step. With a machine's own
+time to launch a kernel (`host_launch_us`, {launch:.1f} µs where this was measured) the first token is predicted better.
 
 """
 
@@ -164,15 +164,16 @@ _LIMITS = """\
 ## What is not known
 
 * The kernel that an FP8 checkpoint gets on an L4. vLLM 0.29 takes Marlin for checkpoints in blocks, with which the
-  published figures agree; with other kernels the same prompt took 1,066 to 1,329 ms rather than 1,750. Marlin is assumed
-  for every FP8 format there.
+  published figures agree; with other kernels the same prompt took 1,066 to 1,329 ms rather than 1,750. Marlin is
+  assumed for every FP8 format there.
 * The first token of short prompts: it is the host's time, and the same host was seen to take half or twice as long.
 * Several GPUs over PCIe, mixtures of experts, bitsandbytes, other versions than {version} and TGI: estimated, with wide
   bands.
 * Steps with 256 sequences were measured once each, and differ by 10 % between runs.
 
-`python -m tools.performance_accuracy --cases FILE` predicts cases of your own, one JSON object a line with the fields of
-`gke_llm_inference/catalog/performance/measurements-vllm-{version}.jsonl`, and prints the errors where the truth is given.
+`python -m tools.performance_accuracy --cases FILE` predicts cases of your own, one JSON object a line with the fields
+of `gke_llm_inference/catalog/performance/measurements-vllm-{version}.jsonl`, and prints the errors where the truth is
+given.
 """
 
 
@@ -188,7 +189,7 @@ def _formulas(facts: PerformanceFacts) -> str:
     return _FORMULAS.format(
         attention=attention.bandwidth,
         block=attention.block_gb_per_s,
-        mixed=attention.mixed_reread,
+        mixed=attention.mixed_gb_per_s,
         prefill=min(attention.prefill.values()),
         elementwise=overhead.elementwise,
         kernel=overhead.kernel_us,
@@ -283,8 +284,8 @@ def _beside_aiconfigurator() -> str:
         for name, title in QUANTITIES.items()
     ]
     text = (
-        "Beside NVIDIA's AIConfigurator 0.12.0, whose tables were measured on both GPUs with vLLM 0.24, on the cases that "
-        "it answers (no AWQ, GPTQ or Gemma, no open loops; batches as large as the loop):\n\n"
+        "Beside NVIDIA's AIConfigurator 0.12.0, whose tables were measured on both GPUs with vLLM 0.24, on the cases "
+        "that it answers (no AWQ, GPTQ or Gemma, no open loops; batches as large as the loop):\n\n"
     )
     return text + _table(["quantity", "cases", "model left out", "AIConfigurator"], rows, "lrrr")
 

@@ -30,7 +30,7 @@ def roofline(facts: PerformanceFacts) -> PerformanceFacts:
             "block_gb_per_s": _LARGE,
             "block_us": 0.0,
             "tail": 0.0,
-            "mixed_reread": 0.0,
+            "mixed_gb_per_s": _LARGE,
             "prefill": dict.fromkeys(facts.attention.prefill, 1.0),
             "fp8_bandwidth": 1.0,
             "fp8_layer_us": 0.0,

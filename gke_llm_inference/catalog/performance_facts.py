@@ -79,8 +79,8 @@ class AttentionConstants(Facts):
     """Start and end of a thread block."""
     tail: float
     """How much of the last wave of blocks is not hidden behind the others."""
-    mixed_reread: float
-    """Reads per query head of a group, in steps that also prefill, less those of decoding."""
+    mixed_gb_per_s: float
+    """What one multiprocessor reads from the L2 cache in steps that also prefill, where every query head reads anew."""
     prefill: dict[int, float]
     """Share of the bf16 compute roof in prefill, by head width."""
     fp8_bandwidth: float

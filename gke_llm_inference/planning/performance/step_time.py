@@ -224,9 +224,9 @@ class StepTimer:
         if self._fp8_cache:
             return time
         if mixed and self._group > 1:
-            # A step that prefills reads keys and values once per query head, mostly from the L2 cache.
-            time *= 1 + facts.mixed_reread * (self._group - 1)
-            return max(time, read / (decoding * shapes.query_heads * self._block))
+            # A step that prefills reads keys and values once per query head: once from memory, then from the L2 cache.
+            cached = read * self._group / (facts.mixed_gb_per_s * _GB_PER_MS * gpu.multiprocessors)
+            return max(time, cached, read / (decoding * shapes.kv_heads * self._block))
         blocks = decoding * shapes.kv_heads
         if self._group > 1 and not windowed and not mixed and blocks < _SPLIT_BELOW * gpu.multiprocessors:
             return time + self._kernel_ms

@@ -1,0 +1,50 @@
+"""Error bands and the generated page."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gke_llm_inference.planning.performance import error_band
+from tests.performance.support import EXPERTS, FACTS, H100, L4, architecture, request
+from tools.performance_reference import page
+
+
+def test_bands_are_wider_the_less_is_measured() -> None:
+    for quantity in ("step_ms", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p50"):
+        widths = [FACTS.bands[basis][quantity] for basis in ("measured", "transferred", "estimated")]
+        assert widths == sorted(widths)
+        assert widths[2] > widths[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "basis"),
+    [
+        ({}, "measured"),
+        ({"version": "0.26.1"}, "measured"),
+        ({"version": "0.19.1"}, "transferred"),
+        ({"weights_format": "ctw8a8"}, "transferred"),
+        ({"weights_format": "bitsandbytes"}, "estimated"),
+        ({"tensor_parallel": 2}, "estimated"),
+        ({"server": "tgi", "version": "3.3.7"}, "estimated"),
+        ({"architecture": architecture(experts=EXPERTS)}, "estimated"),
+    ],
+)
+def test_a_prediction_rests_on_the_weakest_of_its_parts(changes: dict[str, Any], basis: str) -> None:
+    assert error_band("step_ms", request(**changes), H100, FACTS).basis == basis
+
+
+def test_an_l4_is_transferred() -> None:
+    assert error_band("step_ms", request(), L4, FACTS).basis == "transferred"
+
+
+def test_the_first_token_is_surer_where_the_host_is_known() -> None:
+    unknown = error_band("ttft_ms.p50", request(), H100, FACTS)
+    known = error_band("ttft_ms.p50", request(), H100, FACTS, launch_us=5.0)
+    assert known.percent <= unknown.percent
+    assert unknown.percent >= 100 * (FACTS.host.spread - 1) - 1e-6
+
+
+def test_the_page_is_the_one_that_the_catalog_gives() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "performance.md").read_text("utf-8")
+    assert text == page(), "run make generate"
