@@ -46,7 +46,7 @@ _REQUESTS = 10
 """Requests per place of a closed loop, where the case does not say how many ran."""
 _MOST_REQUESTS = 4096
 _LARGEST = 10**9
-_FORMAT_WORDS = {"marlin": "gptq8"}
+_FORMAT_NAMES = {"w4a16": "ctw4a16", "w8a8": "ctw8a8"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,9 @@ def case_of(case: Mapping[str, Any]) -> Case:
         problems.append(_wrong("gpu", f"one of {', '.join(sorted(read_performance_facts().gpus))}"))
     memory = load_catalog().memory
     visible = memory.versions.visible_memory.get(gpu or "")
-    request = case_request({"emulated_total_mib": visible.mib if visible else _ENOUGH_MIB, **case})
+    text = case.get("weights_format")
+    named = {"weights_format": _format(text)} if isinstance(text, str) else {}
+    request = case_request({"emulated_total_mib": visible.mib if visible else _ENOUGH_MIB, **case, **named})
     if request.weights_format not in WEIGHTS_FORMATS:
         problems.append(_wrong("weights_format", f"one of {', '.join(WEIGHTS_FORMATS)}"))
     counts = {
@@ -147,6 +149,12 @@ def case_of(case: Mapping[str, Any]) -> Case:
         context=numbers["context_tokens"] or 0.0,
         load=load,
     )
+
+
+def _format(text: str) -> str:
+    """The format that a text names first, such as fp8 of `fp8 block (Marlin)`."""
+    word = text.lower().replace("/", " ").split(" ")[0]
+    return _FORMAT_NAMES.get(word, word)
 
 
 def gpu_name(given: object) -> str | None:

@@ -154,6 +154,16 @@ class PipelineConstants(Facts):
     """From the end of a step until its tokens are returned."""
 
 
+class EngineFacts(Facts):
+    """What older engines of vLLM add to every step, in which nothing runs ahead."""
+
+    before: str
+    """The first version without it."""
+    step_ms: float
+    sequence_ms: float
+    source: str
+
+
 class ApiConstants(Facts):
     """What the API server adds to the time to the first token."""
 
@@ -186,6 +196,7 @@ class PerformanceFacts(Facts):
     host: HostConstants
     pipeline: PipelineConstants
     api: ApiConstants
+    old_engine: EngineFacts
     bands: dict[Basis, dict[str, float]]
     """How far nine of ten predictions are off at most, in percent, by what they rest on and by quantity."""
     residuals: dict[str, SpeedResidual] = Field(default={})

@@ -93,6 +93,14 @@ def test_what_was_measured_is_not_read() -> None:
         assert predicted(case) == predicted(changed)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("fp8 block (Marlin)", "fp8"), ("fp16/bf16", "bf16"), ("BF16", "bf16"), ("w4a16", "ctw4a16"), ("gptq", "gptq")],
+)
+def test_a_weights_format_is_known_by_its_first_word(text: str, name: str) -> None:
+    assert case_of(decode(weights_format=text)).request.weights_format == name
+
+
 def test_an_architecture_stands_for_a_model_that_the_catalog_lacks() -> None:
     step = predicted(decode(model="qwen3-8b", architecture=QWEN))
     assert predicted(decode()) < step < 1.2 * predicted(decode())

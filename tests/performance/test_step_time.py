@@ -135,3 +135,9 @@ def test_a_faster_gpu_never_takes_more_time(
     arguments = (decoding, 1000 * decoding, prefill, prefill * prefill, 1)
     slow, fast = (timer(model, gpu, weights_format=weights).gpu_ms(*arguments) for gpu in (H100, faster))
     assert fast <= slow * (1 + 1e-9)
+
+
+def test_the_old_engine_adds_to_every_step() -> None:
+    old = FACTS.old_engine
+    added = timer(version="0.7.2").gpu_ms(8, 1000, 0, 0, 0) - timer(version="0.8.0").gpu_ms(8, 1000, 0, 0, 0)
+    assert added == pytest.approx(old.step_ms + 8 * old.sequence_ms)

@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 # z of the 90th percentile of a normal distribution.
@@ -73,19 +72,6 @@ def arrivals_ms(rate: float, count: int, burstiness: float = 1.0, seed: int = _S
         now += gap
         moments.append(1000 * now / rate)
     return tuple(moments)
-
-
-def shared(load: Load, parts: Sequence[int]) -> Load:
-    """The part of a load that one of several replicas gets, in turn: every `parts[1]`-th from `parts[0]`."""
-    first, step = parts
-    arrivals = load.arrivals_ms[first::step] if load.arrivals_ms is not None else None
-    concurrency = max(1, math.ceil(load.concurrency / step)) if load.concurrency else None
-    return Load(
-        prompts=load.prompts[first::step],
-        outputs=load.outputs[first::step],
-        arrivals_ms=arrivals,
-        concurrency=concurrency,
-    )
 
 
 def normal_quantile(share: float) -> float:

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.performance.load import Load
 from gke_llm_inference.planning.performance.shapes import shapes_of
 from gke_llm_inference.planning.performance.simulation import Served, ServerLimits, simulate
 from gke_llm_inference.planning.performance.step_time import StepTimer
+from gke_llm_inference.planning.versions import version_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ def step_timer(
         facts,
         launch_us=launch_us,
         eager=request.enforce_eager,
+        old_engine=request.server == "vllm" and version_parts(request.version) < version_parts(facts.old_engine.before),
     )
 
 

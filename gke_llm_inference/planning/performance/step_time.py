@@ -75,6 +75,7 @@ class StepTimer:
         *,
         launch_us: float | None = None,
         eager: bool = False,
+        old_engine: bool = False,
     ) -> None:
         self._shapes = shapes
         self._facts = facts
@@ -84,6 +85,7 @@ class StepTimer:
         self._bandwidth = gpu.bandwidth_gb_per_s * _GB_PER_MS
         self._roof = gpu.bf16_tflops * _TERA_PER_MS
         self._eager = eager
+        self._old = facts.old_engine if old_engine else None
         self._host_scale = launch_us / facts.host.launch_us if launch_us else 1.0
         self._rows: dict[int, float] = {}
         self._sampled: dict[int, float] = {}
@@ -152,6 +154,8 @@ class StepTimer:
             if self._shapes.windowed:
                 kept = min(context, decoding * float(self._shapes.window))
                 time += self._shapes.windowed * self._decode_ms(decoding, kept, prefill > 0, windowed=True)
+        if self._old:
+            time += self._old.step_ms + self._old.sequence_ms * sampled
         if prefill:
             positions = self._full * attended + self._shapes.windowed * windowed
             time += self._attended * positions
