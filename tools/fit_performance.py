@@ -4,7 +4,7 @@
 models and GPUs that were left out of the fit in turn. Nothing is fitted per model, and nothing to an L4. The
 measurements are decode steps and served loads of an H100 and an H200, and the scheduler's own steps of the same runs;
 each constant is held near what physics or a micro-benchmark says of it, more firmly the more is known. Of GPUs only the
-H200's roofs are fitted, as nobody measured them beside its runs.
+H200's roofs are fitted, near what was measured beside its runs.
 
 Needs numpy and scipy, which are not installed with the package.
 """
@@ -79,9 +79,9 @@ CONSTANTS = (
     Constant("kernels.marlin.extra_us", 3.0, 0.7),
     Constant("kernels.fp8.multiprocessor_gb_per_s", 28.0, 0.1),
     Constant("kernels.marlin.multiprocessor_gb_per_s", 25.0, 0.1),
-    Constant("gpus.nvidia-h200-141gb.bandwidth_gb_per_s", 4263.0, 0.03),
-    Constant("gpus.nvidia-h200-141gb.bf16_tflops", 789.0, 0.05),
-    Constant("gpus.nvidia-h200-141gb.fp8_tflops", 1400.0, 0.07),
+    Constant("gpus.nvidia-h200-141gb.bandwidth_gb_per_s", 4172.0, 0.03),
+    Constant("gpus.nvidia-h200-141gb.bf16_tflops", 785.0, 0.05),
+    Constant("gpus.nvidia-h200-141gb.fp8_tflops", 1390.0, 0.07),
     Constant("attention.bandwidth", 0.93, 0.05),
     Constant("attention.block_gb_per_s", 31.5, 0.15),
     Constant("attention.mixed_gb_per_s", 32.0, 0.2),
@@ -96,6 +96,7 @@ CONSTANTS = (
     Constant("overhead.elementwise", 1.0, 0.3),
     Constant("overhead.row_us", 1.0, 1.0),
     Constant("overhead.row_vocabulary_bytes", 30.0, 0.7),
+    Constant("host.launch_us", 9.6, 0.1),
     Constant("host.prefill_ms", 2.4, 0.7),
     Constant("host.layer_ms", 0.85, 0.5),
     Constant("host.graph_layer_ms", 0.3, 0.5),

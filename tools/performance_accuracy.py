@@ -116,7 +116,15 @@ def case_of(case: Mapping[str, Any]) -> Case:
         problems.append(_wrong("weights_format", f"one of {', '.join(WEIGHTS_FORMATS)}"))
     counts = {
         key: _count(case, key, problems)
-        for key in ("tensor_parallel", "kv_tokens", "sequences", "concurrency", "requests", "input_tokens")
+        for key in (
+            "tensor_parallel",
+            "kv_tokens",
+            "sequences",
+            "concurrency",
+            "requests",
+            "input_tokens",
+            "shared_prefix_tokens",
+        )
     }
     numbers = {
         key: _number(case, key, problems)
@@ -144,11 +152,18 @@ def case_of(case: Mapping[str, Any]) -> Case:
         pool_tokens=counts["kv_tokens"],
         launch_us=numbers["host_launch_us"],
         api_server=api_server if isinstance(api_server, bool) else counts["kv_tokens"] is None,
-        prefix_hit_rate=min(1.0, numbers["prefix_cache_hit_rate"] or 0.0),
+        prefix_hit_rate=_hit_rate(counts, numbers),
         sequences=counts["sequences"] or 0,
         context=numbers["context_tokens"] or 0.0,
         load=load,
     )
+
+
+def _hit_rate(counts: Mapping[str, int | None], numbers: Mapping[str, float | None]) -> float:
+    """Share of a prompt that the prefix cache has: as stated, or what all prompts have in common."""
+    stated, common = numbers["prefix_cache_hit_rate"], counts["shared_prefix_tokens"]
+    rate = stated if stated is not None else (common or 0) / (counts["input_tokens"] or 1)
+    return min(1.0, rate)
 
 
 def _format(text: str) -> str:
