@@ -28,6 +28,7 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import (
     Basis,
+    KernelClass,
     PerformanceFacts,
     SpeedResidual,
     facts_path,
@@ -232,6 +233,20 @@ def with_constants(facts: PerformanceFacts, values: Mapping[str, float]) -> Perf
     return PerformanceFacts.model_validate(document)
 
 
+def with_relatives(facts: PerformanceFacts) -> PerformanceFacts:
+    """Facts in which kernels that nobody measured follow those that they resemble: INT8 FP8, bitsandbytes bf16."""
+    kernels = dict(facts.kernels)
+    own = {"roof", "basis", "source", "burst", "extra_us"}
+    relatives: tuple[tuple[KernelClass, KernelClass, set[str]], ...] = (
+        ("int8", "fp8", set()),
+        ("bitsandbytes", "bf16", {"bandwidth"}),
+    )
+    for name, model, more in relatives:
+        like = kernels[model].model_dump(exclude=own | more)
+        kernels[name] = kernels[name].model_copy(update=like)
+    return facts.model_copy(update={"kernels": kernels})
+
+
 def value_at(facts: PerformanceFacts, path: str) -> float:
     """A constant of facts."""
     holder: Any = facts.model_dump()
@@ -285,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--evaluations", type=int, default=6, help="most steps of each fit")
     options = parser.parse_args(arguments)
     cases = read_cases(measurements_path().read_text("utf-8"))
-    fitted = fit(list(cases.values()), read_performance_facts(), options.evaluations)
+    fitted = with_relatives(fit(list(cases.values()), read_performance_facts(), options.evaluations))
     left_out = leave_out(cases, fitted, options.evaluations)
     update = {"date": options.date, "residuals": residuals_of(left_out), "bands": bands_of(left_out)}
     fitted = fitted.model_copy(update=update)
