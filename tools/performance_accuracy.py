@@ -23,6 +23,7 @@ from typing import Any, Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts, read_performance_facts
+from gke_llm_inference.planning.compatibility import request_problems
 from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest
 from gke_llm_inference.planning.performance import (
@@ -45,6 +46,9 @@ _ENOUGH_MIB = 10**6
 _REQUESTS = 10
 """Requests per place of a closed loop, where the case does not say how many ran."""
 _MOST_REQUESTS = 4096
+_MOST_SIMULATED = 100_000
+_NEARLY = 0.1
+"""Spread of lengths that a benchmark states as one number: were they equal, requests would start and end together."""
 _LARGEST = 10**9
 _FORMAT_NAMES = {"w4a16": "ctw4a16", "w8a8": "ctw8a8"}
 
@@ -191,13 +195,29 @@ def timer_of(case: Case, memory: MemoryFacts, facts: PerformanceFacts, gpu: GpuR
 
 
 def limits_of_case(case: Case, memory: MemoryFacts, facts: PerformanceFacts) -> ServerLimits:
-    """What bounds the batches of a case's server; its pool by the memory plan where it is not stated."""
+    """What bounds the batches of a case's server; its pool by the memory plan where it is not stated.
+
+    A server that ran had room for each of its requests, whatever the plan says.
+
+    Raises:
+        Refusal: the memory of the server cannot be planned; with every problem of it.
+
+    """
     pool = case.pool_tokens
     if pool is None:
-        pool = plan_memory(case.request, memory).state.kv_cache_tokens
+        problems = request_problems(case.request, memory)
+        if problems:
+            raise Refusal(problems)
+        pool = max(plan_memory(case.request, memory).state.kv_cache_tokens, longest_tokens(case))
     return server_limits(
         case.request, pool, memory, facts, prefix_hit_rate=case.prefix_hit_rate, api_server=case.api_server
     )
+
+
+def longest_tokens(case: Case) -> int:
+    """Tokens of a case's longest request."""
+    load = case.load
+    return max(sum(pair) for pair in zip(load.prompts, load.outputs, strict=True)) if load else 0
 
 
 def predict_case(case: Case, facts: PerformanceFacts | None = None) -> Prediction | float:
@@ -213,8 +233,7 @@ def predict_case(case: Case, facts: PerformanceFacts | None = None) -> Predictio
         context = case.sequences * case.context
         return max(timer.gpu_ms(case.sequences, context, 0, 0, 0), timer.host_ms(case.sequences, 0))
     limits = limits_of_case(case, memory, facts)
-    longest = max(sum(pair) for pair in zip(case.load.prompts, case.load.outputs, strict=True))
-    if longest > limits.pool_tokens:
+    if longest_tokens(case) > limits.pool_tokens:
         raise Refusal([_wrong("input_tokens", f"requests that the pool of {limits.pool_tokens} tokens holds")])
     return predict(timer, limits, case.load)
 
@@ -343,6 +362,8 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
     problems = []
     if counts["input_tokens"] is None:
         problems.append(_wrong("input_tokens", "the prompt's tokens"))
+    if (counts["requests"] or 0) > _MOST_SIMULATED:
+        raise Refusal([*problems, _wrong("requests", f"at most {_MOST_SIMULATED}")])
     open_loop = case.get("arrival") == "poisson" or (concurrency is None and rate is not None)
     if isinstance(given_outputs, list) and _are_numbers(given_outputs, least=1):
         outputs = tuple(int(value) for value in given_outputs)
@@ -351,9 +372,7 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
         if not mean or mean < 1:
             raise Refusal([*problems, _wrong("output_tokens", "each request's tokens, or output_tokens_mean")])
         count = counts["requests"] or min(_MOST_REQUESTS, _REQUESTS * max(concurrency or 0, 10))
-        outputs = uniform_lengths(mean, count)
-        if case.get("output_tokens_spread") == "none" or not numbers["output_tokens_mean"]:
-            outputs = (int(mean),) * count
+        outputs = uniform_lengths(mean, count, spread=_spread_of(case))
     arrivals: tuple[float, ...] | None = None
     if open_loop:
         if isinstance(given_arrivals, list) and _are_numbers(given_arrivals, least=0):
@@ -374,6 +393,13 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
     )
 
 
+def _spread_of(case: Mapping[str, Any]) -> float:
+    """How far drawn lengths are from their mean: a single number of output tokens is nearly each request's."""
+    if case.get("output_tokens_spread") == "none":
+        return 0.0
+    return 0.5 if case.get("output_tokens_mean") is not None else _NEARLY
+
+
 def _are_numbers(values: list[Any], least: float) -> bool:
     return bool(values) and all(
         isinstance(value, int | float) and not isinstance(value, bool) and least <= value < _LARGEST for value in values
@@ -384,10 +410,11 @@ def _count(case: Mapping[str, Any], key: str, problems: list[Finding]) -> int | 
     value = case.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _LARGEST:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 0 < value < _LARGEST:
         problems.append(_wrong(key, "a positive whole number"))
         return None
-    return value
+    return int(value)
 
 
 def _number(case: Mapping[str, Any], key: str, problems: list[Finding]) -> float | None:

@@ -128,6 +128,21 @@ def test_arrivals_and_lengths_are_drawn_where_none_are_recorded() -> None:
     assert all(16 <= output <= 48 for output in first.outputs)
 
 
+def test_lengths_are_as_far_apart_as_the_case_says() -> None:
+    def outputs(**changes: Any) -> set[int]:
+        case = serve(requests=64, **changes)
+        if "output_tokens" in changes:
+            case.pop("output_tokens_mean")
+        load = case_of(case).load
+        assert load is not None
+        return set(load.outputs)
+
+    assert outputs(output_tokens=100, output_tokens_spread="none") == {100}
+    assert 90 <= min(outputs(output_tokens=100)) < max(outputs(output_tokens=100)) <= 110
+    assert min(outputs(output_tokens_mean=100)) < 60
+    assert outputs(output_tokens=1) == {1}
+
+
 def test_a_slow_host_takes_longer_to_the_first_token() -> None:
     usual = read_performance_facts().host.launch_us
     slow = predicted(serve(host_launch_us=2 * usual))
@@ -142,6 +157,12 @@ def test_without_a_pool_the_memory_plan_gives_one_and_the_api_server_is_asked() 
     api = read_performance_facts().api
     assert predicted(case).ttft_ms.p50 > predicted(serve()).ttft_ms.p50 + 0.5 * api.request_ms
     assert not case_of({**case, "api_server": False}).api_server
+
+
+def test_a_server_that_ran_had_room_for_its_requests() -> None:
+    case = serve(gpu="nvidia-l4", model="llama-2-13b", max_model_len=4096, input_tokens=3000)
+    case.pop("kv_tokens")
+    assert predicted(case).output_tokens_per_second > 0
 
 
 def test_cached_prefixes_shorten_the_first_token() -> None:
@@ -180,6 +201,8 @@ def test_a_gpu_is_known_by_its_name_or_model(given: object, name: str | None) ->
         (serve(arrival="poisson", request_rate=2, arrivals_s=[1.0]), "case.arrivals_s"),
         (serve(kv_tokens=100), "case.input_tokens"),
         (serve(kind="guess"), "case.kind"),
+        (serve(concurrency=2.5), "case.concurrency"),
+        (serve(requests=10**8), "case.requests"),
     ],
 )
 def test_a_case_that_makes_no_sense_is_refused_where_it_is_wrong(case: dict[str, Any], path: str) -> None:

@@ -50,10 +50,10 @@ class Lengths:
         return max(1, min(self.most, round(value)))
 
 
-def uniform_lengths(mean: float, count: int, seed: int = _SEED) -> tuple[int, ...]:
-    """Lengths that are uniform within half and one and a half of a mean."""
+def uniform_lengths(mean: float, count: int, seed: int = _SEED, spread: float = 0.5) -> tuple[int, ...]:
+    """Lengths that are uniform within a share of a mean: half of it unless said otherwise."""
     draws = random.Random(seed)  # noqa: S311 not for secrets
-    return tuple(max(4, int(mean * (0.5 + draws.random()))) for _ in range(count))
+    return tuple(max(1, int(mean * (1 - spread + 2 * spread * draws.random()))) for _ in range(count))
 
 
 def arrivals_ms(rate: float, count: int, burstiness: float = 1.0, seed: int = _SEED) -> tuple[float, ...]:
