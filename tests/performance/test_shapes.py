@@ -3,6 +3,7 @@
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.facts import Experts
 from gke_llm_inference.planning.performance import shapes_of
 from tests.performance.support import EXPERTS, WINDOW, architecture, request
 
@@ -39,6 +40,21 @@ def test_every_model_of_the_catalog_is_counted_to_the_parameter_it_has(name: str
 def test_every_expert_is_held_and_two_are_visited() -> None:
     shapes = shapes_of(request(architecture(experts=EXPERTS)), BITS)
     assert [(one.copies, one.visited) for one in shapes.linears] == [(1, 1), (1, 1), (8, 2), (8, 2)]
+
+
+def test_experts_of_their_own_width_stand_beside_what_every_token_visits() -> None:
+    experts = Experts(count=8, per_token=2, intermediate_size=16, shared_intermediate_size=24)
+    shapes = shapes_of(request(architecture(experts=experts)), BITS)
+    assert [(one.inputs, one.outputs, one.copies, one.visited) for one in shapes.linears[2:]] == [
+        (32, 32, 8, 2),
+        (16, 32, 8, 2),
+        (32, 48, 1, 1),
+        (24, 32, 1, 1),
+    ]
+
+
+def test_latent_attention_keeps_one_compressed_entry_per_token() -> None:
+    assert shapes_of(request(architecture(latent_width=576)), BITS).kv_token_bytes == 576 * 2
 
 
 def test_a_token_of_cache_is_keys_and_values_of_every_kv_head() -> None:

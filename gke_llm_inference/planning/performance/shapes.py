@@ -41,7 +41,7 @@ class ModelShapes:
         weight_bytes: bytes of a linear layer's weight, scales included.
         head_bytes: bytes of an output layer's weight.
         kv_element_bytes: bytes of one element of the KV cache.
-        kv_values: vectors of a head's width per token, layer and KV head: two, key and value.
+        kv_width: elements of one token's keys and values in one layer, or of what both are made of.
         gpus: GPUs that share every layer.
 
     """
@@ -59,13 +59,14 @@ class ModelShapes:
     weight_bytes: float
     head_bytes: float
     kv_element_bytes: int
+    kv_width: int
     gpus: int
     family: str
 
     @property
     def kv_token_bytes(self) -> float:
         """Bytes of one token's keys and values in one layer."""
-        return 2 * self.kv_heads * self.head_dim * self.kv_element_bytes
+        return self.kv_width * self.kv_element_bytes
 
 
 def shapes_of(request: MemoryRequest, constants: WeightConstants) -> ModelShapes:
@@ -73,19 +74,24 @@ def shapes_of(request: MemoryRequest, constants: WeightConstants) -> ModelShapes
     given, shard = request.architecture, shard_of(request)
     query = given.attention_heads * given.head_dim / shard.gpus
     kv = shard.kv_heads * given.head_dim
-    visited = given.experts.per_token if given.experts else 1
-    copies = given.experts.count if given.experts else 1
-    width = given.intermediate_size / shard.gpus
-    into = _matrices(given) - 1
-    linears = (
-        Linear(inputs=shard.hidden, outputs=query + 2 * kv),
-        Linear(inputs=query, outputs=shard.hidden),
-        Linear(inputs=shard.hidden, outputs=into * width, copies=copies, visited=visited),
-        Linear(inputs=width, outputs=shard.hidden, copies=copies, visited=visited),
+    attention = (Linear(inputs=shard.hidden, outputs=query + 2 * kv), Linear(inputs=query, outputs=shard.hidden))
+    experts, into = given.experts, _matrices(given) - 1
+    widths = [(given.intermediate_size, 1, 1)]
+    if experts:
+        widths = [(experts.intermediate_size or given.intermediate_size, experts.count, experts.per_token)]
+        if experts.shared_intermediate_size:
+            widths.append((experts.shared_intermediate_size, 1, 1))
+    blocks = tuple(
+        linear
+        for width, copies, visited in widths
+        for linear in (
+            Linear(inputs=shard.hidden, outputs=into * width / shard.gpus, copies=copies, visited=visited),
+            Linear(inputs=width / shard.gpus, outputs=shard.hidden, copies=copies, visited=visited),
+        )
     )
     window = given.sliding_window
     return ModelShapes(
-        linears=linears,
+        linears=attention + blocks,
         layers=shard.layers,
         windowed=shard.windowed_layers,
         window=window.size if window else 0,
@@ -98,6 +104,7 @@ def shapes_of(request: MemoryRequest, constants: WeightConstants) -> ModelShapes
         weight_bytes=constants.linear_bits[format_name(request.weights_format)] / 8,
         head_bytes=own_bytes(given),
         kv_element_bytes=kv_bytes(request.kv_cache_dtype),
+        kv_width=given.latent_width or 2 * shard.kv_heads * given.head_dim,
         gpus=shard.gpus,
         family=request.family,
     )
@@ -105,9 +112,10 @@ def shapes_of(request: MemoryRequest, constants: WeightConstants) -> ModelShapes
 
 def _matrices(given: ModelArchitecture) -> int:
     """Matrices of a feed-forward block: three where it has a gate, by the count of parameters."""
+    if given.experts:
+        return _GATED_MATRICES
     attention = 2 * given.hidden_size * given.head_dim * (given.attention_heads + given.kv_heads)
-    experts = given.experts.count if given.experts else 1
     linear = given.parameters - given.unquantized_parameters - embedding_parameters(given)
-    block = (linear / given.layers - attention) / experts
+    block = linear / given.layers - attention
     matrix = given.hidden_size * given.intermediate_size
     return _UNGATED_MATRICES if block < 2.5 * matrix else _GATED_MATRICES
