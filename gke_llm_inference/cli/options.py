@@ -179,3 +179,38 @@ NewProject = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+ServedModel = Annotated[
+    str, typer.Option("--model", metavar="ID", help="A model of the catalog.", autocompletion=_matching(_models))
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option("--gpus", metavar="TYPE,…", help="GPUs to choose from (default: all whose speed is known)."),
+]
+WorkloadProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--workload",
+        metavar="PROFILE",
+        help="chat, code, rag, summarisation or agents (default: chat).",
+    ),
+]
+InputTokens = Annotated[int | None, typer.Option("--input", metavar="N", help="Prompt tokens of every request.")]
+OutputTokens = Annotated[int | None, typer.Option("--output", metavar="N", help="Answer tokens of every request.")]
+Rate = Annotated[
+    float | None, typer.Option("--rate", metavar="R", help="Requests a second (default: by the price of a token).")
+]
+TtftP95 = Annotated[
+    float | None, typer.Option("--ttft-p95", metavar="MS", help="Most milliseconds to the first token, for 95 of 100.")
+]
+TpotP95 = Annotated[
+    float | None, typer.Option("--tpot-p95", metavar="MS", help="Most milliseconds per further token, likewise.")
+]
+PricedRegion = Annotated[
+    str,
+    typer.Option(
+        "--region", metavar="REGION", help="Where it runs.", autocompletion=_matching(_regions), show_default=True
+    ),
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw latency and cost into this file, such as out.svg.")
+]
