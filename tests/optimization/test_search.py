@@ -136,8 +136,11 @@ def test_a_gpu_that_is_not_sold_on_demand_is_refused_with_that_reason() -> None:
 
 
 def test_what_does_not_fit_any_gpu_is_refused() -> None:
-    with pytest.raises(Refusal, match="does not fit any of nvidia-l4"):
-        answer(question("meta-llama/Llama-3.1-70B-Instruct", inputs=120_000, gpus=("nvidia-l4",)))
+    single = {name: machine for name, machine in CATALOG.machine_types.items() if machine.gpus == 1}
+    catalog = CATALOG.model_copy(update={"machine_types": single})
+    asked = question("meta-llama/Llama-3.1-70B-Instruct", gpus=("nvidia-l4",))
+    with pytest.raises(Refusal, match="with 1,024 tokens of context does not fit any of nvidia-l4"):
+        optimize(asked, catalog, FACTS)
 
 
 def test_nothing_on_the_front_is_both_dearer_and_slower() -> None:
