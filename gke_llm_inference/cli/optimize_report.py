@@ -102,7 +102,8 @@ def _option(option: Option) -> dict[str, Any]:
         "tpotMs": {**_percentiles(point.tpot_ms), "p95": round(point.tpot_p95_ms, 2)},
         "outputTokensPerSecond": round(point.output_tokens_per_second, 1),
         "utilization": round(point.utilization, 3),
-        "basis": option.basis,
+        "basis": option.tpot_band.basis,
+        "errorPercent": {"ttft": round(option.ttft_band.percent, 1), "tpot": round(option.tpot_band.percent, 1)},
     }
 
 
@@ -121,14 +122,15 @@ def _verdict(option: Option, facts: PerformanceFacts) -> list[str]:
     lines = [
         f"Best: {replicas}{candidate.name}, on {candidate.machine_type}",
         f"  {price}{option.usd_per_million_output_tokens:,.2f} USD per million output tokens, input not counted",
-        f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_p95_ms:,.0f} at p95; "
-        f"per token {point.tpot_ms.p50:.1f}, {point.tpot_p95_ms:.1f}",
+        f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_p95_ms:,.0f} at p95 "
+        f"(± {option.ttft_band.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_p95_ms:.1f} "
+        f"(± {option.tpot_band.percent:.0f} %)",
         f"  a replica meets the objectives up to {option.most.rate:.2f} requests a second, and gets {point.rate:.2f}",
     ]
     if candidate.weights.preference or candidate.fp8_cache:
         lines.append("  fewer bits change answers: try it with your own prompts")
-    lines.append(f"  estimated; it rests on vLLM {facts.version}: {_BASES[option.basis]}")
-    return lines
+    lines.append(f"  estimated from vLLM {facts.version}: {_BASES[option.tpot_band.basis]}")
+    return [line for text in lines for line in wrapped(text.strip(), text[: len(text) - len(text.lstrip())], "    ")]
 
 
 def _table(optimum: Optimum) -> Any:

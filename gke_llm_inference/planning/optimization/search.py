@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.performance_facts import Basis, PerformanceFacts
+from gke_llm_inference.catalog.performance_facts import PerformanceFacts
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.optimization.candidates import Candidate, candidates
 from gke_llm_inference.planning.optimization.question import Objectives, Question, Workload
 from gke_llm_inference.planning.performance import (
+    Band,
     Served,
     ServerLimits,
     StepTimer,
+    error_band,
     server_limits,
     simulate,
     step_timer,
@@ -64,7 +66,8 @@ class Option:
         usd_per_month: of all replicas; None without a rate.
         usd_per_million_output_tokens: at the rate that each replica gets, input not counted.
         curve: points up to the highest rate, for a picture.
-        basis: what the prediction rests on.
+        ttft_band: how far the time to the first token may be from the prediction.
+        tpot_band: the same of the time per token.
 
     """
 
@@ -75,7 +78,8 @@ class Option:
     usd_per_month: float | None
     usd_per_million_output_tokens: float
     curve: tuple[Point, ...]
-    basis: Basis
+    ttft_band: Band
+    tpot_band: Band
 
     @property
     def cost(self) -> float:
@@ -212,7 +216,8 @@ class _Bounded:
     question: Question
     timer: StepTimer
     limits: ServerLimits
-    basis: Basis
+    ttft_band: Band
+    tpot_band: Band
     slow: tuple[float, str]
     """By how much a lone request misses an objective, and how; (0, "") where it may meet them."""
 
@@ -232,12 +237,13 @@ class _Bounded:
         )
         slow = _slow(timer, limits, workload, question.objectives)
         rate = 0.0 if slow[1] else _highest_rate(timer, limits, workload, question.objectives)
-        bounded = cls(candidate, math.inf, rate, question, timer, limits, gpu.basis, slow)
+        bands = (error_band("ttft_ms.p50", request, gpu, facts), error_band("tpot_ms.p50", request, gpu, facts))
+        bounded = cls(candidate, math.inf, rate, question, timer, limits, *bands, slow)
         if not rate:
             return bounded
         replicas = bounded.replicas(rate) if workload.rate else 1
         cost = bounded.usd_per_month(replicas) if workload.rate else bounded.usd_per_million(rate * HEADROOM, workload)
-        return cls(candidate, cost, rate, question, timer, limits, gpu.basis, slow)
+        return cls(candidate, cost, rate, question, timer, limits, *bands, slow)
 
     def replicas(self, rate: float) -> int:
         """Replicas of which each may be given so much, with headroom."""
@@ -303,7 +309,8 @@ class _Bounded:
             usd_per_month=self.usd_per_month(replicas) if asked else None,
             usd_per_million_output_tokens=self.usd_per_million(given, workload),
             curve=tuple(points[rate] for rate in sorted(points) if rate <= low),
-            basis=self.basis,
+            ttft_band=self.ttft_band,
+            tpot_band=self.tpot_band,
         )
         return option, used + 1
 
