@@ -29,6 +29,7 @@ def optimize(
     region: options.PricedRegion = "us-central1",
     json: options.Json = False,
     plot: options.Plot = None,
+    project_dir: options.ProjectDirectory = None,  # noqa: ARG001 - the same everywhere; no project is read
 ) -> int:
     """Find the cheapest GPUs, weights and limits that serve a load fast enough.
 

@@ -24,6 +24,7 @@ from gke_llm_inference.planning.optimization import (
 from gke_llm_inference.planning.optimization.search import CLOSE, HEADROOM
 from gke_llm_inference.planning.performance import Lengths
 from gke_llm_inference.settings import Refusal, parse_settings
+from tests.support import REPOSITORY
 
 CATALOG, FACTS = load_catalog(), read_performance_facts()
 GPUS = ("nvidia-l4", "nvidia-tesla-a100")
@@ -161,3 +162,11 @@ def test_requests_of_a_profile_fit_the_context_and_keep_their_median(name: str) 
     assert sorted(workload.prompts)[len(workload.prompts) // 2] == pytest.approx(given.p50, rel=0.02)
     longer = replace(workload, rate=3.0).load(3.0)
     assert longer.prompts == workload.load(1.0).prompts
+
+
+def test_the_page_has_every_profile_with_its_numbers() -> None:
+    page = (REPOSITORY / "docs" / "optimize.md").read_text("utf-8")
+    for name, profile in read_workload_profiles().items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        for counts in (profile.input_tokens, profile.output_tokens):
+            assert f"{counts.p50:,}" + (f", {counts.p90:,}" if counts.p90 else "") in row
