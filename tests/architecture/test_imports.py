@@ -3,6 +3,7 @@
 import graphlib
 import inspect
 import re
+import tomllib
 
 import pytest
 
@@ -67,3 +68,12 @@ def test_the_table_of_steps_is_the_code() -> None:
         stated = inspect.signature(getattr(steps, step)).return_annotation
         assert result in re.findall(r"\w+", stated if isinstance(stated, str) else repr(stated)), step
         assert inspect.isclass(getattr(stages, result, None) or getattr(plan, result)), result
+
+
+def test_every_package_of_the_checkout_is_listed_for_the_wheel() -> None:
+    listed = set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join(path.parent.relative_to(REPOSITORY).parts)
+        for path in (REPOSITORY / "gke_llm_inference").rglob("__init__.py")
+    }
+    assert listed == found

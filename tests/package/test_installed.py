@@ -183,7 +183,9 @@ def test_every_file_of_the_package_is_in_the_wheel(installed: Installed) -> None
     expected = {
         f"gke_llm_inference/{name}" if name.startswith("components/") else name
         for name in listed.stdout.splitlines()
-        if name != "gke_llm_inference/components/__init__.py" and (REPOSITORY / name).is_file()
+        if name != "gke_llm_inference/components/__init__.py"
+        and (REPOSITORY / name).is_file()
+        and not name.endswith(".gz")  # what constants are fitted to, which an installed package never does
     }
     assert names == expected
 
