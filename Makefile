@@ -20,7 +20,7 @@ PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
 .PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows \
-  typecheck compare-security check format generate benchmark lock clean dist test-package
+  typecheck compare-security check format generate benchmark lock clean dist test-package test-processes
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,11 @@ plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, mach
 new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planned as you give them
 	@$(COMMAND) new
 
-test: $(VENV)/.development ## Run every test that needs no cloud
-	@$(BIN)/python -m pytest
+test: $(VENV)/.development ## Run the tests that need no cloud and no time: less than 100 seconds on two cores
+	@$(BIN)/python -m pytest -m "not processes"
+
+test-processes: $(VENV)/.development ## Run the tests of programs that hang, die, are interrupted or find damaged files (1 minute)
+	@$(BIN)/python -m pytest -m processes
 
 test-package: $(VENV)/.development ## Install wheel and sdist into fresh environments, and use them there (3 minutes)
 	@TEST_PACKAGE=1 $(BIN)/python -m pytest -n 0 tests/package

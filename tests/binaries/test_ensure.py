@@ -17,6 +17,8 @@ from local.binaries import PROGRAMS, BinariesError, CancelledError, ensure
 from local.binaries.programs import GoModule
 from tests.support import REPOSITORY
 
+pytestmark = pytest.mark.processes
+
 ETCD = PROGRAMS["etcd"]
 
 

@@ -18,6 +18,8 @@ from gke_llm_inference.preview.errors import RevisionError
 from tests.preview.conftest import REPOSITORY, Result, Workspace, make_workspace
 from tests.warm_python import warm_python
 
+pytestmark = pytest.mark.processes
+
 PLANTED = "pLaNtEdEnViRoNmEnTsEcReT"
 
 PROGRAM = """\

@@ -30,6 +30,8 @@ from local.gke.health import Trouble
 from tests.local_gke.instances import sleep_as, sleeping, write_instance
 from tests.support import PROJECT, REPOSITORY
 
+pytestmark = pytest.mark.processes
+
 LONG_AGO, NOW, LATER = (
     "2001-01-01T00:00:00Z",
     time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

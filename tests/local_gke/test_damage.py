@@ -17,6 +17,8 @@ from local.gke.files import remove, write_json, write_private
 from local.gke.state import State, read_simulation, write_state
 from tests.local_gke.instances import sleeping, write_instance
 
+pytestmark = pytest.mark.processes
+
 EVERY_DAMAGE = ("instance.json", "kubeconfig", "processes/etcd.json", "pki/authority.crt")
 SOME_DAMAGE = (
     "pki/authority.key",

@@ -17,6 +17,8 @@ from local.gke.control_plane import START_ORDER, Layout, Ports
 from local.gke.processes import Process, started_before, stop
 from tests.local_gke.instances import PORTS, record, sleep_as, sleeping, write_instance
 
+pytestmark = pytest.mark.processes
+
 SERVERS = ("etcd", "kube-apiserver")
 
 

@@ -13,6 +13,8 @@ from tests.policy.analyzer import Analyzer, analyzer, said_offline
 from tests.policy.cases import CASES, STACK, TOKEN
 from tests.support import GUIDE, STACKS, Recordings
 
+pytestmark = pytest.mark.processes
+
 _DEV = {"policy:environment": "dev"}
 
 

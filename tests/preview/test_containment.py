@@ -26,6 +26,8 @@ from tests.preview.conftest import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.processes
+
 PYTHON = (sys.executable, "-I", "-S")
 SECRET = "plantedPlantedPlanted0123456789"
 

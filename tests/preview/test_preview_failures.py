@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.preview.conftest import Result, Workspace
 
+pytestmark = pytest.mark.processes
+
 TOKEN = "hf_pLaNtEdToKeNpLaNtEdToKeN"
 
 
