@@ -69,7 +69,7 @@ new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planne
 test: $(VENV)/.development ## Run the tests that need no cloud and no time: less than 100 seconds on two cores
 	@$(BIN)/python -m pytest -m "not processes"
 
-test-processes: $(VENV)/.development ## Run the tests of programs that hang, die, are interrupted or find damaged files (1 minute)
+test-processes: $(VENV)/.development ## Run the tests of programs on terminals and over gRPC, that hang, die or find damaged files (1 minute)
 	@$(BIN)/python -m pytest -m processes
 
 test-package: $(VENV)/.development ## Install wheel and sdist into fresh environments, and use them there (3 minutes)

@@ -23,6 +23,8 @@ from tests.support import REPOSITORY, files_below
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+pytestmark = pytest.mark.processes
+
 CATALOG = load_catalog()
 VALIDATOR = jsonschema.Draft202012Validator(stack_schema())
 SCHEMA_LINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")

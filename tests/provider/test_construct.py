@@ -11,6 +11,8 @@ from gke_llm_inference.provider.arguments import SERVER_TYPE, STACK_TYPE
 from tests.provider.support import TOKEN, Provider, below, output, registrations, secret, settings_in
 from tests.support import PROJECT, REPOSITORY, STACKS, Recordings, find
 
+pytestmark = pytest.mark.processes
+
 ID = "12345678-1234-1234-1234-123456789012"
 EXAMPLES = REPOSITORY / "examples"
 FILES = [
