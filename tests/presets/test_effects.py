@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -323,3 +324,8 @@ def test_what_is_kept_in_the_pods_memory_is_requested(version: str, extra: str, 
 def test_a_stated_memory_that_does_not_hold_it_is_refused() -> None:
     problem = only_problem(resources={"memoryGib": 16}, extraArgs=["--cpu-offload-gb=20"])
     assert (problem.path, problem.fix) == ("servers.gemma.resources.memoryGib", "use 25 or more")
+
+
+def test_what_a_flag_takes_at_least_is_told_where_nothing_fits_beside_it() -> None:
+    (problem,) = problems_of(model=GEMMA, allowUnfit=False, maxModelLen=2048, extraArgs=["--dtype=float32"])
+    assert re.match(r"--dtype: takes at least \d+\.\d\d GiB of each GPU beside the plan; loading ", problem.why)

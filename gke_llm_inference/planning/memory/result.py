@@ -128,7 +128,11 @@ class MemoryPlan:
         """Why that start does not fit, is tight, or is only estimated; empty where it fits."""
         if state.verdict == "estimated":
             return _why_estimated(self, state)
-        return _reason(self, state, self.start_context_mib)
+        least, cause = self.band_mib[0], _reason(self, state, self.start_context_mib)
+        if cause and least > 0:
+            names = ", ".join(one.name for one in self.request.unplanned)
+            return f"{names}: takes at least {_gib(least)} of each GPU beside the plan; {cause}"
+        return cause
 
     @property
     def band(self) -> str:
