@@ -3,14 +3,12 @@
 `python -m tools.memory_accuracy --cases FILE [--json]` reads one JSON object a line.
 """
 
-import argparse
 import json
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
@@ -23,6 +21,7 @@ from gke_llm_inference.planning.memory.result import Cause, MemoryPlan, Verdict
 from gke_llm_inference.planning.memory.sharding import text_parameters
 from gke_llm_inference.settings import Finding, Refusal, suggestion
 from gke_llm_inference.settings.model_config import architecture_of
+from tools.accuracy import run
 
 Truth = Literal["runs", "doubtful", "refused", ""]
 
@@ -520,19 +519,7 @@ def _summary_text(summary: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print predictions beside measurements; 0 fine, 1 the file is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.memory_accuracy", description="Predictions beside measurements."
-    )
-    parser.add_argument("--cases", metavar="FILE", type=Path, required=True, help="one JSON object a line")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        text = report(read_cases(options.cases.read_text("utf-8")), options.json)
-    except (Refusal, OSError, UnicodeDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    return 0
+    return run("tools.memory_accuracy", lambda text, as_json: report(read_cases(text), as_json), arguments)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ A case that states its pool (`kv_tokens`) ran in one process; one that does not 
 overhead is added, unless `api_server` says which.
 """
 
-import argparse
 import json
 import math
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
@@ -38,6 +36,7 @@ from gke_llm_inference.planning.performance import (
 )
 from gke_llm_inference.planning.performance.simulation import ServerLimits
 from gke_llm_inference.settings import Finding, Refusal
+from tools.accuracy import run
 from tools.memory_accuracy import case_request, read_cases
 
 Kind = Literal["decode", "serve"]
@@ -440,19 +439,7 @@ def _spread_text(values: Mapping[str, float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print predictions beside measurements; 0 fine, 1 the file is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.performance_accuracy", description="Predictions beside measurements."
-    )
-    parser.add_argument("--cases", metavar="FILE", type=Path, required=True, help="one JSON object a line")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        text = report(read_cases(options.cases.read_text("utf-8")), options.json)
-    except (Refusal, OSError, UnicodeDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    sys.stdout.write(text)
-    return 0
+    return run("tools.performance_accuracy", lambda text, as_json: report(read_cases(text), as_json), arguments)
 
 
 if __name__ == "__main__":
