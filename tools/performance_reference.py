@@ -27,7 +27,7 @@ QUANTITIES = {
     "output_tokens_per_second": "output tokens/s, closed loop",
     "ttft_ms.p50": "TTFT, median",
 }
-_QWEN3_8B = {
+QWEN3_8B = {
     "model_type": "qwen3",
     "hidden_size": 4096,
     "intermediate_size": 12288,
@@ -44,7 +44,7 @@ _AKAMAS = "akamaslabs/vllm-benchmark studies/24, vLLM 0.29"
 _MISTRAL: dict[str, Any] = {"gpu": "nvidia-l4", "model": "mistral-7b-v0.3", "max_model_len": 4096}
 _QWEN: dict[str, Any] = {
     "gpu": "nvidia-l4",
-    "architecture": _QWEN3_8B,
+    "architecture": QWEN3_8B,
     "weights_format": "fp8",
     "max_model_len": 8192,
     "version": "0.29.0",

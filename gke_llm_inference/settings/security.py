@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from gke_llm_inference.settings.cluster import AuthorizedNetwork, ExistingCluster
+from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
 from gke_llm_inference.settings.servers import ServerSettings
@@ -16,6 +16,7 @@ from gke_llm_inference.settings.stack import StackSettings
 
 _TOKEN_SOURCES = ("config", "existingSecret", "secretManager")
 """Weakest first: in Pulumi's state and a Secret; in a Secret; with access, rotation and audit by IAM."""
+_Made = AutopilotCluster | StandardCluster
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_CODE = "--trust-remote-code"
@@ -46,10 +47,19 @@ def _cluster(settings: StackSettings, than: StackSettings, name: str, other: str
         )
 
 
-def _deletion_protection(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+def _both_made(settings: StackSettings, than: StackSettings) -> tuple[_Made, _Made] | None:
+    """The clusters of both, where each stack makes its own."""
     if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+        return None
+    return settings.cluster, than.cluster
+
+
+def _deletion_protection(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    made = _both_made(settings, than)
+    if made is None:
         return
-    if than.cluster.deletion_protection and not settings.cluster.deletion_protection:
+    ours, theirs = made
+    if theirs.deletion_protection and not ours.deletion_protection:
         yield Finding(
             path="cluster.deletionProtection",
             what=f"is off in {name} and on in {other}",
@@ -59,10 +69,12 @@ def _deletion_protection(settings: StackSettings, than: StackSettings, name: str
 
 
 def _authorized_networks(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
-    if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+    made = _both_made(settings, than)
+    if made is None:
         return
-    allowed = _ranges(than.cluster.authorized_networks)
-    for index, entry in enumerate(settings.cluster.authorized_networks):
+    ours, theirs = made
+    allowed = _ranges(theirs.authorized_networks)
+    for index, entry in enumerate(ours.authorized_networks):
         if not any(ipaddress.IPv4Network(entry.cidr).subnet_of(wider) for wider in allowed):
             yield Finding(
                 path=f"cluster.authorizedNetworks[{index}]",
@@ -75,9 +87,11 @@ def _authorized_networks(settings: StackSettings, than: StackSettings, name: str
 
 
 def _database_encryption(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
-    if isinstance(settings.cluster, ExistingCluster) or isinstance(than.cluster, ExistingCluster):
+    made = _both_made(settings, than)
+    if made is None:
         return
-    if than.cluster.database_encryption and not settings.cluster.database_encryption:
+    ours, theirs = made
+    if theirs.database_encryption and not ours.database_encryption:
         yield Finding(
             path="cluster.databaseEncryption",
             what=f"has a key in {other}, but none in {name}",

@@ -10,21 +10,10 @@ from gke_llm_inference.catalog.performance_facts import measurements_path, read_
 from gke_llm_inference.settings import Refusal
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import case_of, compare, gpu_name, main, predict_case, report, spread, summarize
+from tools.performance_reference import QWEN3_8B
 from tools.performance_roofline import roofline
 
 CASES = read_cases(measurements_path().read_text("utf-8"))
-QWEN = {
-    "model_type": "qwen3",
-    "hidden_size": 4096,
-    "intermediate_size": 12288,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "vocab_size": 151936,
-    "max_position_embeddings": 40960,
-    "tie_word_embeddings": False,
-}
 
 
 def decode(**changes: Any) -> dict[str, Any]:
@@ -102,9 +91,9 @@ def test_a_weights_format_is_known_by_its_first_word(text: str, name: str) -> No
 
 
 def test_an_architecture_stands_for_a_model_that_the_catalog_lacks() -> None:
-    step = predicted(decode(model="qwen3-8b", architecture=QWEN))
+    step = predicted(decode(model="qwen3-8b", architecture=QWEN3_8B))
     assert predicted(decode()) < step < 1.2 * predicted(decode())
-    nested = {"model_type": "gemma3", "text_config": QWEN}
+    nested = {"model_type": "gemma3", "text_config": QWEN3_8B}
     assert predicted(decode(architecture=nested)) > 0
 
 
