@@ -1,6 +1,6 @@
 """The catalog: all facts that a plan rests on, in one object that is passed along."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from pydantic import Field, SkipValidation
@@ -22,7 +22,9 @@ from gke_llm_inference.catalog.facts import (
 )
 from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.catalog.workload_facts import WorkloadProfile, read_workload_profiles
 
 
 class Catalog(Facts):
@@ -48,6 +50,25 @@ class Catalog(Facts):
         default_factory=flag_files, exclude=True
     )
     """Flags by server and version, oldest version first; a version's are read when they are asked for."""
+
+    read_performance: Annotated[Callable[[], PerformanceFacts], SkipValidation] = Field(
+        default=read_performance_facts, exclude=True
+    )
+    """Where facts about speed come from; they are read when they are asked for."""
+    read_workloads: Annotated[Callable[[], Mapping[str, WorkloadProfile]], SkipValidation] = Field(
+        default=read_workload_profiles, exclude=True
+    )
+    """Where profiles of workloads come from; they are read when they are asked for."""
+
+    @property
+    def performance(self) -> PerformanceFacts:
+        """What predictions of speed rest on."""
+        return self.read_performance()
+
+    @property
+    def workloads(self) -> Mapping[str, WorkloadProfile]:
+        """Profiles of workloads by name, sorted."""
+        return self.read_workloads()
 
     def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
         """List price of a machine type in a region, and the region that it is of: the reference where it has none."""

@@ -8,7 +8,7 @@ from gke_llm_inference.catalog.facts import Facts
 from gke_llm_inference.catalog.files import directory, read
 
 
-class TokenCounts(Facts):
+class ProfileTokens(Facts):
     """Tokens of a prompt or an answer: log-normal with two percentiles, or all the same with one."""
 
     p50: int = Field(gt=0)
@@ -18,8 +18,8 @@ class TokenCounts(Facts):
 class WorkloadProfile(Facts):
     """Requests of one kind of use."""
 
-    input_tokens: TokenCounts
-    output_tokens: TokenCounts
+    input_tokens: ProfileTokens
+    output_tokens: ProfileTokens
     burstiness: float = 1.0
     """Coefficient of variation of the gaps between requests."""
     prefix_cache_hit_rate: float = 0.0

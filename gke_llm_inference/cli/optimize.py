@@ -12,7 +12,7 @@ from gke_llm_inference.terminal import printable, write
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import Catalog
     from gke_llm_inference.catalog.performance_facts import PerformanceFacts
-    from gke_llm_inference.planning.optimization import Workload
+    from gke_llm_inference.planning.performance import LatencyBound, Workload
 
 _PERCENTILE = 95
 
@@ -37,16 +37,17 @@ def optimize(
     Latencies are estimates; what is proposed has passed the whole planner.
     """
     from gke_llm_inference.catalog import load_catalog
-    from gke_llm_inference.catalog.performance_facts import read_performance_facts
     from gke_llm_inference.cli.optimize_report import optimum_document, optimum_text
-    from gke_llm_inference.planning.optimization import Objectives, Question
+    from gke_llm_inference.planning.optimization import Question
     from gke_llm_inference.planning.optimization import optimize as search
+    from gke_llm_inference.planning.performance import Objectives
 
-    catalog, facts = load_catalog(), read_performance_facts()
+    catalog = load_catalog()
+    facts = catalog.performance
     question = Question(
         model=_known_model(model, catalog),
-        workload=_workload(workload, input, output, rate),
-        objectives=Objectives(ttft_ms=_positive("--ttft-p95", ttft_p95), tpot_ms=_positive("--tpot-p95", tpot_p95)),
+        workload=_workload(workload, input, output, rate, catalog),
+        objectives=Objectives(ttft=_bound("--ttft-p95", ttft_p95), tpot=_bound("--tpot-p95", tpot_p95)),
         gpus=_gpus(gpus, catalog, facts),
         region=_region(region, catalog),
     )
@@ -111,33 +112,31 @@ def _region(region: str, catalog: "Catalog") -> str:
     return region
 
 
-def _workload(profile: str | None, inputs: int | None, outputs: int | None, rate: float | None) -> "Workload":
-    from gke_llm_inference.catalog.workload_facts import read_workload_profiles
-    from gke_llm_inference.planning.optimization import Workload
-    from gke_llm_inference.planning.performance import Lengths
-    from gke_llm_inference.settings import suggestion
+def _workload(
+    profile: str | None, inputs: int | None, outputs: int | None, rate: float | None, catalog: "Catalog"
+) -> "Workload":
+    from gke_llm_inference.planning.performance import workload_of
+    from gke_llm_inference.settings import TokenCounts, WorkloadSettings, suggestion
 
-    profiles = read_workload_profiles()
-    for option, value in (("--input", inputs), ("--output", outputs)):
+    profiles = catalog.workloads
+    for option, value in (("--input", inputs), ("--output", outputs), ("--rate", rate)):
         _positive(option, value)
-    _positive("--rate", rate)
-    if profile is None and inputs and outputs:
-        return Workload(
-            name="custom", inputs=Lengths(p50=inputs), outputs=Lengths(p50=outputs), rate=rate, source="as stated"
-        )
-    name = profile or "chat"
-    if name not in profiles:
-        raise UsageError(f"--workload {printable(name)} is not a profile; {suggestion(name, profiles)}")
-    given = profiles[name]
-    return Workload(
-        name=name,
-        inputs=Lengths(p50=inputs) if inputs else Lengths(p50=given.input_tokens.p50, p90=given.input_tokens.p90),
-        outputs=Lengths(p50=outputs) if outputs else Lengths(p50=given.output_tokens.p50, p90=given.output_tokens.p90),
-        rate=rate,
-        burstiness=given.burstiness,
-        prefix_hit_rate=given.prefix_cache_hit_rate,
-        source=given.source,
+    if profile is not None and profile not in profiles:
+        raise UsageError(f"--workload {printable(profile)} is not a profile; {suggestion(profile, profiles)}")
+    stated = WorkloadSettings(
+        profile=profile,
+        input_tokens=TokenCounts(p50=inputs) if inputs else None,
+        output_tokens=TokenCounts(p50=outputs) if outputs else None,
+        request_rate=rate,
     )
+    return workload_of(stated, profiles)
+
+
+def _bound(option: str, milliseconds: float | None) -> "LatencyBound | None":
+    from gke_llm_inference.planning.performance import LatencyBound
+
+    given = _positive(option, milliseconds)
+    return None if given is None else LatencyBound(milliseconds=given, percentile=_PERCENTILE)
 
 
 def _positive(option: str, value: float | None) -> float | None:

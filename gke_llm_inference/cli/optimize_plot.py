@@ -34,13 +34,13 @@ def draw(optimum: Optimum, path: Path) -> None:
     shown = _distinct(optimum.options)
     for option in shown[:_CURVES]:
         rates = [point.output_tokens_per_second for point in option.curve]
-        latencies = [point.tpot_p95_ms for point in option.curve]
+        latencies = [point.tpot_ms.p95 for point in option.curve]
         speed.plot(rates, latencies, marker="o", markersize=3, label=_label(option))
-    if question.objectives.tpot_ms is not None:
-        speed.axhline(question.objectives.tpot_ms, color="0.5", linestyle="--", linewidth=1)
+    if (tpot := question.objectives.tpot) is not None:
+        speed.axhline(tpot.milliseconds, color="0.5", linestyle="--", linewidth=1)
         speed.annotate(
             "objective",
-            (0.99, question.objectives.tpot_ms),
+            (0.99, tpot.milliseconds),
             xycoords=("axes fraction", "data"),
             ha="right",
             va="bottom",

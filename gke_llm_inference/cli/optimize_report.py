@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gke_llm_inference.planning.optimization import Optimum, Option, settings_of
-from gke_llm_inference.planning.optimization.search import HEADROOM, SHOWN
+from gke_llm_inference.planning.optimization.search import SHOWN
+from gke_llm_inference.planning.performance import HEADROOM, Distribution, LatencyBound
 from gke_llm_inference.terminal import rendered, wrapped
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def optimum_document(optimum: Optimum) -> dict[str, Any]:
             "prefixCacheHitRate": workload.prefix_hit_rate,
             "source": workload.source,
         },
-        "objectives": {"ttftP95Ms": question.objectives.ttft_ms, "tpotP95Ms": question.objectives.tpot_ms},
+        "objectives": {
+            "ttftP95Ms": _milliseconds(question.objectives.ttft),
+            "tpotP95Ms": _milliseconds(question.objectives.tpot),
+        },
         "considered": optimum.considered,
         "best": _option(optimum.best) if optimum.best else None,
         "settings": settings_of(optimum.best.candidate, optimum.best.replicas, optimum.context)
@@ -98,8 +102,8 @@ def _option(option: Option) -> dict[str, Any]:
         "usdPerMillionOutputTokens": _rounded(option.usd_per_million_output_tokens),
         "highestRate": round(option.most.rate, 3),
         "rate": round(point.rate, 3),
-        "ttftMs": {**_percentiles(point.ttft_ms), "p95": round(point.ttft_p95_ms, 1)},
-        "tpotMs": {**_percentiles(point.tpot_ms), "p95": round(point.tpot_p95_ms, 2)},
+        "ttftMs": _percentiles(point.ttft_ms),
+        "tpotMs": _percentiles(point.tpot_ms),
         "outputTokensPerSecond": round(point.output_tokens_per_second, 1),
         "utilization": round(point.utilization, 3),
         "basis": option.tpot_band.basis,
@@ -107,8 +111,12 @@ def _option(option: Option) -> dict[str, Any]:
     }
 
 
-def _percentiles(values: Any) -> dict[str, float]:
-    return {name: round(getattr(values, name), 2) for name in ("p50", "p90", "p99")}
+def _percentiles(values: Distribution) -> dict[str, float]:
+    return {name: round(getattr(values, name), 2) for name in ("p50", "p90", "p95", "p99")}
+
+
+def _milliseconds(bound: LatencyBound | None) -> float | None:
+    return None if bound is None else bound.milliseconds
 
 
 def _rounded(value: float | None) -> float | None:
@@ -122,8 +130,8 @@ def _verdict(option: Option, facts: PerformanceFacts) -> list[str]:
     lines = [
         f"Best: {replicas}{candidate.name}, on {candidate.machine_type}",
         f"  {price}{option.usd_per_million_output_tokens:,.2f} USD per million output tokens, input not counted",
-        f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_p95_ms:,.0f} at p95 "
-        f"(± {option.ttft_band.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_p95_ms:.1f} "
+        f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_ms.p95:,.0f} at p95 "
+        f"(± {option.ttft_band.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
         f"(± {option.tpot_band.percent:.0f} %)",
         f"  a replica meets the objectives up to {option.most.rate:.2f} requests a second, and gets {point.rate:.2f}",
     ]
@@ -149,8 +157,8 @@ def _table(optimum: Optimum) -> Any:
             f"{candidate.batched_tokens:,}",
             str(option.replicas),
             f"{option.cost:,.0f}" if by_month else f"{option.cost:,.2f}",
-            f"{point.ttft_p95_ms:,.0f}",
-            f"{point.tpot_p95_ms:.0f}",
+            f"{point.ttft_ms.p95:,.0f}",
+            f"{point.tpot_ms.p95:.0f}",
             f"{option.most.rate:.2f}",
         )
     table.caption = f"ms at p95; a replica gets at most {HEADROOM:.0%} of its highest rate"

@@ -42,6 +42,7 @@ from gke_llm_inference.settings.servers import (
     VllmSettings,
 )
 from gke_llm_inference.settings.stack import StackSettings
+from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
 
 __all__ = [
     "AcceleratorSettings",
@@ -59,11 +60,13 @@ __all__ = [
     "FlexStartProvisioning",
     "GpuSharing",
     "HuggingFaceSettings",
+    "LatencyObjective",
     "Maintenance",
     "ModelVolume",
     "NoToken",
     "NodePoolSettings",
     "NodeTaint",
+    "ObjectiveSettings",
     "OnDemandProvisioning",
     "Refusal",
     "ReservationProvisioning",
@@ -77,7 +80,9 @@ __all__ = [
     "StandardCluster",
     "SystemPool",
     "TgiSettings",
+    "TokenCounts",
     "VllmSettings",
+    "WorkloadSettings",
     "nearest",
     "parse_settings",
     "suggestion",

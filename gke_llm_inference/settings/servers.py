@@ -8,6 +8,7 @@ from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
+from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
 ModelId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)
@@ -111,6 +112,12 @@ class _ServerSettings(Settings):
     """Longest context in tokens, input and output together; the model's own limit if absent."""
     measured_tokens_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Output tokens per second of one replica, as measured by you; gives the plan a price for a million tokens."""
+    workload: WorkloadSettings | None = None
+    """Requests that the server gets; its speed is planned for them."""
+    objectives: ObjectiveSettings | None = None
+    """What is fast enough, and cheap enough, for the workload."""
+    allow_slow: bool = False
+    """Whether objectives that the plan does not meet are a warning rather than refused."""
     allow_unfit: bool = False
     """Whether a server that does not fit its GPUs is a warning rather than refused."""
     max_output_tokens: PositiveInt | None = None

@@ -9,24 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.catalog.workload_facts import read_workload_profiles
 from gke_llm_inference.planning import StackIdentity, plan_stack
-from gke_llm_inference.planning.optimization import (
-    Objectives,
-    Optimum,
-    Question,
-    Workload,
-    optimize,
-    pareto,
-    settings_of,
-)
-from gke_llm_inference.planning.optimization.search import CLOSE, HEADROOM
-from gke_llm_inference.planning.performance import Lengths
+from gke_llm_inference.planning.optimization import Optimum, Question, optimize, pareto, settings_of
+from gke_llm_inference.planning.optimization.search import CLOSE
+from gke_llm_inference.planning.performance import HEADROOM, LatencyBound, Lengths, Objectives, Workload
 from gke_llm_inference.settings import Refusal, parse_settings
 from tests.support import REPOSITORY
 
-CATALOG, FACTS = load_catalog(), read_performance_facts()
+CATALOG = load_catalog()
+FACTS = CATALOG.performance
 GPUS = ("nvidia-l4", "nvidia-tesla-a100")
 
 
@@ -43,7 +35,10 @@ def question(
     return Question(
         model=model,
         workload=Workload(name="custom", inputs=Lengths(p50=inputs), outputs=Lengths(p50=outputs), rate=rate),
-        objectives=Objectives(ttft_ms=ttft, tpot_ms=tpot),
+        objectives=Objectives(
+            ttft=LatencyBound(milliseconds=ttft) if ttft else None,
+            tpot=LatencyBound(milliseconds=tpot) if tpot else None,
+        ),
         gpus=gpus,
         region="us-central1",
     )
@@ -71,8 +66,8 @@ def test_what_is_proposed_meets_the_objectives_and_is_planned_as_it_says(asked: 
     found = answer(asked)
     objectives, rate = asked.objectives, asked.workload.rate
     for option in found.options:
-        assert objectives.ttft_ms is None or option.most.ttft_p95_ms <= objectives.ttft_ms
-        assert objectives.tpot_ms is None or option.most.tpot_p95_ms <= objectives.tpot_ms
+        assert objectives.ttft is None or option.most.ttft_ms.p95 <= objectives.ttft.milliseconds
+        assert objectives.tpot is None or option.most.tpot_ms.p95 <= objectives.tpot.milliseconds
         if rate is not None:
             assert option.point.rate * option.replicas == pytest.approx(rate)
             assert option.point.rate <= HEADROOM * option.most.rate * (1 + 1e-6)

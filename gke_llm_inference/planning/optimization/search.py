@@ -9,51 +9,31 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.optimization.candidates import Candidate, candidates
-from gke_llm_inference.planning.optimization.question import Objectives, Question, Workload
+from gke_llm_inference.planning.optimization.question import Question
 from gke_llm_inference.planning.performance import (
+    HEADROOM,
     Band,
-    Served,
-    ServerLimits,
-    StepTimer,
+    Miss,
+    Objectives,
+    Point,
+    Replica,
+    Workload,
     error_band,
+    replicas_for,
     server_limits,
-    simulate,
     step_timer,
+    usd_per_million,
 )
-from gke_llm_inference.planning.performance.prediction import Percentiles, percentile, percentiles
 from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
 
-HEADROOM = 0.8
-"""Share of the highest rate within the objectives that a replica is given."""
 CLOSE = 0.05
 """Costs that differ by less are the same: predictions are no better."""
 SHOWN = 10
 """Candidates that are worked out."""
 _SIMULATIONS = 100
-_HALVINGS = 5
 _TUNED = 2
 _CONTEXT_STEP = 1024
-_MOST_POOL_NODES = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """What a replica does at one rate.
-
-    Attributes:
-        rate: requests per second.
-        utilization: share of the time in which the GPU works.
-
-    """
-
-    rate: float
-    ttft_ms: Percentiles
-    tpot_ms: Percentiles
-    ttft_p95_ms: float
-    tpot_p95_ms: float
-    output_tokens_per_second: float
-    utilization: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +130,7 @@ def optimize(question: Question, catalog: Catalog, facts: PerformanceFacts) -> O
                 refused[name] = reason
                 continue
             passed.add(name)
-        option, used = one.worked_out(workload, question.objectives)
+        option, used = one.worked_out(question.objectives)
         simulations += used
         if option is not None:
             options.append(option)
@@ -212,14 +192,12 @@ class _Bounded:
 
     candidate: Candidate
     cost: float
-    rate: float
-    question: Question
-    timer: StepTimer
-    limits: ServerLimits
+    load: float
+    """The highest load that it may serve within the objectives; 0 where a lone request misses one."""
+    replica: Replica
     ttft_band: Band
     tpot_band: Band
-    slow: tuple[float, str]
-    """By how much a lone request misses an objective, and how; (0, "") where it may meet them."""
+    miss: Miss | None
 
     @classmethod
     def of(
@@ -227,7 +205,6 @@ class _Bounded:
     ) -> "_Bounded":
         request = candidate.plan.request
         gpu = facts.gpus[candidate.gpu]
-        timer = step_timer(request, gpu, catalog.memory, facts)
         limits = server_limits(
             request,
             candidate.plan.state.kv_cache_tokens,
@@ -235,84 +212,47 @@ class _Bounded:
             facts,
             prefix_hit_rate=workload.prefix_hit_rate,
         )
-        slow = _slow(timer, limits, workload, question.objectives)
-        rate = 0.0 if slow[1] else _highest_rate(timer, limits, workload, question.objectives)
+        replica = Replica(step_timer(request, gpu, catalog.memory, facts), limits, gpu, workload)
+        miss = replica.miss(question.objectives)
+        load = 0.0 if miss else replica.bound(question.objectives)
         bands = (error_band("ttft_ms.p50", request, gpu, facts), error_band("tpot_ms.p50", request, gpu, facts))
-        bounded = cls(candidate, math.inf, rate, question, timer, limits, *bands, slow)
-        if not rate:
-            return bounded
-        replicas = bounded.replicas(rate) if workload.rate else 1
-        cost = bounded.usd_per_month(replicas) if workload.rate else bounded.usd_per_million(rate * HEADROOM, workload)
-        return cls(candidate, cost, rate, question, timer, limits, *bands, slow)
+        return cls(candidate, _least_cost(candidate, workload, load), load, replica, *bands, miss)
 
-    def replicas(self, rate: float) -> int:
-        """Replicas of which each may be given so much, with headroom."""
-        asked = self.question.workload.rate
-        assert asked is not None
-        return max(1, math.ceil(asked / (HEADROOM * rate) - 1e-9))
-
-    def usd_per_month(self, replicas: int) -> float:
-        return replicas * self.candidate.usd_per_hour * HOURS_PER_MONTH
-
-    def usd_per_million(self, rate: float, workload: Workload) -> float:
-        """USD per million output tokens of a replica that serves a rate."""
-        return self.candidate.usd_per_hour / (rate * workload.mean_output * 3600) * 1e6
-
-    def point(self, rate: float, workload: Workload) -> tuple[Point, Served]:
-        served = simulate(self.timer, self.limits, workload.load(rate))
-        between = [value for value in served.between_ms if value is not None] or [0.0]
-        return (
-            Point(
-                rate=rate,
-                ttft_ms=percentiles(served.first_ms),
-                tpot_ms=percentiles(between),
-                ttft_p95_ms=percentile(served.first_ms, 0.95),
-                tpot_p95_ms=percentile(between, 0.95),
-                output_tokens_per_second=served.output_tokens_per_second,
-                utilization=min(1.0, served.busy_ms / served.duration_ms),
-            ),
-            served,
-        )
-
-    def worked_out(self, workload: Workload, objectives: Objectives) -> tuple[Option | None, int]:
-        """The highest rate within the objectives by bisection, and what it costs; with the simulations it took."""
-        points: dict[float, Point] = {}
-
-        def good(rate: float) -> bool:
-            point, served = self.point(rate, workload)
-            points[rate] = point
-            return _meets(point, objectives) and _keeps_up(served, rate)
-
-        low, high, used = 0.0, self.rate, 1
-        if good(high):
-            low = high
-        else:
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2
-                used += 1
-                if good(middle):
-                    low = middle
-                else:
-                    high = middle
-        if not low:
+    def worked_out(self, objectives: Objectives) -> tuple[Option | None, int]:
+        """The highest load within the objectives by bisection, and what it costs; with the simulations it took."""
+        most, points = self.replica.highest(objectives, self.load)
+        if most is None:
+            return None, len(points)
+        workload, price = self.replica.workload, self.candidate.usd_per_hour
+        asked = workload.asked
+        replicas = replicas_for(asked, most.load) if asked else 1
+        point = self.replica.at(asked / replicas if asked else most.load * HEADROOM)
+        per_million = usd_per_million(price, point.rate * workload.mean_output)
+        used = len(points) + 1
+        if objectives.usd_per_million_tokens is not None and per_million > objectives.usd_per_million_tokens:
             return None, used
-        asked = workload.rate
-        replicas = self.replicas(low) if asked else 1
-        given = asked / replicas if asked else low * HEADROOM
-        point, _ = self.point(given, workload)
-        points[given] = point
+        curve = {one.load: one for one in (*points, point) if one.load <= most.load}
         option = Option(
             candidate=self.candidate,
-            most=points[low],
+            most=most,
             point=point,
             replicas=replicas,
-            usd_per_month=self.usd_per_month(replicas) if asked else None,
-            usd_per_million_output_tokens=self.usd_per_million(given, workload),
-            curve=tuple(points[rate] for rate in sorted(points) if rate <= low),
+            usd_per_month=replicas * price * HOURS_PER_MONTH if asked else None,
+            usd_per_million_output_tokens=per_million,
+            curve=tuple(curve[load] for load in sorted(curve)),
             ttft_band=self.ttft_band,
             tpot_band=self.tpot_band,
         )
-        return option, used + 1
+        return option, used
+
+
+def _least_cost(candidate: Candidate, workload: Workload, load: float) -> float:
+    """What options are compared by, if a replica serves so high a load; infinite where it serves none."""
+    if not load:
+        return math.inf
+    if workload.asked:
+        return replicas_for(workload.asked, load) * candidate.usd_per_hour * HOURS_PER_MONTH
+    return usd_per_million(candidate.usd_per_hour, load * HEADROOM * workload.mean_output)
 
 
 def _best(options: Sequence[Option]) -> Option | None:
@@ -323,70 +263,18 @@ def _best(options: Sequence[Option]) -> Option | None:
     return min(close, key=lambda option: (option.candidate.preference, option.cost))
 
 
-def _meets(point: Point, objectives: Objectives) -> bool:
-    return (objectives.ttft_ms is None or point.ttft_p95_ms <= objectives.ttft_ms) and (
-        objectives.tpot_ms is None or point.tpot_p95_ms <= objectives.tpot_ms
-    )
-
-
-def _keeps_up(served: Served, rate: float) -> bool:
-    """Whether the queue does not grow: what arrives in a time is served in little more."""
-    requests = len(served.first_ms)
-    return served.duration_ms <= 1000 * requests / rate * 1.25 + 10_000
-
-
-def _highest_rate(timer: StepTimer, limits: ServerLimits, workload: Workload, objectives: Objectives) -> float:
-    """A rate that no replica can exceed, in requests per second."""
-    prompt = workload.mean_input * (1 - workload.prefix_hit_rate)
-    context = workload.mean_input + workload.mean_output / 2
-    chunk = min(limits.batched_tokens, round(prompt) or 1)
-    prefill = timer.gpu_ms(0, 0, chunk, chunk * chunk / 2, 1) * prompt / chunk
-    # Many prompts in one step share its fixed time; a prompt alone is the dearest.
-    shared = timer.gpu_ms(0, 0, limits.batched_tokens, limits.batched_tokens * chunk / 2, 1)
-    prefill = min(prefill, shared * prompt / limits.batched_tokens)
-    most = max(1, min(limits.sequences, int(limits.pool_tokens / context)))
-    batches = sorted({1, *(2**power for power in range(1, 11) if 2**power < most), most})
-    best = 0.0
-    for batch in batches:
-        step = timer.gpu_ms(batch, batch * context, 0, 0, 0)
-        if objectives.tpot_ms is None or step <= objectives.tpot_ms:
-            best = max(best, 1000 / (prefill + workload.mean_output * step / batch))
-    return best
-
-
-def _slow(timer: StepTimer, limits: ServerLimits, workload: Workload, objectives: Objectives) -> tuple[float, str]:
-    """By how much a lone request misses an objective, and how; (0, "") if it misses none."""
-    step = timer.gpu_ms(1, workload.mean_input + workload.mean_output / 2, 0, 0, 0)
-    if objectives.tpot_ms is not None and step > objectives.tpot_ms:
-        return step / objectives.tpot_ms, f"a lone request takes {step:,.0f} ms per token"
-    first = _lone_ttft_ms(timer, limits, workload)
-    if objectives.ttft_ms is not None and first > objectives.ttft_ms:
-        return first / objectives.ttft_ms, f"a lone prompt of p95 takes {first:,.0f} ms to the first token"
-    return 0.0, ""
-
-
-def _lone_ttft_ms(timer: StepTimer, limits: ServerLimits, workload: Workload) -> float:
-    """Time to the first token of the 95th percentile of the prompts, on a server with nothing else to do."""
-    prompt = round(percentile(workload.prompts, 0.95) * (1 - limits.prefix_hit_rate))
-    time, before = limits.request_ms + limits.token_ms * prompt, 0
-    while before < prompt:
-        chunk = min(limits.batched_tokens, prompt - before)
-        time += timer.gpu_ms(0, 0, chunk, chunk * before + chunk * chunk / 2, 1)
-        before += chunk
-    return time
-
-
 def _too_slow(bounded: Sequence["_Bounded"]) -> tuple[tuple[str, str], ...]:
     """GPUs with which nothing meets the objectives, each by what comes nearest."""
-    by_gpus: dict[tuple[str, int], list[_Bounded]] = {}
+    by_gpus: dict[tuple[str, int], list[tuple[_Bounded, Miss | None]]] = {}
     for one in bounded:
-        by_gpus.setdefault((one.candidate.gpu, one.candidate.gpus), []).append(one)
-    return tuple(
-        (nearest.candidate.name, nearest.slow[1])
-        for _, same in sorted(by_gpus.items())
-        if all(one.slow[1] for one in same)
-        for nearest in [min(same, key=lambda one: (one.slow[0], one.candidate.preference))]
-    )
+        by_gpus.setdefault((one.candidate.gpu, one.candidate.gpus), []).append((one, one.miss))
+    found = []
+    for _, same in sorted(by_gpus.items()):
+        missed = [(miss.factor, one.candidate.preference, one.candidate.name, miss.what) for one, miss in same if miss]
+        if len(missed) == len(same):
+            _, _, name, what = min(missed)
+            found.append((name, what))
+    return tuple(found)
 
 
 def _context(question: Question, catalog: Catalog) -> int:
