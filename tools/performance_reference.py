@@ -17,6 +17,7 @@ from gke_llm_inference.catalog.performance_facts import (
     measurements_path,
     read_performance_facts,
 )
+from tools.markdown import table
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import Comparison, compare, spread
 from tools.performance_roofline import roofline
@@ -224,7 +225,7 @@ def _gpus(facts: PerformanceFacts) -> str:
         for name, gpu in facts.gpus.items()
     ]
     heading = ["GPU", "GB/s", "bf16 TFLOP/s", "FP8 TFLOP/s", "basis", "source"]
-    return "## Roofs of the GPUs\n\n" + _table(heading, rows, "lrrrll")
+    return "## Roofs of the GPUs\n\n" + table(heading, rows, "lrrrll")
 
 
 def _kernels(facts: PerformanceFacts) -> str:
@@ -242,7 +243,7 @@ def _kernels(facts: PerformanceFacts) -> str:
     ]
     heading = ["kernels", "share of B", "share of F, few to many rows", "rows", "q", "µs a layer more", "basis"]
     text = "Marlin multiplies with 4-bit weights (AWQ, GPTQ) and 8-bit GPTQ.\n\n"
-    return "## Constants of the kernels\n\n" + text + _table(heading, rows, "lrrrrrl") + f"{facts.source}.\n\n"
+    return "## Constants of the kernels\n\n" + text + table(heading, rows, "lrrrrrl") + f"{facts.source}.\n\n"
 
 
 def _errors(facts: PerformanceFacts) -> str:
@@ -262,7 +263,7 @@ def _errors(facts: PerformanceFacts) -> str:
         )
     heading = ["quantity", "fitted to all", "model left out", "H200 left out", "plain roofline"]
     text = "## Errors\n\nMedian / 90th percentile / worst, in percent of what was measured"
-    text += f" ({len(cases)} cases, vLLM {facts.version}).\n\n" + _table(heading, rows, "lrrrr")
+    text += f" ({len(cases)} cases, vLLM {facts.version}).\n\n" + table(heading, rows, "lrrrr")
     text += _beside_aiconfigurator()
     text += "With its own model left out of the fit:\n\n"
     for title, key in (("GPU", _gpu), ("weights", _format), ("model", _model), ("sequences", _sequences)):
@@ -287,7 +288,7 @@ def _beside_aiconfigurator() -> str:
         "Beside NVIDIA's AIConfigurator 0.12.0, whose tables were measured on both GPUs with vLLM 0.24, on the cases "
         "that it answers (no AWQ, GPTQ or Gemma, no open loops; batches as large as the loop):\n\n"
     )
-    return text + _table(["quantity", "cases", "model left out", "AIConfigurator"], rows, "lrrr")
+    return text + table(["quantity", "cases", "model left out", "AIConfigurator"], rows, "lrrr")
 
 
 def _by(title: str, key: Callable[[Comparison], str], fitted: Sequence[Comparison]) -> str:
@@ -299,7 +300,7 @@ def _by(title: str, key: Callable[[Comparison], str], fitted: Sequence[Compariso
         [group, *(_spread(errors.get(name) for errors in entries) for name in QUANTITIES)]
         for group, entries in sorted(groups.items(), key=lambda pair: (len(pair[0]), pair[0]))
     ]
-    return _table([title, *QUANTITIES.values()], rows, "lrrrr")
+    return table([title, *QUANTITIES.values()], rows, "lrrrr")
 
 
 def _published() -> str:
@@ -310,7 +311,7 @@ def _published() -> str:
         truth, found = (_value(figures, name) for figures in (entry.measured, entry.predicted))
         rows.append([title, f"{truth:,.4g}", f"{found:,.4g}", f"{error:+.1f}", source])
     text = "## An L4, by what others published\n\nNothing is fitted to an L4; it is predicted from its own roofs.\n\n"
-    return text + _table(["what", "published", "predicted", "%", "source"], rows, "lrrrl")
+    return text + table(["what", "published", "predicted", "%", "source"], rows, "lrrrl")
 
 
 @cache
@@ -352,12 +353,6 @@ def _spread(errors: Iterable[float | None]) -> str:
         return "–"
     found = spread(known)
     return f"{found['median']:.1f} / {found['p90']:.1f} / {found['worst']:.1f}"
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]], sides: str) -> str:
-    marks = {"l": "---", "r": "---:"}
-    lines = [heading, [marks[side] for side in sides], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
 
 
 if __name__ == "__main__":

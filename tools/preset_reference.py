@@ -13,6 +13,8 @@ from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import Applied, apply_presets
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 from gke_llm_inference.settings.findings import problems_of
+from tools import preset_effects_page as effects
+from tools.markdown import table
 
 _DEFAULT_MODEL = "google/gemma-7b-it"
 # A checkpoint of the format that a preset needs; a format that no known checkpoint has is described inline.
@@ -85,7 +87,7 @@ def markdown_matrix() -> str:
         "order given; goals then choose for what is left open. Explicit settings win over any preset, and the preview",
         "shows it. Two presets that decide on the same thing are refused together.",
         "",
-        "No preset promises a speed-up.",
+        effects.promise().rstrip("\n"),
         "",
         "## Goals",
     ]
@@ -103,17 +105,20 @@ def markdown_matrix() -> str:
                 )
                 where = f" ({choice.servers[0]} only)" if len(choice.servers) == 1 else ""
                 parts.append(f"* {what}{where}: {choice.why}")
+    parts += ["", "## What the techniques change", "", effects.summary().rstrip("\n")]
     parts += ["", "## Techniques"]
     cells = list(matrix())
     for name, preset in presets.items():
         if isinstance(preset, Technique):
             parts += ["", f"### {name}", "", f"{preset.summary[0].upper()}{preset.summary[1:]}. {preset.costs}", ""]
-            parts += ["| server | version | arguments | notes |", "| --- | --- | --- | --- |"]
             own = [one for one in cells if one.preset == name]
-            parts += [
-                f"| {server} | {', '.join(one.version for one in same)} | {what} | {notes} |"
+            rows = [
+                [server, ", ".join(one.version for one in same), what, notes]
                 for (server, what, notes), same in groupby(own, _row)
             ]
+            parts.append(
+                table(["server", "version", "arguments", "notes"], rows, "llll") + effects.section(name).rstrip()
+            )
     return "\n".join(parts) + "\n"
 
 
