@@ -122,6 +122,7 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(COMMAND) settings schema > schemas/stack.schema.json
 	@$(BIN)/python -m tools.settings_reference > docs/configuration.md
 	@$(BIN)/python -m tools.preset_reference > docs/presets.md
+	@$(BIN)/python -m tools.guide_checklist > docs/guide-checklist.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
 	@$(BIN)/python -m tools.performance_reference > docs/performance.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md

@@ -5,6 +5,7 @@ from typing import Any
 
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.catalog.workload_facts import read_workload_profiles
+from gke_llm_inference.planning.performance import Quantity as BandedQuantity
 from gke_llm_inference.settings import Finding
 from tools.markdown import paragraph, table
 from tools.measured_effects import Pair, Quantity, pairs, pool_pairs
@@ -109,6 +110,21 @@ def measured_throughput(technique: str, gpu: str = "nvidia-h100-80gb", model: st
     return found
 
 
+def measured_first_token(technique: str, gpu: str = "nvidia-h100-80gb", model: str = "llama-3.1-8b") -> Pair:
+    """The pair of measured times to the first token of a prompt of 2,048 tokens.
+
+    Raises:
+        ValueError: there is not exactly one.
+
+    """
+    (found,) = (
+        pair
+        for pair in pairs(technique)
+        if (pair.quantity, pair.input_tokens, pair.gpu, pair.model) == ("ttft_ms.p50", _FIRST_PROMPT, gpu, model)
+    )
+    return found
+
+
 def promise() -> str:
     """What may be expected of a preset, with the one finding that everybody should know."""
     lone, busy = (times(measured_step("awq", count).measured) for count in (1, 256))
@@ -116,7 +132,8 @@ def promise() -> str:
         f"""What a technique changes is predicted for each GPU in [What the techniques
         change](#what-the-techniques-change), beside what was measured where servers ran without it and with it. A
         gain for one load can be a loss for another: measured on an H100, a step of Llama 3.1 8B with 4-bit weights
-        takes {lone} of the time in bf16 with one request, and {busy} of it with 256."""
+        takes {lone} of the time in bf16 with one request, and {busy} of it with 256. What follows for each goal of
+        Google's guide is in [guide-checklist.md](guide-checklist.md)."""
     )
 
 
@@ -169,11 +186,10 @@ def usd(value: float) -> str:
     return f"{value:.2f}"
 
 
-def certainty(server: Server) -> str:
-    """Error bands of step, first token and price in percent, and what they rest on."""
-    step = band(server, "step_ms")
-    first, cost = band(server, "ttft_ms.p50"), band(server, "output_tokens_per_second")
-    return f"{step.percent:.0f} / {first.percent:.0f} / {cost.percent:.0f}, {step.basis}"
+def certainty(server: Server, *quantities: BandedQuantity) -> str:
+    """Error bands of step, first token and price, or of the quantities, in percent; and what they rest on."""
+    bands = [band(server, one) for one in quantities or ("step_ms", "ttft_ms.p50", "output_tokens_per_second")]
+    return f"{' / '.join(f'{one.percent:.0f}' for one in bands)}, {bands[0].basis}"
 
 
 def _words() -> dict[str, Any]:

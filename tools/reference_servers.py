@@ -82,16 +82,24 @@ def known_gpus() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda gpu: (roofs[gpu].bf16_tflops, roofs[gpu].bandwidth_gb_per_s)))
 
 
-@cache
-def chat() -> Workload:
-    """The requests that the pages serve: the profile's lengths, cut to `LOAD_CONTEXT`."""
+def profile_load(rate: float | None = None) -> Workload:
+    """The profile's requests, at so many a second, as `optimize --workload` takes them."""
     profile = read_workload_profiles()[PROFILE]
     return Workload(
         name=PROFILE,
         inputs=Lengths(p50=profile.input_tokens.p50, p90=profile.input_tokens.p90),
         outputs=Lengths(p50=profile.output_tokens.p50, p90=profile.output_tokens.p90),
+        rate=rate,
+        burstiness=profile.burstiness,
+        prefix_hit_rate=profile.prefix_cache_hit_rate,
         source=profile.source,
-    ).within(LOAD_CONTEXT)
+    )
+
+
+@cache
+def chat() -> Workload:
+    """The requests that the pages serve: the profile's lengths, cut to `LOAD_CONTEXT`."""
+    return profile_load().within(LOAD_CONTEXT)
 
 
 def planned_server(**settings: Any) -> Server:
