@@ -11,9 +11,9 @@ from typing import Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.planning.machines import gpu_counts
-from gke_llm_inference.planning.optimization import Objectives, Option, Question, optimize
-from gke_llm_inference.planning.optimization.search import CLOSE, HEADROOM
-from gke_llm_inference.planning.performance import Quantity
+from gke_llm_inference.planning.optimization import Option, Question, optimize
+from gke_llm_inference.planning.optimization.search import CLOSE
+from gke_llm_inference.planning.performance import HEADROOM, LatencyBound, Objectives, Quantity
 from gke_llm_inference.settings import Refusal
 from tools.markdown import paragraph, table
 from tools.preset_effects import Effect, effect, reference, slower_from
@@ -36,12 +36,12 @@ from tools.reference_servers import (
     known_gpus,
     kv_tokens,
     planned_server,
+    price,
     profile_load,
     request_tokens,
     requests_at_once,
     step_ms,
     tokens_per_second,
-    usd_per_million,
 )
 
 Goal = Literal["Latency", "Throughput", "Cost efficiency", "Beside the checklist"]
@@ -125,7 +125,7 @@ def page() -> str:
 @cache
 def best(rate: float | None, ttft_ms: float, tpot_ms: float, gpus: tuple[str, ...] = ()) -> Option:
     """What `optimize` answers for the reference model and load; the GPUs are all that are known if none is named."""
-    objectives = Objectives(ttft_ms=ttft_ms, tpot_ms=tpot_ms)
+    objectives = Objectives(ttft=LatencyBound(milliseconds=ttft_ms), tpot=LatencyBound(milliseconds=tpot_ms))
     question = Question(
         model=MODEL, workload=profile_load(rate), objectives=objectives, gpus=gpus or known_gpus(), region=REGION
     )
@@ -165,7 +165,7 @@ def _powerful_gpus() -> Point:
             usd(server.usd_per_hour) + (" (Spot)" if server.spot else ""),
             milliseconds(step_ms(server, 1)),
             milliseconds(first_token_ms(server)),
-            usd(usd_per_million(server)),
+            usd(price(server)),
             certainty(server),
         ]
         for gpu, server in ((gpu, reference(gpu)) for gpu in known_gpus())
@@ -176,8 +176,8 @@ def _powerful_gpus() -> Point:
         goal="Latency",
         title="Prioritize powerful GPUs",
         advice="Take GPUs with more compute and memory bandwidth.",
-        decision="""the cheapest GPUs that meet the latencies that you state, powerful or not. A server that states
-            no GPU gets an L4.""",
+        decision="""`optimize` takes the cheapest GPUs that meet the latencies that you state, powerful or not. A
+            server that states no GPU gets an L4.""",
         number=f"""a lone request gets a token every {milliseconds(slow)} ms on an L4 and every {milliseconds(fast)}
             ms on an H100. For {_RATE:g} requests a second with the first token within 2 s at p95, {answers}
             ({_bands(wanted[0][1])}).""",
@@ -218,9 +218,8 @@ def _scale_out() -> Point:
         goal="Throughput",
         title="Scale out",
         advice="Serve with more replicas.",
-        decision=f"""as many replicas as the rate needs, each with at most {100 * HEADROOM:.0f} % of the highest
-            rate within your latencies. Pods are spread over zones and machines. `replicas` is fixed: nothing scales
-            by itself.""",
+        decision=f"""`optimize` takes as many replicas as the rate needs, each with at most {100 * HEADROOM:.0f} %
+            of the highest rate within your latencies. Pods are spread over zones and machines.""",
         number=f"""{_RATE:g} requests a second with the first token within 2 s and 100 ms per token at p95 take
             {_machines(small)} for {_monthly(small)}, of which one serves at most {small.most.rate:.2f} a second; or
             {_machines(large)} for {_monthly(large)} ({_bands(large)}). More small GPUs are not always the cheaper
@@ -284,12 +283,12 @@ def _smaller_models() -> Point:
             usd(server.usd_per_hour),
             milliseconds(step_ms(server, 1)),
             f"{kv_tokens(server):,}",
-            usd(usd_per_million(server)),
+            usd(price(server)),
             certainty(server, "step_ms", _PRICE),
         ]
         for model, server in found
     ]
-    cheap, dear = (usd_per_million(server) for _, server in (found[1], found[-1]))
+    cheap, dear = (price(server) for _, server in (found[1], found[-1]))
     heading = [
         "model",
         "L4",
@@ -321,11 +320,8 @@ def _quantize_for_cost() -> Point:
     rows = [
         [
             f"`{gpu}`",
-            *(
-                usd(usd_per_million(server))
-                for server in (reference(gpu), *(_effect(one, gpu).after for one in formats))
-            ),
-            certainty(reference(gpu)),
+            *(usd(price(server)) for server in (reference(gpu), *(_effect(one, gpu).after for one in formats))),
+            certainty(reference(gpu), _PRICE),
         ]
         for gpu in known_gpus()
     ]
@@ -372,7 +368,7 @@ def _quantize_on_load() -> Point:
             f"`{name}`",
             f"{milliseconds(step_ms(one.after, 1))} ({times(step_ms(one.after, 1) / step_ms(one.before, 1))})",
             f"{kv_tokens(one.after):,} ({times(kv_tokens(one.after) / kv_tokens(one.before))})",
-            f"{usd(usd_per_million(one.after))} ({times(usd_per_million(one.after) / usd_per_million(one.before))})",
+            f"{usd(price(one.after))} ({times(price(one.after) / price(one.before))})",
             certainty(one.after, "step_ms", _PRICE),
         ]
         for name, one in found
@@ -383,8 +379,8 @@ def _quantize_on_load() -> Point:
         goal="Beside the checklist",
         title="Quantize while loading",
         advice="EETQ and bitsandbytes need no checkpoint that is quantized already.",
-        decision="""FP8 on load, where the GPU can, as it needs none either. bitsandbytes is there for who asks for
-            it, on vLLM before 0.28; EETQ is TGI's alone.""",
+        decision="""FP8 on load is proposed where the GPU can, as it needs none either. bitsandbytes is there for
+            who asks for it, on vLLM before 0.28; EETQ is TGI's alone.""",
         number=f"""on an L4 a step with one request takes {eight} of the time in FP8, and {four} with bitsandbytes,
             which unpacks its weights at every step. No run measured bitsandbytes.""",
         brief=f"an L4, one request: FP8 on load {eight} of the time per token, bitsandbytes {four}",
@@ -398,7 +394,7 @@ def _quantize_cache() -> Point:
     on_l4 = _effect("fp8-kv-cache-e4m3", _L4)
     tokens = [kv_tokens(server) for server in (on_l4.before, on_l4.after)]
     lone, many = (measured_step("fp8-kv-cache-e4m3", count) for count in (1, 256))
-    cost = usd_per_million(on_l4.after) / usd_per_million(on_l4.before)
+    cost = price(on_l4.after) / price(on_l4.before)
     return Point(
         goal="Beside the checklist",
         title="Quantize the KV cache",

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
-from gke_llm_inference.catalog.workload_facts import read_workload_profiles
 from gke_llm_inference.planning.performance import Quantity as BandedQuantity
 from gke_llm_inference.settings import Finding
 from tools.markdown import paragraph, table
@@ -24,11 +24,11 @@ from tools.reference_servers import (
     kv_tokens,
     kv_tokens_margin,
     longest_at_once,
+    price,
     prompt_tokens,
     request_tokens,
     requests_at_once,
     step_ms,
-    usd_per_million,
 )
 
 _HEADING = (
@@ -194,7 +194,7 @@ def certainty(server: Server, *quantities: BandedQuantity) -> str:
 
 def _words() -> dict[str, Any]:
     """What the text on server and load says."""
-    profile = read_workload_profiles()[PROFILE]
+    profile = load_catalog().workloads[PROFILE]
     servers = [reference(gpu) for gpu in known_gpus()]
     spot = ", ".join(f"`{server.machine_type}`" for server in servers if server.spot)
     return {
@@ -245,7 +245,7 @@ def _row(one: Effect) -> list[str]:
         cell(kv_tokens, lambda tokens: f"{tokens:,.0f} ± {kv_tokens_margin(after):,}"),
         f"{requests_at_once(after)} / {longest_at_once(after):.1f}",
         cell(first_token_ms, milliseconds),
-        cell(usd_per_million, usd),
+        cell(price, usd),
         certainty(after),
     ]
 
@@ -256,7 +256,7 @@ def _steps(one: Effect) -> str:
 
 def _tokens_and_cost(one: Effect) -> str:
     tokens = kv_tokens(one.after) / kv_tokens(one.before)
-    return f"{times(tokens)} / {times(usd_per_million(one.after) / usd_per_million(one.before))}"
+    return f"{times(tokens)} / {times(price(one.after) / price(one.before))}"
 
 
 def _turning(one: Effect) -> str:
@@ -266,12 +266,12 @@ def _turning(one: Effect) -> str:
 
 def _prefix_hits() -> str:
     """First token and price without and with the share of a prompt that a profile states."""
-    rate = read_workload_profiles()[_STATED_HITS].prefix_cache_hit_rate
+    rate = load_catalog().workloads[_STATED_HITS].prefix_cache_hit_rate
     rows = []
     for gpu in known_gpus():
         server = reference(gpu)
         first = [first_token_ms(server, share) for share in (0.0, rate)]
-        cost = [usd_per_million(server, share) for share in (0.0, rate)]
+        cost = [price(server, share) for share in (0.0, rate)]
         rows.append(
             [
                 f"`{gpu}`",

@@ -3,31 +3,32 @@
 Each figure of the pages has one function here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
-from gke_llm_inference.catalog.workload_facts import read_workload_profiles
 from gke_llm_inference.planning import StackIdentity, plan_stack
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.memory import MemoryPlan
-from gke_llm_inference.planning.optimization import Workload
 from gke_llm_inference.planning.performance import (
     Band,
-    Lengths,
     Load,
     Quantity,
+    Replica,
     ServerLimits,
     StepTimer,
+    Workload,
     error_band,
     server_limits,
     simulate,
     step_timer,
+    usd_per_million,
+    workload_of,
 )
 from gke_llm_inference.planning.pods import pod_request
-from gke_llm_inference.settings import parse_settings
+from gke_llm_inference.settings import WorkloadSettings, parse_settings
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 PROFILE = "chat"
@@ -37,9 +38,6 @@ LIMITS = {"maxModelLen": 8192, "maxNumSeqs": 256, "maxNumBatchedTokens": 2048}
 LOAD_CONTEXT = 4096
 """Tokens to which the load's requests are cut: what the shortest context of a compared server holds."""
 IN_FLIGHT = 256
-_REQUESTS = 4 * IN_FLIGHT
-"""Requests of a busy server: enough that its first and last ones weigh little."""
-_INPUT_SEED, _OUTPUT_SEED = 11, 13
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,16 +82,7 @@ def known_gpus() -> tuple[str, ...]:
 
 def profile_load(rate: float | None = None) -> Workload:
     """The profile's requests, at so many a second, as `optimize --workload` takes them."""
-    profile = read_workload_profiles()[PROFILE]
-    return Workload(
-        name=PROFILE,
-        inputs=Lengths(p50=profile.input_tokens.p50, p90=profile.input_tokens.p90),
-        outputs=Lengths(p50=profile.output_tokens.p50, p90=profile.output_tokens.p90),
-        rate=rate,
-        burstiness=profile.burstiness,
-        prefix_hit_rate=profile.prefix_cache_hit_rate,
-        source=profile.source,
-    )
+    return workload_of(WorkloadSettings(profile=PROFILE, request_rate=rate), load_catalog().workloads)
 
 
 @cache
@@ -120,8 +109,8 @@ def planned_server(**settings: Any) -> Server:
     assert found.memory is not None, "the GPUs of the pages are known"
     machine = cheapest_machine(found.gpu_type, found.gpu_count, pod_request(found.resources), catalog)
     assert machine is not None, "the catalog has a machine with those GPUs"
-    price, _ = catalog.price(machine, REGION)
-    assert price is not None, "the machine has a price in the region"
+    listed, _ = catalog.price(machine, REGION)
+    assert listed is not None, "the machine has a price in the region"
     spot = "onDemand" not in catalog.machine_types[machine].provisioning
     return Server(
         gpu=found.gpu_type,
@@ -129,7 +118,7 @@ def planned_server(**settings: Any) -> Server:
         plan=found.memory,
         timer=step_timer(found.memory.request, facts.gpus[found.gpu_type], catalog.memory, facts),
         machine_type=machine,
-        usd_per_hour=price.spot if spot else price.on_demand,
+        usd_per_hour=listed.spot if spot else listed.on_demand,
         spot=spot,
     )
 
@@ -141,7 +130,7 @@ def request_tokens() -> int:
 
 def prompt_tokens() -> int:
     """The prompt whose first token is told: the profile's 90th percentile, longer than one step's tokens."""
-    tokens = read_workload_profiles()[PROFILE].input_tokens
+    tokens = load_catalog().workloads[PROFILE].input_tokens
     return tokens.p90 or tokens.p50
 
 
@@ -179,22 +168,16 @@ def first_token_ms(server: Server, prefix_hit_rate: float = 0.0) -> float:
 
 
 @cache
-def _lengths() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    load = chat()
-    return load.inputs.draw(_REQUESTS, _INPUT_SEED), load.outputs.draw(_REQUESTS, _OUTPUT_SEED)
-
-
-@cache
 def tokens_per_second(server: Server, prefix_hit_rate: float = 0.0) -> float:
     """Output tokens a second of a server that always has `IN_FLIGHT` requests of the load to serve or to queue."""
-    prompts, outputs = _lengths()
-    busy = Load(prompts=prompts, outputs=outputs, concurrency=IN_FLIGHT)
-    return simulate(server.timer, server.limits(prefix_hit_rate), busy).output_tokens_per_second
+    busy = replace(chat(), concurrency=IN_FLIGHT)
+    roofs = read_performance_facts().gpus[server.gpu]
+    return Replica(server.timer, server.limits(prefix_hit_rate), roofs, busy).at(IN_FLIGHT).output_tokens_per_second
 
 
-def usd_per_million(server: Server, prefix_hit_rate: float = 0.0) -> float:
+def price(server: Server, prefix_hit_rate: float = 0.0) -> float:
     """USD for a million output tokens of that busy server, at its machine's list price; input is not counted."""
-    return server.usd_per_hour / (3600 * tokens_per_second(server, prefix_hit_rate)) * 1e6
+    return usd_per_million(server.usd_per_hour, tokens_per_second(server, prefix_hit_rate))
 
 
 def band(server: Server, quantity: Quantity) -> Band:

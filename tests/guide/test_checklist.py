@@ -12,7 +12,7 @@ from tests.support import REPOSITORY
 from tools.guide_checklist import fewest, page
 from tools.preset_effects import reference
 from tools.preset_effects_page import usd
-from tools.reference_servers import MODEL, kv_tokens, planned_server, usd_per_million
+from tools.reference_servers import MODEL, kv_tokens, planned_server, price
 
 L4 = "nvidia-l4"
 TITLES = [
@@ -87,7 +87,7 @@ def test_measured_numbers_are_exact(document: str) -> None:
 
 
 def test_predicted_prices_are_those_of_the_function(document: str) -> None:
-    assert f"| `{L4}` | {usd(usd_per_million(reference(L4)))} | " in part(document, "Quantize for cost")
+    assert f"| `{L4}` | {usd(price(reference(L4)))} | " in part(document, "Quantize for cost")
 
 
 def test_what_is_sold_as_the_fewest_gpus_is_refused_with_fewer() -> None:

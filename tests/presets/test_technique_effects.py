@@ -31,13 +31,13 @@ from tools.reference_servers import (
     kv_tokens,
     longest_at_once,
     planned_server,
+    price,
     profile_load,
     prompt_tokens,
     request_tokens,
     requests_at_once,
     step_ms,
     tokens_per_second,
-    usd_per_million,
 )
 
 L4, A100, H100 = "nvidia-l4", "nvidia-a100-80gb", "nvidia-h100-80gb"
@@ -150,32 +150,29 @@ def test_the_cells_of_speed_are_those_of_the_model() -> None:
 def test_a_price_is_the_machines_over_its_tokens() -> None:
     server = reference(L4)
     assert (server.machine_type, server.usd_per_hour, server.spot) == ("g2-standard-8", 0.8536, False)
-    assert usd_per_million(server) == pytest.approx(0.8536 / (tokens_per_second(server) * 3600) * 1_000_000)
-    prompts, outputs = (
-        length.draw(4 * IN_FLIGHT, seed) for length, seed in ((chat().inputs, 11), (chat().outputs, 13))
-    )
-    busy = Load(prompts=prompts, outputs=outputs, concurrency=IN_FLIGHT)
+    assert price(server) == pytest.approx(0.8536 / (tokens_per_second(server) * 3600) * 1_000_000)
+    busy = Load(prompts=7 * chat().prompts, outputs=7 * chat().answers, concurrency=IN_FLIGHT)
     assert tokens_per_second(server) == predict(server.timer, server.limits(), busy).output_tokens_per_second
 
 
 def test_a_machine_that_is_not_sold_on_demand_has_the_price_of_spot() -> None:
     server = reference(H100)
-    price, region = load_catalog().price("a3-highgpu-1g", "us-central1")
-    assert price is not None
+    listed, region = load_catalog().price("a3-highgpu-1g", "us-central1")
+    assert listed is not None
     assert (server.machine_type, server.spot, region) == ("a3-highgpu-1g", True, "us-central1")
-    assert server.usd_per_hour == price.spot
+    assert server.usd_per_hour == listed.spot
     assert "`a3-highgpu-1g` is not sold on demand: its price is that of Spot." in " ".join(summary().split())
 
 
 def test_the_load_is_what_optimize_takes_for_the_profile() -> None:
-    assert profile_load(4.0) == _workload("chat", None, None, 4.0)
+    assert profile_load(4.0) == _workload("chat", None, None, 4.0, load_catalog())
     assert max(prompt + answer for prompt, answer in zip(chat().prompts, chat().answers, strict=True)) <= 4096
 
 
 @pytest.mark.parametrize(("name", "gpu"), PASSED)
 def test_figures_are_positive_and_their_bands_are_those_of_the_gpu(name: str, gpu: str) -> None:
     after = known(name, gpu).after
-    assert min(step_ms(after, 1), first_token_ms(after), usd_per_million(after), requests_at_once(after)) > 0
+    assert min(step_ms(after, 1), first_token_ms(after), price(after), requests_at_once(after)) > 0
     basis = read_performance_facts().gpus[gpu].basis
     rests_on_less = name in ("tensor-parallel", "bitsandbytes", "bitsandbytes-nf4")
     assert band(after, "step_ms").basis == ("estimated" if rests_on_less else basis)
@@ -200,7 +197,7 @@ def test_smaller_weights_never_hold_fewer_tokens(name: str, gpu: str) -> None:
 @pytest.mark.parametrize("gpu", known_gpus())
 def test_token_limits_change_only_how_many_of_the_longest_run_at_once(gpu: str) -> None:
     found = known("token-limits", gpu)
-    for figure in (kv_tokens, requests_at_once, first_token_ms, usd_per_million):
+    for figure in (kv_tokens, requests_at_once, first_token_ms, price):
         assert figure(found.after) == figure(found.before)
     assert longest_at_once(found.after) == pytest.approx(2 * longest_at_once(found.before), rel=0.001)
 
