@@ -59,10 +59,10 @@ _OPTIMIZE = f"gke-llm-inference optimize --model {MODEL} --workload chat --rate 
 _PRESETS_PAGE = "[presets.md](presets.md#what-the-techniques-change)"
 _INTRODUCTION = """[The checklist of Google's guide]({guide}#checklist) names what to try for each goal. This page
     says what is decided here for each of its points, by which number, and where you see or change it. Numbers are
-    for `{model}` with the load and the limits of {page} unless they name another model; they are predicted for
-    {version} unless they are called measured, and come from the commands that each point names. `python -m
-    tools.guide_checklist` writes the page. Accuracy is measured nowhere here: try fewer bits with prompts of your
-    own."""
+    for `{model}` with the load and the limits of {page} unless they name another model, and predicted for {version}
+    unless they are called measured. `python -m tools.guide_checklist` computes all of them again in a checkout; the
+    commands that points name work with the installed package too, and with your own model and load. Accuracy is
+    measured nowhere here: try fewer bits with prompts of your own."""
 
 
 @dataclass(frozen=True, kw_only=True)
