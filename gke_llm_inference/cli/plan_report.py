@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -148,6 +149,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             }
             for one in server.alternatives
         ],
+        "performance": None if server.performance is None else performance_document(server.performance, server.faster),
     }
 
 
@@ -208,6 +210,8 @@ def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: C
     if per_million is not None:
         measured = f"the measured {server.measured_tokens_per_second:g} a second"
         yield f"  tokens     {per_million:.2f} USD a million, at {measured}"
+    if server.performance is not None:
+        yield from performance_lines(server.performance, server.faster)
     yield from (
         f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
     )

@@ -190,6 +190,22 @@ def _fit(facts: ServerFacts) -> str:
     return quote(facts.verdict) + (", estimated, not measured" if facts.calibrated is False else "")
 
 
+def _milliseconds(get: Callable[[ServerFacts], float | None]) -> Callable[[ServerFacts], str]:
+    def text(facts: ServerFacts) -> str:
+        value = get(facts)
+        return "" if value is None else f"{value:,.0f} ms" if value >= 100 else f"{value:,.1f} ms"
+
+    return text
+
+
+def _highest(facts: ServerFacts) -> str:
+    if facts.highest_load is None:
+        return ""
+    if facts.is_closed:
+        return f"{facts.highest_load:,.0f} in flight"
+    return f"{facts.highest_load:,.2f} requests a second"
+
+
 def _start(facts: ServerFacts) -> str:
     if facts.start_seconds is None:
         return ""
@@ -222,6 +238,20 @@ _FIGURES: tuple[
     ("cold start, image pull included", _start, _no_note),
     ("updates by", _words(lambda facts: facts.rollout), _no_note),
     (_MONTH, lambda facts: _usd(facts).text, _cost_note),
+    ("objectives", _words(lambda facts: facts.speed), _no_note),
+    ("TTFT p95", _milliseconds(lambda facts: facts.ttft_ms), _times(lambda facts: facts.ttft_ms)),
+    ("TPOT p95", _milliseconds(lambda facts: facts.tpot_ms), _times(lambda facts: facts.tpot_ms)),
+    ("highest load of a replica", _highest, _times(lambda facts: facts.highest_load)),
+    (
+        "replicas that the load needs",
+        lambda facts: "" if facts.needed_replicas is None else f"{facts.needed_replicas:,}",
+        _no_note,
+    ),
+    (
+        "predicted cost of a million output tokens",
+        lambda facts: "" if facts.predicted_usd is None else f"{facts.predicted_usd:,.2f} USD",
+        _no_note,
+    ),
     (
         _TOKENS,
         lambda facts: "" if facts.usd_per_million_tokens is None else f"{facts.usd_per_million_tokens:,.2f} USD",

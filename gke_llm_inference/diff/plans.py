@@ -37,6 +37,13 @@ class ServerFacts:
         start_seconds: from the container's start to its first answer.
         image_seconds: pulling the image before, on a node that does not have it.
         monthly_usd: list price of 730 hours.
+        speed: the verdict on its objectives, or that its queue grows.
+        ttft_ms: time to the first token at p95.
+        tpot_ms: time per output token at p95.
+        highest_load: requests a second, or in flight, that a replica serves at most within the objectives.
+        is_closed: whether loads are requests in flight.
+        needed_replicas: replicas that the load needs.
+        predicted_usd: predicted price of a million output tokens.
         calibrated: whether the memory plan rests on measurements of this version and GPU.
         region: the region of the stack.
         price_region: the region whose prices the costs are.
@@ -66,6 +73,13 @@ class ServerFacts:
     monthly_usd: float | None = None
     cost_note: str = ""
     usd_per_million_tokens: float | None = None
+    speed: str | None = None
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    highest_load: float | None = None
+    is_closed: bool = False
+    needed_replicas: int | None = None
+    predicted_usd: float | None = None
     calibrated: bool | None = None
     decisions: tuple[str, ...] = ()
 
@@ -174,6 +188,9 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
     memory, placement = _mapping(document.get("memory")), _mapping(document.get("placement"))
     startup, cost = _mapping(document.get("startup")), _mapping(document.get("cost"))
     rollout = _mapping(document.get("rollout"))
+    performance = _mapping(document.get("performance"))
+    replica, highest = _mapping(performance.get("perReplica")), _mapping(performance.get("highest"))
+    rate, concurrency = _number(highest.get("requestRate")), _number(highest.get("concurrency"))
     decisions = document.get("decisions")
     calibrated = memory.get("calibrated")
     return ServerFacts(
@@ -199,6 +216,13 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         cost_note=_text(cost.get("note")) or "",
         price_region=_text(cost.get("priceRegion")),
         usd_per_million_tokens=_number(cost.get("usdPerMillionTokens")),
+        speed="the queue grows" if replica.get("keepsUp") is False else _text(performance.get("verdict")),
+        ttft_ms=_number(_mapping(replica.get("ttftMs")).get("p95")),
+        tpot_ms=_number(_mapping(replica.get("tpotMs")).get("p95")),
+        highest_load=rate if rate is not None else concurrency,
+        is_closed=rate is None and concurrency is not None,
+        needed_replicas=_whole(_mapping(performance.get("replicas")).get("needed")),
+        predicted_usd=_number(_mapping(performance.get("price")).get("usdPerMillionOutputTokens")),
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
@@ -10,9 +10,12 @@ from gke_llm_inference.planning.compatibility import request_problems
 from gke_llm_inference.planning.machines import candidates, gpu_counts
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
 from gke_llm_inference.planning.memory.plan import plan_memory
-from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, vllm_version_facts
+from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, limits_of, vllm_version_facts
 from gke_llm_inference.planning.memory.result import MemoryPlan
 from gke_llm_inference.settings import NodePoolSettings
+
+if TYPE_CHECKING:
+    from gke_llm_inference.planning.performance import PerformancePlan
 
 Kind = Literal[
     "lower utilization",
@@ -25,6 +28,9 @@ Kind = Literal[
     "more GPUs",
     "larger GPU",
     "no compilation",
+    "smaller steps",
+    "another GPU",
+    "none",
 ]
 
 # At the same price, what costs nothing but batch size comes first, then accuracy, then context.
@@ -39,7 +45,11 @@ _ORDER: tuple[Kind, ...] = (
     "no compilation",
     "more GPUs",
     "larger GPU",
+    "smaller steps",
+    "another GPU",
+    "none",
 )
+_FASTER_TOKENS = (1024, 512)
 _SEQUENCES = (128, 64, 32)
 _UTILIZATIONS = (0.95, 0.9, 0.85, 0.8)
 _SHORTEST_CONTEXT = 256
@@ -76,7 +86,37 @@ class Alternative:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidate:
+class FasterAlternative:
+    """A change with which the server meets its objectives.
+
+    Attributes:
+        what: the change in words.
+        changes: settings of the server, by their names in the configuration; its replicas are as many as it needs.
+        accelerator: GKE's name of the GPU.
+        gpus: GPUs of each replica.
+        machine_type: machine that it is planned for; None where the nodes are not known.
+        usd_per_hour: list price of all replicas; None where it is not known.
+        performance: the performance plan with the change.
+        node_pool: name and settings of a node pool that the stack would have to have as well; None if none.
+        max_nodes: name of a pool of the stack and the `maxNodes` that it would have to have; None if what it has.
+
+    """
+
+    what: str
+    changes: tuple[tuple[str, str | int | float | bool], ...]
+    accelerator: str
+    gpus: int
+    machine_type: str | None
+    usd_per_hour: float | None
+    performance: "PerformancePlan"
+    node_pool: tuple[str, NodePoolSettings] | None = None
+    max_nodes: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A change that may help, and the memory request that it comes to."""
+
     kind: Kind
     what: str
     changes: tuple[tuple[str, str | int | float | bool], ...]
@@ -109,7 +149,7 @@ def rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, st
     return (price, found.plan.verdict == "tight", _ORDER.index(found.kind), found.what)
 
 
-def _alternative(candidate: _Candidate, plan: MemoryPlan, catalog: Catalog) -> Alternative:
+def _alternative(candidate: Candidate, plan: MemoryPlan, catalog: Catalog) -> Alternative:
     asked = candidate.request
     gpus = asked.tensor_parallel * asked.pipeline_parallel
     machines = candidates(asked.accelerator, gpus, catalog) if asked.accelerator else []
@@ -127,19 +167,10 @@ def _alternative(candidate: _Candidate, plan: MemoryPlan, catalog: Catalog) -> A
     )
 
 
-def _candidates(
-    request: MemoryRequest, catalog: Catalog, model: str | None, facts: MemoryFacts
-) -> Iterator[_Candidate]:
+def _candidates(request: MemoryRequest, catalog: Catalog, model: str | None, facts: MemoryFacts) -> Iterator[Candidate]:
     if request.server == "vllm":
         yield from _same_weights(request, facts)
-    if kv_bytes(request.kv_cache_dtype) != 1:
-        changed = replace(request, kv_cache_dtype="fp8_e4m3")
-        yield _Candidate(
-            kind="FP8 KV cache",
-            what="an FP8 KV cache (fp8_e4m3)",
-            changes=(("kvCacheDtype", "fp8_e4m3"),),
-            request=changed,
-        )
+    yield from _fp8_cache(request)
     weights = list(_other_weights(request, catalog, model))
     for candidate in weights:
         if _starts(candidate.request, facts):
@@ -153,11 +184,65 @@ def _candidates(
     yield from _larger_gpus(request, catalog, facts)
 
 
-def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candidate]:
+def faster_candidates(request: MemoryRequest, catalog: Catalog, model: str | None) -> Iterator[Candidate]:
+    """Changes that may make a server faster, whether it fits with them or not: batches, weights, GPUs; first none.
+
+    Args:
+        request: the server, on a GPU that the catalog has.
+        catalog: the facts to decide by; GPUs without roofs are left out.
+        model: Hugging Face id of the model or of a checkpoint, for which other checkpoints are proposed.
+
+    """
+    yield Candidate(kind="none", what="", changes=(), request=request)
+    limits = limits_of(request, catalog.memory)
+    for tokens in _FASTER_TOKENS:
+        if request.server == "vllm" and limits.max_num_seqs <= tokens < limits.max_num_batched_tokens:
+            yield Candidate(
+                kind="smaller steps",
+                what=f"at most {tokens:,} tokens in a step",
+                changes=(("maxNumBatchedTokens", tokens),),
+                request=replace(request, max_num_batched_tokens=tokens),
+            )
+    yield from _fp8_cache(request)
+    yield from _other_weights(request, catalog, model)
+    for name in sorted(catalog.performance.gpus):
+        visible = catalog.memory.versions.visible_memory.get(name)
+        if visible is None or name not in catalog.accelerators:
+            continue
+        own = name == request.accelerator
+        for gpus in gpu_counts(name, catalog):
+            if gpus <= request.tensor_parallel and own:
+                continue
+            memory = request.gpu_memory_mib if own else float(visible.mib)
+            yield Candidate(
+                kind="more GPUs" if own else "another GPU",
+                what=f"{gpus} GPUs" if own else f"{gpus} × {name}",
+                changes=(*(() if own else (("accelerator.type", name),)), ("accelerator.count", gpus)),
+                request=replace(request, accelerator=name, gpu_memory_mib=memory, tensor_parallel=gpus),
+            )
+
+
+def passing(candidate: Candidate, catalog: Catalog) -> MemoryPlan | None:
+    """The memory plan of a candidate that starts; None of one that does not, or is not possible."""
+    plan = _planned(candidate.request, catalog.memory)
+    return plan if plan is not None and plan.starts else None
+
+
+def _fp8_cache(request: MemoryRequest) -> Iterator[Candidate]:
+    if kv_bytes(request.kv_cache_dtype) != 1:
+        yield Candidate(
+            kind="FP8 KV cache",
+            what="an FP8 KV cache (fp8_e4m3)",
+            changes=(("kvCacheDtype", "fp8_e4m3"),),
+            request=replace(request, kv_cache_dtype="fp8_e4m3"),
+        )
+
+
+def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[Candidate]:
     """What changes neither weights nor context."""
     cold = request.compile_cache != "warm" and not request.enforce_eager
     if cold and vllm_version_facts(request.version, facts).cold_peak:
-        yield _Candidate(
+        yield Candidate(
             kind="no compilation",
             what="neither compilation nor CUDA graphs: the first start is like every other, and output is slower",
             changes=(("enforceEager", True),),
@@ -171,7 +256,7 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candi
             continue
         changed = replace(request, max_num_seqs=sequences)
         if _starts(changed, facts):
-            yield _Candidate(
+            yield Candidate(
                 kind="fewer sequences",
                 what=f"at most {sequences} requests in a batch",
                 changes=(("maxNumSeqs", sequences),),
@@ -180,12 +265,12 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[_Candi
             return
 
 
-def _lower_utilization(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[_Candidate]:
+def _lower_utilization(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFacts) -> Iterator[Candidate]:
     """The largest round share of the GPU, below the asked one, with which it starts: what it lacks lies outside."""
     for share in _UTILIZATIONS:
         changed = replace(request, gpu_memory_utilization=share)
         if share < plan.limits.utilization and _starts(changed, facts):
-            yield _Candidate(
+            yield Candidate(
                 kind="lower utilization",
                 what=f"gpuMemoryUtilization {share:g}",
                 changes=(("gpuMemoryUtilization", share),),
@@ -194,7 +279,7 @@ def _lower_utilization(request: MemoryRequest, plan: MemoryPlan, facts: MemoryFa
             return
 
 
-def _other_weights(request: MemoryRequest, catalog: Catalog, model: str | None) -> Iterator[_Candidate]:
+def _other_weights(request: MemoryRequest, catalog: Catalog, model: str | None) -> Iterator[Candidate]:
     base = model
     if model in catalog.checkpoints:
         base = catalog.checkpoints[model].base
@@ -204,14 +289,14 @@ def _other_weights(request: MemoryRequest, catalog: Catalog, model: str | None) 
         form = served_weights_format(checkpoint.format, checkpoint.bits, None, request.server)
         if form == request.weights_format:
             continue
-        yield _Candidate(
+        yield Candidate(
             kind="8-bit checkpoint" if form in ("ctfp8", "ctw8a8", "gptq8") else "4-bit checkpoint",
             what=f"the checkpoint {name}",
             changes=(("model", name),),
             request=replace(request, weights_format=form),
         )
     if request.weights_format == "bf16":
-        yield _Candidate(
+        yield Candidate(
             kind="FP8 weights",
             what="FP8 weights, quantized on load",
             changes=(("quantization", "fp8"),),
@@ -224,7 +309,7 @@ def _same_model(base: str, model: str | None, catalog: Catalog) -> bool:
     return model is not None and base == model and base in catalog.models
 
 
-def _shorter(request: MemoryRequest, facts: MemoryFacts) -> _Candidate | None:
+def _shorter(request: MemoryRequest, facts: MemoryFacts) -> Candidate | None:
     plan = _planned(request, facts)
     if plan is None:
         return None
@@ -233,7 +318,7 @@ def _shorter(request: MemoryRequest, facts: MemoryFacts) -> _Candidate | None:
         longest -= longest % _CONTEXT_STEP
     if longest < _SHORTEST_CONTEXT:
         return None
-    return _Candidate(
+    return Candidate(
         kind="shorter context",
         what=f"a context of {longest} tokens",
         changes=(("maxModelLen", longest),),
@@ -242,15 +327,15 @@ def _shorter(request: MemoryRequest, facts: MemoryFacts) -> _Candidate | None:
 
 
 def _more_gpus(
-    request: MemoryRequest, catalog: Catalog, facts: MemoryFacts, also: _Candidate | None
-) -> Iterator[_Candidate]:
+    request: MemoryRequest, catalog: Catalog, facts: MemoryFacts, also: Candidate | None
+) -> Iterator[Candidate]:
     """The fewest more GPUs of the same model that hold it, with other weights as well where they are given."""
     for gpus in _counts(request.accelerator, catalog):
         if gpus <= request.tensor_parallel:
             continue
         changed = replace(request, tensor_parallel=gpus)
         if _starts(changed, facts):
-            yield _Candidate(
+            yield Candidate(
                 kind="more GPUs",
                 what=f"{gpus} GPUs{f' and {also.what}' if also else ''}",
                 changes=(("accelerator.count", gpus), *(also.changes if also else ())),
@@ -259,14 +344,14 @@ def _more_gpus(
             return
 
 
-def _larger_gpus(request: MemoryRequest, catalog: Catalog, facts: MemoryFacts) -> Iterator[_Candidate]:
+def _larger_gpus(request: MemoryRequest, catalog: Catalog, facts: MemoryFacts) -> Iterator[Candidate]:
     for name, visible in sorted(facts.versions.visible_memory.items()):
         if visible.mib <= request.gpu_memory_mib or name == request.accelerator:
             continue
         for gpus in _counts(name, catalog):
             changed = replace(request, accelerator=name, gpu_memory_mib=float(visible.mib), tensor_parallel=gpus)
             if _starts(changed, facts):
-                yield _Candidate(
+                yield Candidate(
                     kind="larger GPU",
                     what=f"{gpus} {name}",
                     changes=(("accelerator.type", name), ("accelerator.count", gpus)),

@@ -52,13 +52,18 @@ def pool_cost(pool: NodePoolPlan, nodes: int, cluster: ClusterPlan, catalog: Cat
 
 def server_cost(server: ServerPlan, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:
     """Cost of a server's own GPUs and what comes with them: its share of the nodes that it runs on."""
+    return replicas_cost(server.replicas, server.gpu_count, pool, cluster, catalog)
+
+
+def replicas_cost(replicas: int, gpus: int, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:
+    """Cost of so many replicas with so many GPUs each, on the nodes of a pool."""
     if pool is None:
         if cluster.profile == "autopilot":
             return Cost(hourly_usd=None, idle_hourly_usd=0.0, note=_AUTOPILOT_NOTE)
         return Cost(hourly_usd=None, idle_hourly_usd=None, note="the cluster's own nodes are not in the configuration")
     clients = pool.settings.sharing.max_clients if pool.settings.sharing else 1
-    share = server.gpu_count / (pool.settings.accelerator.count * clients)
-    return _nodes_cost(pool, server.replicas * share, None, cluster, catalog)
+    share = gpus / (pool.settings.accelerator.count * clients)
+    return _nodes_cost(pool, replicas * share, None, cluster, catalog)
 
 
 def total_cost(costs: list[Cost]) -> Cost:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.memory import MemoryPlan
-from gke_llm_inference.settings import Finding, ServerSettings
+from gke_llm_inference.settings import Finding, NodePoolSettings, ServerSettings
 
 _PROPOSALS = 3
 
@@ -28,7 +28,7 @@ def check_fit(
         return []
     if plan.verdict == "estimated":
         return _estimated(plan)
-    proposals = "; or ".join(_proposal(one) for one in alternatives[:_PROPOSALS])
+    proposals = "; or ".join(one.what + pool_needed(one.node_pool) for one in alternatives[:_PROPOSALS])
     may_start = plan.verdict == "tight" or settings.allow_unfit or plan.is_near_miss
     finding = Finding(
         path=path,
@@ -42,13 +42,12 @@ def check_fit(
     return [finding]
 
 
-def _proposal(one: Alternative) -> str:
-    """A proposal, with the node pool that it needs."""
-    if one.node_pool is None:
-        return one.what
-    key, pool = one.node_pool
-    gpus = f"{pool.accelerator.count} × {pool.accelerator.type}"
-    return f"{one.what}, on a node pool of {gpus} such as nodePools.{key}"
+def pool_needed(node_pool: tuple[str, NodePoolSettings] | None) -> str:
+    """The node pool that a proposal needs, as the end of it."""
+    if node_pool is None:
+        return ""
+    key, pool = node_pool
+    return f", on a node pool of {pool.accelerator.count} × {pool.accelerator.type} such as nodePools.{key}"
 
 
 def _estimated(plan: MemoryPlan) -> list[Finding]:

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
-from gke_llm_inference.planning.alternatives import Alternative
+from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.settings import (
     AutopilotCluster,
@@ -16,6 +16,9 @@ from gke_llm_inference.settings import (
     NodePoolSettings,
     StandardCluster,
 )
+
+if TYPE_CHECKING:
+    from gke_llm_inference.planning.performance import PerformancePlan
 
 SERVICE_PORT = 8000
 """Port of every server's Service."""
@@ -315,6 +318,8 @@ class ServerPlan:
         memory: where the memory of each GPU goes.
         host_ipc: whether its pods take the IPC namespace of their node, as MPS needs it.
         alternatives: what would fit, where the server does not or only just, cheapest first.
+        performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
+        faster: what would meet its objectives, where it does not for certain, cheapest first.
 
     """
 
@@ -357,12 +362,15 @@ class ServerPlan:
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
     host_ipc: bool = False
+    performance: "PerformancePlan | None" = None
+    faster: tuple[FasterAlternative, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What to say about the server before it is made: whether it fits, and what was decided."""
         fit = (self.memory.summary,) if self.memory is not None else ()
-        return (*fit, self.start_summary, *map(str, self.decisions))
+        speed = (self.performance.summary,) if self.performance is not None else ()
+        return (*fit, *speed, self.start_summary, *map(str, self.decisions))
 
     @property
     def start_summary(self) -> str:

@@ -19,7 +19,7 @@ from gke_llm_inference.planning.pods import (
     rollout_plan,
     shutdown_plan,
 )
-from gke_llm_inference.planning.stages import PlacedServer
+from gke_llm_inference.planning.stages import TimedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
 
@@ -31,7 +31,7 @@ _SHARED_IPC = Decision(
 )
 
 
-def plan_server(server: PlacedServer) -> ServerPlan:
+def plan_server(server: TimedServer) -> ServerPlan:
     """The plan of a server that has its place."""
     settings, facts, stack, pool = server.settings, server.facts, server.stack, server.pool
     cluster, catalog, token = stack.cluster, stack.catalog, stack.token
@@ -119,18 +119,20 @@ def plan_server(server: PlacedServer) -> ServerPlan:
         model_volume=plan_model_volume(settings, facts.working_directory),
         memory=server.memory,
         alternatives=server.alternatives,
+        performance=server.performance,
+        faster=server.faster,
         host_ipc=host_ipc,
     )
 
 
-def _cheapest_machine(server: PlacedServer) -> str | None:
+def _cheapest_machine(server: TimedServer) -> str | None:
     """The machine that a server without a pool of the stack is planned for; None where none is known."""
     accelerator = server.settings.accelerator
     need = pod_request(server.resources)
     return cheapest_machine(accelerator.type, accelerator.count, need, server.stack.catalog)
 
 
-def _node_selector(server: PlacedServer, pool: NodePoolPlan | None, cluster: ClusterPlan) -> dict[str, str]:
+def _node_selector(server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan) -> dict[str, str]:
     settings = server.settings
     selector = {ACCELERATOR_LABEL: settings.accelerator.type}
     if pool is not None:

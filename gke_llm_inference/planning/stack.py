@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.cluster import plan_cluster
+from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
@@ -13,7 +14,7 @@ from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
-from gke_llm_inference.planning.trials import proposals
+from gke_llm_inference.planning.trials import Trials
 from gke_llm_inference.settings import Finding, Refusal, StackSettings
 from gke_llm_inference.settings.findings import problems_of
 
@@ -91,6 +92,7 @@ def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]
         .each(steps.memory)
         .each(steps.pod)
         .together(steps.machine)
+        .each(steps.performance)
         .each(steps.rollout)
     )
 
@@ -121,10 +123,12 @@ def _frame(
         image_digests=settings.image_digests,
         sound_pools=frozenset(key for key in pools if not _is_wrong(f"nodePools.{key}", of_pools)),
         catalog=catalog,
+        propose=Trials(),
+        propose_faster=FasterTrials(),
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
     return (
-        proposals(frame),
+        frame,
         token,
         [*of_cluster, *of_namespace, *of_token, *of_pools, *clashes("servers", settings.servers)],
     )

@@ -1,18 +1,23 @@
 """How far a server's plan is: one frozen result for each step, which the next step takes and adds to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
-from gke_llm_inference.planning.alternatives import Alternative
+from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
+from gke_llm_inference.planning.speeds import Speeds
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import Finding, HuggingFaceSettings, NodePoolSettings, NoToken, ServerSettings
+
+if TYPE_CHECKING:
+    from gke_llm_inference.planning.performance import PerformancePlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,8 @@ class StackFrame:
         image_digests: digests of images by name and tag.
         catalog: the facts to decide by.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
+        propose_faster: what would meet the objectives of a server that misses them; None as above.
+        speeds: what plans the speed of servers.
 
     """
 
@@ -41,6 +48,8 @@ class StackFrame:
     image_digests: Mapping[str, str]
     catalog: Catalog
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
+    propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
+    speeds: Speeds = field(default_factory=Speeds)
 
     @property
     def has_token(self) -> bool:
@@ -164,6 +173,19 @@ class PlacedServer(SizedServer):
 
     pool: NodePoolPlan | None
     may_surge: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedServer(PlacedServer):
+    """After the step `performance`: how fast it is; None where nothing is asked of its speed, or it is not known.
+
+    Attributes:
+        faster: what would meet its objectives, where it does not for certain.
+
+    """
+
+    performance: "PerformancePlan | None"
+    faster: tuple[FasterAlternative, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

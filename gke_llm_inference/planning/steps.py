@@ -1,7 +1,7 @@
 """The steps of planning a server, each a plain function from one stage to the next.
 
-model → presets → limits → arguments → memory → pod → machine → rollout: `planning.stack` takes all servers of a stack
-through them. A step adds what it finds to the list that travels along with the server.
+model → presets → limits → arguments → memory → pod → machine → performance → rollout: `planning.stack` takes all
+servers of a stack through them. A step adds what it finds to the list that travels along with the server.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,19 @@ from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_volume import model_volume_problems
 from gke_llm_inference.planning.models import served_model
+from gke_llm_inference.planning.objectives import (
+    asks_for_speed,
+    assumed_workload,
+    has_known_speed,
+    speed_findings,
+    workload_findings,
+)
 from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.planning.servers import plan_server
+from gke_llm_inference.planning.speed import performance_of
 from gke_llm_inference.planning.stages import (
     AskedServer,
     CommandedServer,
@@ -37,6 +45,7 @@ from gke_llm_inference.planning.stages import (
     PresetServer,
     SizedServer,
     StackFrame,
+    TimedServer,
     WeighedServer,
 )
 from gke_llm_inference.planning.startup import streaming_warnings
@@ -196,7 +205,21 @@ def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
     return Placement(servers=(*judged.servers, *others.servers), findings=judged.findings)
 
 
-def rollout(server: PlacedServer, findings: Findings) -> ServerPlan:
+def performance(server: PlacedServer, findings: Findings) -> TimedServer:
+    """How fast the server is under its workload, and what would meet its objectives; none where it states neither."""
+    found = workload_findings(server) if asks_for_speed(server) else []
+    findings += found
+    if not asks_for_speed(server) or problems_of(found) or not has_known_speed(server):
+        return TimedServer(**vars(server), performance=None)
+    stack = server.stack
+    plan = performance_of(server)
+    faster = stack.propose_faster(server, plan) if stack.propose_faster and plan.may_miss else ()
+    findings += speed_findings(server.path, server.settings, plan, faster)
+    decided = () if server.settings.workload else (assumed_workload(plan),)
+    return TimedServer(**{**vars(server), "decisions": (*server.decisions, *decided)}, performance=plan, faster=faster)
+
+
+def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated and stopped."""
     stack = server.stack
     findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)

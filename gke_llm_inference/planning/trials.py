@@ -14,9 +14,12 @@ from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.placement import place
 from gke_llm_inference.planning.pods import pod_request
-from gke_llm_inference.planning.stages import AskedServer, CommandedServer, PlacedServer, SizedServer, StackFrame
+from gke_llm_inference.planning.stages import AskedServer, CommandedServer, PlacedServer, SizedServer
 from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, NodePoolSettings, ServerSettings
 from gke_llm_inference.settings.findings import problems_of
+
+Changes = tuple[tuple[str, str | int | float | bool], ...]
+"""Settings of a server by their names in the configuration."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +32,82 @@ class Trials:
         """Changes with which the server is planned without a problem, cheapest first."""
         key = server.own.model_dump_json()
         if key not in self.known:
-            # A model that lies on a volume is not exchanged for one to download.
-            model = server.own.model if server.own.model_volume is None else None
-            found = (_tried(server, one) for one in alternatives(plan.request, server.stack.catalog, model=model))
+            found = (
+                _tried(server, one)
+                for one in alternatives(plan.request, server.stack.catalog, model=exchangeable_model(server))
+            )
             fitting = [one for one in found if one is not None]
             self.known[key] = tuple(sorted(fitting, key=lambda one: rank(one, plan.request)))
         return self.known[key]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A server with changes, planned up to its place.
+
+    Attributes:
+        changes: settings of the server by their names in the configuration, its node pool among them.
+        machine: machine that it is planned for; None where the nodes are not known.
+        node_pool: a node pool that the stack would have to have as well; None if none.
+
+    """
+
+    server: PlacedServer
+    changes: Changes
+    machine: str | None
+    node_pool: tuple[str, NodePoolSettings] | None
+
+
+def exchangeable_model(server: CommandedServer) -> str | None:
+    """The model for which other checkpoints may be proposed; none for one that lies on a volume."""
+    return server.own.model if server.own.model_volume is None else None
+
+
 def _tried(server: CommandedServer, change: Alternative) -> Alternative | None:
     """The proposal with the machine that it is planned for; None where the planner refuses it."""
-    settings = _changed(server.own, dict(change.changes))
+    sized = _sized_with(server, change.changes)
+    if sized is None:
+        return None
+    if not server.stack.pools_are_sound:
+        return change  # what runs where is not known before the pools are right
+    trial = _placed(server, sized, change.changes)
+    if trial is None:
+        return None
+    return replace(
+        change,
+        changes=trial.changes,
+        machine_type=trial.machine,
+        usd_per_hour=_on_demand(trial.machine, server.stack.catalog),
+        node_pool=trial.node_pool,
+    )
+
+
+def tried(server: CommandedServer, changes: Changes) -> Trial | None:
+    """The server with changes; None where the planner refuses it, or where no place can be known."""
+    sized = _sized_with(server, changes)
+    if sized is None or not server.stack.pools_are_sound:
+        return None
+    return _placed(server, sized, changes)
+
+
+def _sized_with(server: CommandedServer, changes: Changes) -> SizedServer | None:
+    """The server with changes up to its pod; None where the planner refuses it, or where it does not start."""
+    settings = _changed(server.own, dict(changes))
     if settings is None:
         return None
-    stack = replace(server.stack, propose=None)
     findings: Findings = []
-    sized = _sized(AskedServer(key=server.key, settings=settings, stack=stack), findings)
+    asked = AskedServer(
+        key=server.key, settings=settings, stack=replace(server.stack, propose=None, propose_faster=None)
+    )
+    sized = _sized(asked, findings)
     if sized is None or problems_of(findings) or sized.memory is None or not sized.memory.starts:
         return None
-    if not stack.pools_are_sound:
-        return change  # what runs where is not known before the pools are right
+    return sized
+
+
+def _placed(server: CommandedServer, sized: SizedServer, changes: Changes) -> Trial | None:
+    """The place of a server with changes; None where it finds none."""
+    stack = sized.stack
     added: dict[str, NodePoolSettings] = {}
     if _needs_pool(sized):
         added = _pool_for(sized)
@@ -66,11 +125,10 @@ def _tried(server: CommandedServer, change: Alternative) -> Alternative | None:
     if machine is None and sized.settings.accelerator.type in stack.catalog.accelerators:
         return None
     (pool,) = added.items() if added else (None,)
-    return replace(
-        change,
-        changes=(*change.changes, *((("nodePool", pool[0]),) if pool and server.own.node_pool else ())),
-        machine_type=machine,
-        usd_per_hour=_on_demand(machine, stack.catalog),
+    return Trial(
+        server=placement.servers[0],
+        changes=(*changes, *((("nodePool", pool[0]),) if pool and server.own.node_pool else ())),
+        machine=machine,
         node_pool=pool,
     )
 
@@ -156,8 +214,3 @@ def _machine(server: PlacedServer) -> str | None:
 def _on_demand(machine: str | None, catalog: Catalog) -> float | None:
     prices = catalog.machine_types[machine].usd_per_hour if machine else None
     return prices.on_demand if prices else None
-
-
-def proposals(stack: StackFrame) -> StackFrame:
-    """The frame with what proposes alternatives for its servers."""
-    return replace(stack, propose=Trials())

@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 # z of the 90th percentile of a normal distribution.
 _Z90 = 1.2815515655446004
@@ -74,6 +75,7 @@ def arrivals_ms(rate: float, count: int, burstiness: float = 1.0, seed: int = _S
     return tuple(moments)
 
 
+@lru_cache(maxsize=1024)
 def normal_quantile(share: float) -> float:
     """Quantile of the normal distribution, by bisection of the error function: the same on every machine."""
     low, high = -8.0, 8.0

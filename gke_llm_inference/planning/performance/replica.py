@@ -188,20 +188,30 @@ class Replica:
                 best = max(best, 1000 / (prefill + workload.mean_output * step / batch))
         return best
 
-    def highest(self, objectives: Objectives, bound: float) -> tuple[Point | None, tuple[Point, ...]]:
+    def highest(
+        self, objectives: Objectives, bound: float, known: Point | None = None
+    ) -> tuple[Point | None, tuple[Point, ...]]:
         """What it does at the highest load within the objectives, by bisection below a bound; None if at none.
+
+        Args:
+            objectives: what is fast enough.
+            bound: a load that it does not exceed.
+            known: what it does at a load of interest, from which the search starts where it is given.
 
         Returns:
             That point, and all points that were simulated, by their load.
 
         """
-        points: dict[float, Point] = {}
+        points: dict[float, Point] = {} if known is None else {known.load: known}
 
         def good(load: float) -> bool:
-            points[load] = self.at(load)
+            if load not in points:
+                points[load] = self.at(load)
             return points[load].meets(objectives)
 
         low, high = 0.0, bound
+        if known is not None and known.load < bound:
+            low, high = (known.load, bound) if known.meets(objectives) else (0.0, known.load)
         if good(high):
             low = high
         else:

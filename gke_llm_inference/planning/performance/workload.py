@@ -59,6 +59,11 @@ class Workload:
             self, inputs=replace(self.inputs, most=context - max(outputs.draw(REQUESTS, _OUTPUT_SEED))), outputs=outputs
         )
 
+    def share_beyond(self, context: int) -> float:
+        """Share of the requests that have more tokens than a context."""
+        pairs = zip(self.prompts, self.answers, strict=True)
+        return sum(prompt + answer > context for prompt, answer in pairs) / REQUESTS
+
     @cached_property
     def prompts(self) -> tuple[int, ...]:
         """Prompt tokens of the requests that are simulated."""

@@ -1,0 +1,80 @@
+"""How fast a server of a stack is planned to be: its workload, its price and the facts, brought together once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gke_llm_inference.planning.cost import replicas_cost
+from gke_llm_inference.planning.machines import cheapest_machine
+from gke_llm_inference.planning.pods import pod_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gke_llm_inference.planning.memory import MemoryPlan
+    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, Price
+    from gke_llm_inference.planning.stages import PlacedServer
+
+
+def performance_of(server: PlacedServer) -> PerformancePlan:
+    """The speed of a server that starts, on a GPU whose roofs are known.
+
+    Without a workload it is that of the default profile.
+    """
+    assert server.memory is not None
+    return performance_with(server, server.memory)
+
+
+def performance_with(server: PlacedServer, memory: MemoryPlan) -> PerformancePlan:
+    """The speed that a server would have with another memory plan, which may be on other GPUs."""
+    return server.stack.speeds.plan(
+        memory.request,
+        memory.state.kv_cache_tokens,
+        memory.limits.max_model_len,
+        performance_request(server),
+        server.stack.catalog,
+    )
+
+
+def performance_request(server: PlacedServer) -> PerformanceRequest:
+    """What a server is to serve, with how many replicas and at which price."""
+    from gke_llm_inference.planning.performance import PerformanceRequest, objectives_of, workload_of
+
+    settings = server.settings
+    return PerformanceRequest(
+        workload=workload_of(settings.workload, server.stack.catalog.workloads),
+        objectives=objectives_of(settings.objectives),
+        replicas=settings.replicas,
+        price=replica_price(server),
+        notes=tuple(_notes(server)),
+    )
+
+
+def replica_price(server: PlacedServer) -> Price:
+    """List price of one replica; on Autopilot that of the cheapest machine, to which a premium comes."""
+    from gke_llm_inference.planning.performance import Price
+
+    accelerator, stack = server.settings.accelerator, server.stack
+    cost = replicas_cost(1, accelerator.count, server.pool, stack.cluster, stack.catalog)
+    if cost.hourly_usd is not None or server.pool is not None or stack.cluster.profile != "autopilot":
+        return Price(usd_per_hour=cost.hourly_usd, note=cost.note)
+    machine = cheapest_machine(accelerator.type, accelerator.count, pod_request(server.resources), stack.catalog)
+    prices = stack.catalog.price(machine, stack.cluster.region)[0] if machine else None
+    if prices is None:
+        return Price(usd_per_hour=None, note=cost.note)
+    usd = prices.spot if server.settings.provisioning.model == "spot" else prices.on_demand
+    return Price(usd_per_hour=usd, is_least=True, note=cost.note)
+
+
+def _notes(server: PlacedServer) -> Iterator[str]:
+    """What the prediction leaves out."""
+    settings, pool = server.settings, server.pool
+    if pool is not None and pool.settings.sharing is not None:
+        yield "others on the same GPU are not counted: the figures are those of a GPU that they leave idle"
+    if settings.speculative_tokens is not None:
+        yield "speculative tokens are not counted: how many are right depends on the prompts"
+    assert server.memory is not None
+    request = server.memory.request
+    if request.unplanned:
+        names = ", ".join(dict.fromkeys(one.name for one in request.unplanned))
+        yield f"what {names} changes is not counted"
