@@ -159,7 +159,7 @@ def _percentiles(values: Distribution) -> dict[str, float]:
 
 
 def _bound(bound: LatencyBound | None) -> dict[str, float] | None:
-    return bound and {"percentile": bound.percentile, "milliseconds": bound.milliseconds}
+    return None if bound is None else {"percentile": bound.percentile, "milliseconds": bound.milliseconds}
 
 
 def _error(band: Band) -> dict[str, Any]:

@@ -238,7 +238,7 @@ _FIGURES: tuple[
     ("cold start, image pull included", _start, _no_note),
     ("updates by", _words(lambda facts: facts.rollout), _no_note),
     (_MONTH, lambda facts: _usd(facts).text, _cost_note),
-    ("objectives", _words(lambda facts: facts.speed), _no_note),
+    ("speed", _words(lambda facts: facts.speed), _no_note),
     ("TTFT p95", _milliseconds(lambda facts: facts.ttft_ms), _times(lambda facts: facts.ttft_ms)),
     ("TPOT p95", _milliseconds(lambda facts: facts.tpot_ms), _times(lambda facts: facts.tpot_ms)),
     ("highest load of a replica", _highest, _times(lambda facts: facts.highest_load)),

@@ -216,7 +216,7 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         cost_note=_text(cost.get("note")) or "",
         price_region=_text(cost.get("priceRegion")),
         usd_per_million_tokens=_number(cost.get("usdPerMillionTokens")),
-        speed="the queue grows" if replica.get("keepsUp") is False else _text(performance.get("verdict")),
+        speed=_speed(_text(performance.get("verdict")), keeps_up=replica.get("keepsUp") is not False),
         ttft_ms=_number(_mapping(replica.get("ttftMs")).get("p95")),
         tpot_ms=_number(_mapping(replica.get("tpotMs")).get("p95")),
         highest_load=rate if rate is not None else concurrency,
@@ -226,6 +226,11 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
     )
+
+
+def _speed(verdict: str | None, *, keeps_up: bool) -> str | None:
+    parts = [f"{verdict} the objectives"] if verdict else []
+    return ", ".join([*parts, *([] if keeps_up else ["the queue grows"])]) or None
 
 
 def _rollout(document: dict[str, Any]) -> str | None:
