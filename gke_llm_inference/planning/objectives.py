@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gke_llm_inference.planning.fit import pool_needed
 from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.settings import Finding, ServerSettings, suggestion
-from gke_llm_inference.settings.findings import Severity, problems_of
+from gke_llm_inference.settings.findings import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
                 severity="problem" if stated else "warning",
             )
         )
-    if server.memory is not None and not problems_of(findings):
+    if server.memory is not None and not findings:
         findings += _of_lengths(server, server.memory)
     return findings
 
@@ -112,6 +112,8 @@ def speed_findings(
     """
     instead = "; or ".join(proposal(one) for one in faster)
     fix = instead or "nothing that was tried meets the objectives; relax them, or ask gke-llm-inference optimize"
+    if plan.verdict != "misses":
+        fix = "measure it; or leave more room: more replicas, faster GPUs, a lower load"
     findings: list[Finding] = []
     for judgement in sorted(plan.judgements, key=lambda one: one.objective):
         if judgement.verdict is None:
@@ -138,10 +140,9 @@ def _of_objective(
 
 
 def _of_unknown_price(at: str, plan: PerformancePlan, judgement: Judgement) -> Finding:
-    known = judgement.predicted is not None
     return Finding(
         path=at,
-        what=f"cannot be judged: {judgement.text}" if known else "cannot be judged",
+        what=f"cannot be judged: {judgement.text}",
         why=plan.price.note or "the price of the machine is not known",
         fix="run the server on a node pool of a Standard cluster, or remove the objective",
         severity="warning",

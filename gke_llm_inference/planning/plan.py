@@ -319,7 +319,7 @@ class ServerPlan:
         host_ipc: whether its pods take the IPC namespace of their node, as MPS needs it.
         alternatives: what would fit, where the server does not or only just, cheapest first.
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
-        faster: what would meet its objectives, where it does not for certain, cheapest first.
+        faster: what would meet its objectives, where it misses them, cheapest first.
 
     """
 

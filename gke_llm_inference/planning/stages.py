@@ -180,7 +180,7 @@ class TimedServer(PlacedServer):
     """After the step `performance`: how fast it is; None where nothing is asked of its speed, or it is not known.
 
     Attributes:
-        faster: what would meet its objectives, where it does not for certain.
+        faster: what would meet its objectives, where it misses them.
 
     """
 

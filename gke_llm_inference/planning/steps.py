@@ -213,7 +213,7 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
         return TimedServer(**vars(server), performance=None)
     stack = server.stack
     plan = performance_of(server)
-    faster = stack.propose_faster(server, plan) if stack.propose_faster and plan.may_miss else ()
+    faster = stack.propose_faster(server, plan) if stack.propose_faster and plan.verdict == "misses" else ()
     findings += speed_findings(server.path, server.settings, plan, faster)
     decided = () if server.settings.workload else (assumed_workload(plan),)
     return TimedServer(**{**vars(server), "decisions": (*server.decisions, *decided)}, performance=plan, faster=faster)

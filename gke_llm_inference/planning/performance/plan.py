@@ -175,11 +175,6 @@ class PerformancePlan:
         return max(judged, key=_VERDICTS.index) if judged else None
 
     @property
-    def may_miss(self) -> bool:
-        """Whether an objective is missed or may be."""
-        return any(one.verdict in ("may meet", "misses") for one in self.judgements)
-
-    @property
     def output_tokens_per_second(self) -> float:
         """Output tokens a second of one replica, in the long run."""
         return self._tokens(self.workload.mean_output)
