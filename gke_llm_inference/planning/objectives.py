@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from gke_llm_inference.planning.fit import pool_needed
 from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.settings import Finding, ServerSettings, suggestion
-from gke_llm_inference.settings.findings import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.planning.memory import MemoryPlan
     from gke_llm_inference.planning.performance import Judgement, PerformancePlan
     from gke_llm_inference.planning.stages import PlacedServer
+    from gke_llm_inference.settings.findings import Severity
 
 _MINUTES = 10
 _MOST_REPLICAS = 1000
