@@ -75,6 +75,40 @@ def test_cost_of_nodes_before_and_after() -> None:
     assert sentences(changes) == {"gemma": ["replicas: 2 → 3", "cost a month: 1,246 USD → 1,869 USD (+623 USD)"]}
 
 
+def test_more_load_and_what_it_does_to_latency_and_objectives() -> None:
+    chat = {
+        "model": "Qwen/Qwen2.5-7B-Instruct",
+        "maxModelLen": 16384,
+        "workload": {"profile": "chat", "requestRate": 0.4},
+        "objectives": {"ttft": {"milliseconds": 60_000}},
+    }
+    base = {
+        **AUTOPILOT,
+        "servers": {"gemma": {**AUTOPILOT["servers"]["gemma"], **chat}},
+    }
+    more = copy.deepcopy(base)
+    more["servers"]["gemma"]["workload"]["requestRate"] = 0.8
+    first, second = facts(base), facts(more)
+    before, after = first.servers["gemma"], second.servers["gemma"]
+    assert before.ttft_ms is not None
+    assert after.ttft_ms is not None
+    rows = {row.label: row for row in plan_changes(first, second).servers[0].rows}
+    assert rows["TTFT p95"].before == f"{before.ttft_ms:,.0f} ms"
+    assert rows["TTFT p95"].after == f"{after.ttft_ms:,.0f} ms"
+    assert rows["TPOT p95"].changes
+    assert (rows["replicas that the load needs"].before, rows["replicas that the load needs"].after) == ("1", "2")
+    assert rows["predicted cost of a million output tokens"].after.endswith(" USD")
+    overloaded = copy.deepcopy(base)
+    overloaded["servers"]["gemma"].update(workload={"profile": "chat", "requestRate": 9}, allowSlow=True)
+    assert (
+        "speed: meets the objectives → misses the objectives, the queue grows"
+        in sentences(plan_changes(first, facts(overloaded)))["gemma"]
+    )
+    gone = copy.deepcopy(base)
+    del gone["servers"]["gemma"]["workload"], gone["servers"]["gemma"]["objectives"]
+    assert f"TTFT p95: {before.ttft_ms:,.0f} ms → none" in sentences(plan_changes(first, facts(gone)))["gemma"]
+
+
 def test_presets_and_their_reasons() -> None:
     (lines,) = sentences(changed("autopilot", {"servers.gemma.presets": ["fp8"]})).values()
     assert "KV cache: 6,528 tokens → 23,408 tokens (3.6 times)" in lines

@@ -10,6 +10,7 @@ import pytest
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.cli.models_report import model_rows
 from gke_llm_inference.cli.plan_report import stack_document, stack_text
+from gke_llm_inference.cli.unfit import plan_unfit
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, total_cost
 from gke_llm_inference.settings import parse_settings
@@ -263,3 +264,92 @@ def test_predictions_of_a_measured_case_stand_beside_the_measurement(tmp_path: P
     ended = command("--cases", str(cases), module=("tools.memory_accuracy",))
     assert ended.returncode == 0
     assert "wrong verdicts: 0" in ended.stdout
+
+
+SPEED = {**QWEN, "maxModelLen": 16384, "replicas": 2, "workload": {"profile": "chat", "requestRate": 0.5}}
+
+
+def test_a_server_without_a_workload_has_no_speed() -> None:
+    plan = plan_of({"l4": {"maxNodes": 2}}, {"qwen": QWEN})
+    assert stack_document(plan, CATALOG)["servers"]["qwen"]["performance"] is None
+    assert "  speed " not in stack_text(plan, CATALOG)
+
+
+def test_the_speed_of_a_server_as_text_and_as_json() -> None:
+    objectives = {"ttft": {"percentile": 90, "milliseconds": 60_000}, "maxUsdPerMillionTokens": 100}
+    plan = plan_of(
+        {"l4": {"maxNodes": 2}}, {"qwen": {**SPEED, "measuredTokensPerSecond": 500, "objectives": objectives}}
+    )
+    document = stack_document(plan, CATALOG)["servers"]["qwen"]["performance"]
+    assert list(document) == [
+        "workload",
+        "objectives",
+        "verdict",
+        "judgements",
+        "perReplica",
+        "highest",
+        "replicas",
+        "price",
+        "error",
+        "basis",
+        "notes",
+        "alternatives",
+    ]
+    found = plan.servers[0].performance
+    assert found is not None
+    assert document["workload"]["inputTokens"] == {"p50": 1020, "p90": 2734}
+    assert document["objectives"] == {
+        "ttft": {"percentile": 90, "milliseconds": 60_000},
+        "tpot": None,
+        "maxUsdPerMillionTokens": 100,
+    }
+    assert [(one["objective"], one["verdict"]) for one in document["judgements"]] == [
+        ("ttft", "meets"),
+        ("maxUsdPerMillionTokens", "meets"),
+    ]
+    assert document["verdict"] == "meets"
+    assert document["perReplica"]["requestRate"] == 0.25
+    assert document["perReplica"]["ttftMs"]["p99"] == round(found.point.ttft_ms.p99, 2)
+    assert document["replicas"] == {"given": 2, "needed": found.needed, "headroom": 0.8}
+    assert document["error"]["tpot"] == {"percent": round(found.tpot.percent, 1), "basis": "transferred"}
+    assert document["price"]["usdPerMillionOutputTokens"] == pytest.approx(
+        0.8536 / (found.output_tokens_per_second * 3600) * 1e6, abs=1e-3
+    )
+    text = stack_text(plan, CATALOG)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "  workload   chat: 1,020 (p90 2,734) tokens in, 129 (p90 424) tokens out, 0.5\n" in text
+    assert "  speed      at 0.25 requests a second per replica:\n    TTFT     p50 " in text
+    assert "tokens     0.47 USD a million, at the measured 500 a second" in text
+    assert f"    price    {document['price']['usdPerMillionOutputTokens']:.2f} USD per million output tokens" in text
+    assert "  objectives meets: TTFT p90 is " in text
+    (remark,) = [one for one in plan.servers[0].remarks if one.startswith("speed: ")]
+    assert remark.startswith("speed: meets the objectives, TTFT p90 ")
+    assert remark.endswith(f"replicas 2, {found.needed} needed, at 0.25 requests a second per replica (transferred)")
+
+
+def test_a_queue_that_grows_has_no_time_to_the_first_token() -> None:
+    plan = plan_of({"l4": {"maxNodes": 2}}, {"qwen": {**SPEED, "workload": {"profile": "chat", "requestRate": 9}}})
+    document = stack_document(plan, CATALOG)["servers"]["qwen"]["performance"]
+    assert (document["perReplica"]["keepsUp"], document["perReplica"]["ttftMs"]) == (False, None)
+    assert "    TTFT     grows without end: more comes in than is served\n" in stack_text(plan, CATALOG)
+    (remark,) = [one for one in plan.servers[0].remarks if one.startswith("speed: ")]
+    assert remark.startswith("speed: the queue grows, TPOT p95 ")
+
+
+def test_a_stack_that_is_too_slow_is_shown_with_what_would_do() -> None:
+    raw = {
+        "cluster": {"mode": "standard", "location": "us-central1"},
+        "nodePools": {"l4": {"maxNodes": 2}},
+        "servers": {"qwen": {**SPEED, "objectives": {"tpot": {"milliseconds": 20}}}},
+    }
+    plan, refusal = plan_unfit(parse_settings(raw), StackIdentity("llm", "test", "my-project"), CATALOG)
+    assert refusal is not None
+    assert [problem.path for problem in refusal.problems] == ["servers.qwen.objectives.tpot"]
+    document = stack_document(plan, CATALOG)["servers"]["qwen"]["performance"]
+    assert document["verdict"] == "misses"
+    assert document["alternatives"]
+    assert {one["verdict"] for one in document["alternatives"]} <= {"meets", "may meet"}
+    first = document["alternatives"][0]
+    text = stack_text(plan, CATALOG)
+    assert f"  faster     {first['what'].split(',')[0][:40]}" in text
+    assert f"{first['usdPerHour']:,.2f}" in text

@@ -67,6 +67,19 @@ def cluster(**changes: Any) -> dict[str, Any]:
             id="choice",
         ),
         pytest.param(
+            server(workload={"profile": "chta"}),
+            {"servers.qwen.workload.profile": "chta is not a profile of the catalog"},
+            id="profile",
+        ),
+        pytest.param(
+            server(workload={"inputTokens": {"p50": 1000.5}, "requestRate": -1.0}),
+            {
+                "servers.qwen.workload.inputTokens.p50": "is not a whole number",
+                "servers.qwen.workload.requestRate": "input should be greater than 0",
+            },
+            id="workload",
+        ),
+        pytest.param(
             server(configFile="config.json"),
             {"servers.qwen.configFile": "is a relative path"},
             id="relative path",
@@ -82,6 +95,13 @@ def test_missing_unknown_and_mistyped_arguments(
     provider: Provider, inputs: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert reasons(provider, STACK_TYPE, inputs) == expected
+
+
+def test_objectives_that_are_missed_are_refused_at_their_property(provider: Provider) -> None:
+    workload = {"inputTokens": 100.0, "outputTokens": {"p50": 10.0}}
+    found = reasons(provider, STACK_TYPE, server(workload=workload, objectives={"tpot": {"milliseconds": 1.0}}))
+    assert list(found) == ["servers.qwen.objectives.tpot"]
+    assert found["servers.qwen.objectives.tpot"].startswith("is missed: TPOT p95 is ")
 
 
 @pytest.mark.parametrize(
