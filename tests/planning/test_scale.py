@@ -66,6 +66,14 @@ def unfit(count: int) -> Raw:
     return standard_stack({"l4": l4()}, gemmas)
 
 
+def loaded(count: int) -> Raw:
+    return standard_stack({"l4": l4(8)}, servers(count, workload={"profile": "code", "requestRate": 0.1}))
+
+
+def too_slow(count: int) -> Raw:
+    return standard_stack({"l4": l4(8)}, servers(count, objectives={"tpot": {"milliseconds": 1}}, allowSlow=True))
+
+
 def calls(raw: Raw) -> int:
     profile = cProfile.Profile()
     profile.enable()
@@ -75,7 +83,8 @@ def calls(raw: Raw) -> int:
 
 
 @pytest.mark.parametrize(
-    "shape", [autopilot, one_pool, no_room, ten_pools, pools_as_servers, shared, all_different, unfit]
+    "shape",
+    [autopilot, one_pool, no_room, ten_pools, pools_as_servers, shared, all_different, unfit, loaded, too_slow],
 )
 def test_four_times_the_servers_take_four_times_the_work(shape: Callable[[int], Raw]) -> None:
     outcome_of(shape(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 L4_USD_PER_HOUR = 0.8536
 LARGE = 1_000_000.0
 """Milliseconds that every server stays below."""
+NOISE = 0.05
+"""Share by which batches that form differently may move a figure, as docs/speed.md states it."""
 FEW = hypothesis.settings(PROPERTY, max_examples=10)
 
 
@@ -96,7 +99,8 @@ def test_each_replica_gets_its_share_and_the_price_is_that_of_its_tokens() -> No
 def test_without_a_load_a_replica_is_planned_with_headroom() -> None:
     plan = performance_of(stack(workload={"profile": "rag"}))
     assert plan.highest is not None
-    assert (plan.point.load, plan.needed) == (pytest.approx(HEADROOM * plan.highest.load), None)
+    assert plan.point.load == pytest.approx(HEADROOM * plan.highest.load)
+    assert plan.needed is None
 
 
 def test_what_the_profile_says_gives_way_to_what_is_stated() -> None:
@@ -135,7 +139,7 @@ def test_an_objective_is_met_only_with_the_error_band_to_spare(objective: str) -
 
 
 def test_objectives_that_are_missed_are_a_warning_where_the_stack_allows_it() -> None:
-    asked = {"workload": CHAT, "replicas": 4, "objectives": {"tpot": at(1)}}
+    asked: Raw = {"workload": CHAT, "replicas": 4, "objectives": {"tpot": at(1)}}
     (problem,) = problems_of(stack(**asked))
     (warning,) = warnings_at(stack(**asked, allowSlow=True), "servers.qwen.objectives")
     assert (warning.severity, warning.what, warning.why) == ("warning", problem.what, problem.why)
@@ -184,8 +188,8 @@ def test_what_is_proposed_is_planned_as_it_says(server: Raw) -> None:
     plan = planned(raw)
     (slow,) = plan.servers
     assert slow.faster
-    verdicts = [one.performance.verdict for one in slow.faster]
-    assert verdicts == sorted(verdicts, key=["meets", "may meet"].index)
+    doubts = [("meets", "may meet").index(str(one.performance.verdict)) for one in slow.faster]
+    assert doubts == sorted(doubts)
     told = "\n".join(warning.fix for warning in plan.warnings)
     for one in slow.faster:
         assert one.what in told
@@ -405,9 +409,9 @@ SERVERS = st.fixed_dictionaries(
 def test_any_workload_is_planned_or_refused_and_twice_the_same(server: Raw) -> None:
     raw = stack(**server)
     first, second = outcome_of(raw), outcome_of(raw)
-    if isinstance(first, StackPlan):
+    if isinstance(first, StackPlan) and isinstance(second, StackPlan):
         assert first == second
-        assert repr(first.servers[0].performance) == repr(second.servers[0].performance)  # type: ignore[union-attr]
+        assert repr(first.servers[0].performance) == repr(second.servers[0].performance)
     else:
         assert str(first) == str(second)
 
@@ -427,9 +431,6 @@ def test_more_load_never_lowers_latency(profile: str, gpu: str, rate: float, mor
     assert high.point.tpot_ms.p50 >= low.point.tpot_ms.p50 * (1 - NOISE)
     assert high.point.ttft_ms.p95 >= low.point.ttft_ms.p95 * (1 - NOISE)
     assert high.point.utilization >= low.point.utilization * (1 - NOISE)
-
-
-NOISE = 0.05
 
 
 @FEW
@@ -453,8 +454,4 @@ def test_more_replicas_or_a_faster_gpu_never_cost_throughput(rate: float, replic
     assert dataclasses.asdict(quick.price) == dataclasses.asdict(few.price)
     if few.needed is not None:
         assert quick.needed is not None
-        assert quick.needed <= math_ceil(few.needed * (1 + NOISE))
-
-
-def math_ceil(value: float) -> int:
-    return int(-(-value // 1))
+        assert quick.needed <= math.ceil(few.needed * (1 + NOISE))
