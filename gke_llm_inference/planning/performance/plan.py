@@ -291,9 +291,7 @@ def plan_performance(
         keeps_up=keeps_up,
         highest=highest,
         needed=replicas_for(stated.asked, highest.load) if stated.asked and highest else None,
-        capacity=None
-        if keeps_up
-        else min(point.output_tokens_per_second / workload.mean_output, replica.bound(Objectives())),
+        capacity=None if keeps_up else _capacity(replica, point, highest),
         ttft=bands.ttft,
         tpot=bands.tpot,
         throughput=bands.throughput,
@@ -401,6 +399,12 @@ def _stricter(bound: LatencyBound | None, band: Band) -> LatencyBound | None:
 
 def _keeps_up(replica: Replica, point: Point) -> bool:
     return point.keeps_up and (replica.workload.is_closed or point.load <= replica.bound(Objectives()))
+
+
+def _capacity(replica: Replica, point: Point, highest: Point | None) -> float:
+    """Requests a second that it ends where more come in: as many as in the simulation, or as it keeps up with."""
+    ended = point.output_tokens_per_second / replica.workload.mean_output
+    return min(max(ended, highest.load if highest else 0.0), replica.bound(Objectives()))
 
 
 def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> Iterator[Judgement]:

@@ -80,9 +80,10 @@ class Workload:
             # A loop is steady once everyone in it had a few turns.
             turns = math.ceil(_TURNS * asked / REQUESTS)
             return Load(prompts=self.prompts * turns, outputs=self.answers * turns, concurrency=max(1, round(asked)))
-        return Load(
-            prompts=self.prompts, outputs=self.answers, arrivals_ms=arrivals_ms(asked, REQUESTS, self.burstiness)
-        )
+        moments = arrivals_ms(asked, REQUESTS, self.burstiness)
+        # So few gaps may be shorter than asked by chance: their mean is made what it is to be.
+        scale = 1000 * REQUESTS / asked / moments[-1]
+        return Load(prompts=self.prompts, outputs=self.answers, arrivals_ms=tuple(moment * scale for moment in moments))
 
     @property
     def mean_input(self) -> float:
