@@ -38,15 +38,24 @@ class FasterTrials:
 
 
 def _best(found: list[FasterAlternative]) -> list[FasterAlternative]:
-    def order(one: FasterAlternative) -> tuple[bool, float]:
-        price = one.usd_per_hour if one.usd_per_hour is not None else math.inf
-        return one.performance.verdict != "meets", price
+    """Those that are worth a word: none that costs as much as one that is surer, or that changes less."""
 
-    # What costs the same on the same GPUs is the same but for what else it changes: the first changes least.
+    def order(one: FasterAlternative) -> tuple[bool, float]:
+        return one.performance.verdict != "meets", _price(one)
+
+    # Of what costs the same on the same GPUs the first changes least.
     alike: dict[object, FasterAlternative] = {}
     for one in found:
         alike.setdefault((one.accelerator, one.gpus, one.usd_per_hour, one.performance.verdict), one)
-    return sorted(alike.values(), key=order)[:_SHOWN]
+    sure = min((_price(one) for one in found if one.performance.verdict == "meets"), default=math.inf)
+    kept = [
+        one for one in alike.values() if one.performance.verdict == "meets" or _price(one) < sure or sure == math.inf
+    ]
+    return sorted(kept, key=order)[:_SHOWN]
+
+
+def _price(one: FasterAlternative) -> float:
+    return one.usd_per_hour if one.usd_per_hour is not None else math.inf
 
 
 def _tried(server: PlacedServer, plan: PerformancePlan) -> list[FasterAlternative]:

@@ -206,6 +206,8 @@ def test_what_is_proposed_is_planned_as_it_says(server: Raw) -> None:
         assert one.usd_per_hour == pytest.approx(proposed.price.usd_per_hour * proposed.replicas)
     sure = [one.usd_per_hour or 0.0 for one in slow.faster if one.performance.verdict == "meets"]
     assert sure == sorted(sure)
+    doubtful = [one.usd_per_hour or 0.0 for one in slow.faster if one.performance.verdict == "may meet"]
+    assert not sure or all(usd < sure[0] for usd in doubtful)
 
 
 def test_replicas_below_the_need_are_a_warning_with_numbers() -> None:
