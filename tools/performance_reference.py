@@ -101,7 +101,8 @@ For a moment a GPU is {burst:.0f} % faster than its power limit allows for long,
 | --- | --- |
 | a step that decodes | {decode:.2f} ms + {sequence:.0f} µs a sequence, {joined:.1f} ms more when requests joined |
 | a step that prefills | {prefill_ms:.1f} ms + {layer:.2f} ms a layer; {graph:.2f} ms a layer up to {graph_rows} rows; \
-a layer's times {fp8_host:.2f} with FP8, {marlin_host:.2f} with Marlin, {bnb_host:.1f} with bitsandbytes |
+a layer's times {fp8_host:.2f} with FP8, {marlin_host:.2f} with Marlin, {bnb_host:.1f} with bitsandbytes; times \
+{cache_host:.2f} with an FP8 cache |
 
 The scheduler is one step ahead of the GPU: a step ends after the one before it and its own time, and not before its
 last launch; the next is scheduled once the one before has ended, and a step's tokens come out with the step after it.
@@ -176,6 +177,7 @@ def _formulas(facts: PerformanceFacts) -> str:
         unknown_tpot=facts.unknown_host["tpot_ms.p50"],
         unknown_loop=facts.unknown_host["output_tokens_per_second"],
         unknown_ttft=facts.unknown_host["ttft_ms.p50"],
+        cache_host=attention.fp8_host,
         fp8_host=facts.kernels["fp8"].host,
         marlin_host=facts.kernels["marlin"].host,
         bnb_host=facts.kernels["bitsandbytes"].host,
@@ -235,7 +237,6 @@ def _errors(facts: PerformanceFacts) -> str:
                 _spread(entry.errors.get(name) for entry in fitted),
                 _spread(left.get(name) for left in _left_out("model").values()),
                 _goal(name, _left_out("model").values(), GOALS),
-                _spread(left.get(name) for left in _left_out("kernels").values()),
                 _spread(left.get(name) for left in _left_out("gpu").values()),
                 _spread(entry.errors.get(name) for entry in plain),
             ]
@@ -245,12 +246,11 @@ def _errors(facts: PerformanceFacts) -> str:
         "fitted to all",
         "model left out",
         "has to be",
-        "… and kernels",
         "H200 left out",
         "plain roofline",
     ]
     text = "## Errors\n\nMedian / 90th percentile / worst, in percent of what was measured"
-    text += f" ({len(cases)} cases, vLLM {facts.version}).\n\n" + table(heading, rows, "lrrlrrr")
+    text += f" ({len(cases)} cases, vLLM {facts.version}).\n\n" + table(heading, rows, "lrrlrr")
     text += _BLIND
     text += _beside_aiconfigurator()
     text += "With its own model left out of the fit:\n\n"
@@ -293,7 +293,7 @@ def _by(title: str, key: Callable[[Comparison], str], fitted: Sequence[Compariso
 
 def _regret() -> str:
     """What choosing by prediction costs."""
-    chosen = choices(read_cases(measurements_path().read_text("utf-8")), left_out_errors("model", "kernels"))
+    chosen = choices(read_cases(measurements_path().read_text("utf-8")), left_out_errors("model"))
     mean = mean_regret(chosen)
     within = "within" if mean <= MEAN_REGRET else "BEYOND"
     text = (

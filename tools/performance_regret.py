@@ -47,10 +47,10 @@ def choices(cases: Mapping[int, Mapping[str, Any]], errors: Mapping[int, Mapping
     return [_choice(key, group) for key, group in groups.items() if len(group) > 1]
 
 
-def left_out_errors(*without: str) -> dict[int, dict[str, float]]:
-    """Errors of the measurements by their line, where these were left out of the fit."""
+def left_out_errors(without: str) -> dict[int, dict[str, float]]:
+    """Errors of the measurements by their line, where their model or GPU was left out of the fit."""
     entries = [json.loads(line) for line in left_out_path().read_text("utf-8").splitlines()]
-    return {entry["line"]: entry["errors"] for entry in entries if entry["without"] in without}
+    return {entry["line"]: entry["errors"] for entry in entries if entry["without"] == without}
 
 
 def mean_regret(chosen: Iterable[Choice]) -> float:

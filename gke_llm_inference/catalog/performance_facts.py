@@ -93,6 +93,8 @@ class AttentionConstants(Facts):
     """Share of the bandwidth roof with an FP8 KV cache."""
     fp8_layer_us: float
     """Time per layer that an FP8 KV cache adds."""
+    fp8_host: float
+    """Time of the host for a layer that prefills with an FP8 KV cache, over what it takes without."""
     capped_families: tuple[str, ...]
     """Families whose attention scores have a soft cap."""
     capped: float
@@ -240,10 +242,7 @@ def steps_path() -> Path:
 
 
 def left_out_path() -> Path:
-    """Errors of the measurements, each with constants fitted without its model or its GPU, one JSON object per line.
-
-    Where no other model has a case's kernels, they are left out with the model: `without` is then `kernels`.
-    """
+    """Errors of the measurements, each with constants fitted without its model or its GPU, one JSON object per line."""
     return directory("performance") / f"left-out-vllm-{MEASURED_VERSION}.jsonl"
 
 

@@ -76,7 +76,7 @@ def test_caches_and_limits_are_configurations() -> None:
 
 def test_choosing_by_prediction_costs_little_more() -> None:
     measured = read_cases(measurements_path().read_text("utf-8"))
-    found = choices(measured, left_out_errors("model", "kernels"))
+    found = choices(measured, left_out_errors("model"))
     assert len(found) >= 10
     assert mean_regret(found) <= MEAN_REGRET
 

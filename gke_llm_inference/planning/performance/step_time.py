@@ -200,6 +200,8 @@ class StepTimer:
         kernels = len(self._shapes.linears) + self._small
         usual = len(self._shapes.linears) + self._facts.overhead.kernels
         layer = (host.graph_layer_ms if graphs else host.layer_ms) * self._kernel.host * kernels / usual
+        if self._fp8_cache:
+            layer *= self._facts.attention.fp8_host
         return (host.prefill_ms + sequences + layer * self._shapes.layers) * self._host_scale
 
     def _row_ms(self, rows: int) -> float:
