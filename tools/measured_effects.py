@@ -10,11 +10,10 @@ from typing import Any, Literal, get_args
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.files import directory
-from gke_llm_inference.catalog.performance_facts import measurements_path
+from gke_llm_inference.catalog.performance_facts import measurements_path, published_path
 from gke_llm_inference.planning.memory import plan_memory
 from tools.memory_accuracy import case_request, read_cases
 from tools.performance_accuracy import compare
-from tools.performance_reference import PUBLISHED
 
 Quantity = Literal["step_ms", "output_tokens_per_second", "ttft_ms.p50"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
@@ -133,7 +132,8 @@ def pool_pairs(technique: str) -> tuple[PoolPair, ...]:
 @cache
 def _cases() -> tuple[dict[str, Any], ...]:
     measured = list(read_cases(measurements_path().read_text("utf-8")).values())
-    published = [{**case, "published": source, "max_num_batched_tokens": 2048} for _, source, case in PUBLISHED]
+    others = [case for case in read_cases(published_path().read_text("utf-8")).values() if case["default_kernels"]]
+    published = [{"max_num_batched_tokens": 2048, **case, "published": case["source"]} for case in others]
     return tuple(case for case in measured + published if case.get("context_tokens", 0.0) <= _SHORT_CONTEXT)
 
 
@@ -147,7 +147,7 @@ def _setting(case: Mapping[str, Any]) -> dict[str, Any]:
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     keys = ("gpu", "model", "architecture", "sequences", "arrival", "concurrency", "request_rate", "input_tokens")
-    if any(one.get(key) != other.get(key) for key in (*keys, "output_tokens_mean", "published")):
+    if any(one.get(key) != other.get(key) for key in (*keys, "output_tokens_mean", "host_launch_us", "published")):
         return False
     contexts = [case.get("context_tokens", 0.0) for case in (one, other)]
     return bool(abs(contexts[0] - contexts[1]) <= _SAME_CONTEXT * max(contexts))

@@ -4,7 +4,9 @@
 measurements in the catalog: `kind` decode or serve, `gpu`, `model` or an `architecture` with the keys of a
 config.json, `weights_format`, `kv_cache_dtype`, limits, and the load. `arrivals_s` and `output_tokens` are replayed as
 they ran; where they are absent, arrivals and lengths are drawn. `host_launch_us` is the time in which the host launches
-one kernel.
+one kernel. `speculative_tokens` are guessed and verified in every step, of which `tokens_per_step` come out (1 unless
+stated: none accepted). Kernels of FP8 weights are those that the version takes on the GPU, for weights in blocks if
+`weights_format` says so, unless `weights_format`, `linear_backend`, `engine_args` or `note` name others.
 
 A case that states its pool (`kv_tokens`) ran in one process; one that does not was asked over the API server, whose
 overhead is added, unless `api_server` says which.
@@ -12,6 +14,7 @@ overhead is added, unless `api_server` says which.
 
 import json
 import math
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,10 +23,10 @@ from typing import Any, Literal
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts, read_performance_facts
+from gke_llm_inference.catalog.performance_facts import GpuRoofs, KernelClass, PerformanceFacts, read_performance_facts
 from gke_llm_inference.planning.compatibility import request_problems
 from gke_llm_inference.planning.memory.plan import plan_memory
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, weights_format
 from gke_llm_inference.planning.performance import (
     Load,
     Prediction,
@@ -35,6 +38,7 @@ from gke_llm_inference.planning.performance import (
     uniform_lengths,
 )
 from gke_llm_inference.planning.performance.simulation import ServerLimits
+from gke_llm_inference.planning.performance.step_time import block_kernel_class
 from gke_llm_inference.settings import Finding, Refusal
 from tools.accuracy import run
 from tools.memory_accuracy import case_request, read_cases
@@ -49,6 +53,14 @@ _MOST_SIMULATED = 100_000
 _NEARLY = 0.1
 """Spread of lengths that a benchmark states as one number: were they equal, requests would start and end together."""
 _LARGEST = 10**9
+_KERNEL_NAMES: dict[str, KernelClass] = {
+    "marlin": "marlin",
+    "humming": "marlin",
+    "triton": "triton",
+    "cutlass": "fp8",
+}
+"""Kernels of FP8 weights by vLLM's names; Humming keeps activations in 16 bits, as Marlin does."""
+_BACKEND = re.compile(r"linear(?:[ _-]backend)?[ =:]+(?:prefill )?(\w+)")
 _FORMAT_NAMES = {"w4a16": "ctw4a16", "w8a8": "ctw8a8"}
 
 
@@ -72,6 +84,9 @@ class Case:
     sequences: int
     context: float
     load: Load | None
+    speculative_tokens: int = 0
+    tokens_per_step: float = 1.0
+    linear: KernelClass | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +142,19 @@ def case_of(case: Mapping[str, Any]) -> Case:
             "requests",
             "input_tokens",
             "shared_prefix_tokens",
+            "speculative_tokens",
         )
     }
     numbers = {
         key: _number(case, key, problems)
-        for key in ("context_tokens", "request_rate", "host_launch_us", "prefix_cache_hit_rate", "output_tokens_mean")
+        for key in (
+            "context_tokens",
+            "request_rate",
+            "host_launch_us",
+            "prefix_cache_hit_rate",
+            "output_tokens_mean",
+            "tokens_per_step",
+        )
     }
     if problems:
         raise Refusal(problems)
@@ -159,7 +182,25 @@ def case_of(case: Mapping[str, Any]) -> Case:
         sequences=counts["sequences"] or 0,
         context=numbers["context_tokens"] or 0.0,
         load=load,
+        speculative_tokens=counts["speculative_tokens"] or 0,
+        tokens_per_step=max(1.0, numbers["tokens_per_step"] or 1.0),
+        linear=_linear_kernels(case, request, gpu or ""),
     )
+
+
+def _linear_kernels(case: Mapping[str, Any], request: MemoryRequest, gpu: str) -> KernelClass | None:
+    """Kernels that a case with FP8 weights names, or those for weights in blocks; None if neither."""
+    if weights_format(request.weights_format).kernels != "fp8":
+        return None
+    weights = str(case.get("weights_format")).lower()
+    told = str(case.get("linear_backend") or "").lower()
+    texts = " ".join(str(case.get(key) or "") for key in ("engine_args", "note")).lower()
+    named = [word for word in re.findall(r"\w+", weights + " " + told) if word in _KERNEL_NAMES]
+    named += [word for word in _BACKEND.findall(texts) if word in _KERNEL_NAMES]
+    if named:
+        return _KERNEL_NAMES[named[0]]
+    roofs = read_performance_facts().gpus[gpu]
+    return block_kernel_class(roofs, request.version) if "block" in weights else None
 
 
 def _hit_rate(counts: Mapping[str, int | None], numbers: Mapping[str, float | None]) -> float:
@@ -190,7 +231,15 @@ def gpu_name(given: object) -> str | None:
 
 def timer_of(case: Case, memory: MemoryFacts, facts: PerformanceFacts, gpu: GpuRoofs | None = None) -> StepTimer:
     """The step times of a case's server."""
-    return step_timer(case.request, gpu or facts.gpus[case.gpu], memory, facts, launch_us=case.launch_us)
+    return step_timer(
+        case.request,
+        gpu or facts.gpus[case.gpu],
+        memory,
+        facts,
+        launch_us=case.launch_us,
+        speculative_tokens=case.speculative_tokens,
+        linear=case.linear,
+    )
 
 
 def limits_of_case(case: Case, memory: MemoryFacts, facts: PerformanceFacts) -> ServerLimits:
@@ -209,7 +258,13 @@ def limits_of_case(case: Case, memory: MemoryFacts, facts: PerformanceFacts) -> 
             raise Refusal(problems)
         pool = max(plan_memory(case.request, memory).state.kv_cache_tokens, longest_tokens(case))
     return server_limits(
-        case.request, pool, memory, facts, prefix_hit_rate=case.prefix_hit_rate, api_server=case.api_server
+        case.request,
+        pool,
+        memory,
+        facts,
+        prefix_hit_rate=case.prefix_hit_rate,
+        api_server=case.api_server,
+        tokens_per_step=case.tokens_per_step,
     )
 
 
@@ -229,8 +284,7 @@ def predict_case(case: Case, facts: PerformanceFacts | None = None) -> Predictio
     facts, memory = facts or read_performance_facts(), load_catalog().memory
     timer = timer_of(case, memory, facts)
     if case.load is None:
-        context = case.sequences * case.context
-        return max(timer.gpu_ms(case.sequences, context, 0, 0, 0), timer.host_ms(case.sequences, 0))
+        return timer.decode_ms(case.sequences, case.sequences * case.context)
     limits = limits_of_case(case, memory, facts)
     if longest_tokens(case) > limits.pool_tokens:
         raise Refusal([_wrong("input_tokens", f"requests that the pool of {limits.pool_tokens} tokens holds")])

@@ -9,7 +9,7 @@ from pydantic import Field
 from gke_llm_inference.catalog.facts import Facts
 from gke_llm_inference.catalog.files import directory, read
 
-KernelClass = Literal["bf16", "fp8", "int8", "marlin", "bitsandbytes"]
+KernelClass = Literal["bf16", "fp8", "triton", "int8", "marlin", "bitsandbytes"]
 Basis = Literal["measured", "transferred", "estimated"]
 
 
@@ -35,6 +35,8 @@ class GpuRoofs(Facts):
     compute_capability: str
     fp8_kernels: KernelClass = "fp8"
     """Kernels that multiply with FP8 weights: those for 16-bit activations where the GPU has no others."""
+    fp8_block_kernels: dict[str, KernelClass] = Field(default={})
+    """The same for weights that share scales in blocks, by the first version of vLLM that takes them; if any differ."""
     all_reduce: AllReduce | None = None
     basis: Basis
     """Whether the server ran on this GPU, or its constants are transferred from another, or the roofs are estimated."""
@@ -62,6 +64,10 @@ class KernelConstants(Facts):
     """Bytes per row and input width for quantizing activations."""
     multiprocessor_gb_per_s: float | None = None
     """Weight bytes that one multiprocessor unpacks a second."""
+    row_bandwidth: float | None = None
+    """Share of the bandwidth roof of a kernel that reads the weights anew for each row, where few rows have one."""
+    host: float = 1.0
+    """Time of the host for a layer that prefills, over what it takes with bf16 weights."""
     burst: bool = False
     """Whether the kernels draw so much power that the GPU is faster for a moment than for long."""
     basis: Basis
@@ -87,6 +93,12 @@ class AttentionConstants(Facts):
     """Share of the bandwidth roof with an FP8 KV cache."""
     fp8_layer_us: float
     """Time per layer that an FP8 KV cache adds."""
+    fp8_host: float
+    """Time of the host for a layer that prefills with an FP8 KV cache, over what it takes without."""
+    capped_families: tuple[str, ...]
+    """Families whose attention scores have a soft cap."""
+    capped: float
+    """How fast their thread blocks read, over those of others."""
 
 
 class OverheadConstants(Facts):
@@ -96,8 +108,8 @@ class OverheadConstants(Facts):
     """Per kernel, its start and end."""
     kernels: int
     """Kernels of a layer beside its linear layers: norms, rotary embedding, cache write, attention, activation."""
-    family_kernels: dict[str, int]
-    """More of them, by family."""
+    family_kernels: dict[str, float]
+    """More of them, by family; not whole, as some are shorter than others."""
     elementwise: float
     """Bytes per byte that the elementwise kernels read and write."""
     row_us: float
@@ -121,8 +133,9 @@ class HostConstants(Facts):
     """What the host takes to schedule a step and launch its kernels."""
 
     launch_us: float
-    """Time to launch one kernel outside of a CUDA graph on the measured hosts: what a machine can report. The host's
-    other times are in proportion."""
+    """Time to launch one kernel outside of a CUDA graph on the measured hosts: what a machine can report."""
+    launch_share: float
+    """Part of the host's times that is in proportion to it."""
     prefill_ms: float
     """A step that prefills, beside its layers."""
     layer_ms: float
@@ -152,6 +165,14 @@ class PipelineConstants(Facts):
     """From the last launch until the GPU is done with it."""
     output_ms: float
     """From the end of a step until its tokens are returned."""
+
+
+class SpeculationFacts(Facts):
+    """Verifying drafts of n-grams. Nothing runs ahead: the next drafts need the last tokens."""
+
+    sequence_ms: float
+    """Added to every step for each sequence: drafts are looked up, and those that are wrong are dropped."""
+    source: str
 
 
 class EngineFacts(Facts):
@@ -197,8 +218,11 @@ class PerformanceFacts(Facts):
     pipeline: PipelineConstants
     api: ApiConstants
     old_engine: EngineFacts
+    speculation: SpeculationFacts
     bands: dict[Basis, dict[str, float]]
     """How far nine of ten predictions are off at most, in percent, by what they rest on and by quantity."""
+    unknown_host: dict[str, float]
+    """The same at least, where the time in which the host launches a kernel is not known, by quantity."""
     residuals: dict[str, SpeedResidual] = Field(default={})
     """Of models that were left out of the fit, by quantity."""
 
@@ -225,6 +249,21 @@ def left_out_path() -> Path:
 def aiconfigurator_path() -> Path:
     """Errors of AIConfigurator 0.12.0 on the same measurements, one JSON object per line."""
     return directory("performance") / "aiconfigurator-0.12.0.jsonl"
+
+
+def published_path() -> Path:
+    """What others published of an L4, one JSON object per line; nothing is fitted to it."""
+    return directory("performance") / "published-l4.jsonl"
+
+
+def speculation_path() -> Path:
+    """Steps and loads with guesses of n-grams, one JSON object per line; one constant of speed is set by them."""
+    return directory("performance") / f"speculation-vllm-{MEASURED_VERSION}.jsonl"
+
+
+def api_server_path() -> Path:
+    """Loads on vLLM's OpenAI server, as its clients saw them, one JSON object per line."""
+    return directory("performance") / f"api-server-vllm-{MEASURED_VERSION}.jsonl"
 
 
 def facts_path() -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gke_llm_inference.planning.performance import error_band
+from gke_llm_inference.planning.performance import Quantity, error_band
 from tests.performance.support import EXPERTS, FACTS, H100, L4, architecture, request
 from tools.performance_reference import page
 
@@ -24,7 +24,7 @@ def test_bands_are_wider_the_less_is_measured() -> None:
         ({"version": "0.26.1"}, "measured"),
         ({"version": "0.19.1"}, "transferred"),
         ({"weights_format": "ctw8a8"}, "transferred"),
-        ({"weights_format": "bitsandbytes"}, "estimated"),
+        ({"weights_format": "bitsandbytes"}, "transferred"),
         ({"tensor_parallel": 2}, "estimated"),
         ({"server": "tgi", "version": "3.3.7"}, "estimated"),
         ({"architecture": architecture(experts=EXPERTS)}, "estimated"),
@@ -38,11 +38,17 @@ def test_an_l4_is_transferred() -> None:
     assert error_band("step_ms", request(), L4, FACTS).basis == "transferred"
 
 
-def test_the_first_token_is_surer_where_the_host_is_known() -> None:
-    unknown = error_band("ttft_ms.p50", request(), H100, FACTS)
-    known = error_band("ttft_ms.p50", request(), H100, FACTS, launch_us=5.0)
-    assert known.percent <= unknown.percent
-    assert unknown.percent >= 100 * (FACTS.host.spread - 1) - 1e-6
+@pytest.mark.parametrize("quantity", ["step_ms", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p50"])
+def test_predictions_are_surer_where_the_host_is_known(quantity: Quantity) -> None:
+    unknown = error_band(quantity, request(), H100, FACTS).percent
+    known = error_band(quantity, request(), H100, FACTS, launch_us=5.0).percent
+    assert known == FACTS.bands["measured"][quantity]
+    assert unknown == max(known, FACTS.unknown_host[quantity])
+
+
+def test_the_first_token_is_the_hosts() -> None:
+    unknown = error_band("ttft_ms.p50", request(), H100, FACTS).percent
+    assert unknown > error_band("ttft_ms.p50", request(), H100, FACTS, launch_us=5.0).percent
 
 
 def test_the_page_is_the_one_that_the_catalog_gives() -> None:

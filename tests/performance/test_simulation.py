@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gke_llm_inference.planning.performance import Load, Served, StepTimer, arrivals_ms, simulate
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning.performance import Load, Served, StepTimer, arrivals_ms, simulate, step_timer
 from gke_llm_inference.planning.performance.prediction import percentile, prediction_of
 from gke_llm_inference.planning.performance.simulation import attended_within
-from tests.performance.support import FACTS, closed, limits, timer
+from tests.performance.support import FACTS, closed, limits, request, timer
 
 NOISE = 0.03
 """Stated noise of a simulation: which requests share a step changes with the load."""
@@ -103,6 +104,48 @@ def test_a_closed_loop_keeps_its_number_in_flight() -> None:
         first + 9 * (between or 0) for first, between in zip(served.first_ms, served.between_ms, strict=True)
     )
     assert in_flight / served.duration_ms == pytest.approx(4, rel=0.1)
+
+
+class Waiting(Fixed):
+    """The same, whose scheduler waits for the tokens of a step."""
+
+    @property
+    def ahead(self) -> bool:
+        return False
+
+
+def test_tokens_of_a_step_come_out_at_its_end_where_nothing_runs_ahead() -> None:
+    waiting = simulate(Waiting(), limits(), closed(2, 6, prompt=200, output=11))
+    # Two prompts of 200 tokens take 14 ms, then ten steps of 10 ms make the rest; the next two begin at once.
+    assert waiting.first_ms == pytest.approx((14.0,) * 6)
+    assert waiting.between_ms == pytest.approx((10.0,) * 6)
+    assert waiting.duration_ms == pytest.approx(3 * 114.0)
+
+
+def test_a_prompt_waits_for_one_step_less_where_nothing_runs_ahead() -> None:
+    load = Load(prompts=(50, 150), outputs=(20, 1), arrivals_ms=(0.0, 15.0))
+    ahead, waiting = (simulate(server, limits(), load) for server in (Fixed(), Waiting()))
+    # Steps end at 10.5, 20.5 and, with the second prompt, 32.0.
+    assert waiting.first_ms[1] == pytest.approx(32.0 - 15.0)
+    assert ahead.first_ms[1] == pytest.approx(42.0 - 15.0)
+
+
+def test_jumps_change_nothing_where_nothing_runs_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = closed(4, 12, prompt=300, output=90)
+    server = step_timer(request(), FACTS.gpus["nvidia-h100-80gb"], load_catalog().memory, FACTS, speculative_tokens=4)
+    jumped = simulate(server, limits(), load)
+    monkeypatch.setattr("gke_llm_inference.planning.performance.simulation._EXACT_STEPS", 10**9)
+    assert jumped.duration_ms == pytest.approx(simulate(server, limits(), load).duration_ms, rel=1e-3)
+
+
+def test_accepted_guesses_make_more_tokens_of_the_same_steps() -> None:
+    plain = simulate(Waiting(), limits(), closed(1, 1, prompt=200, output=21))
+    double = simulate(Waiting(), limits(tokens_per_step=2.0), closed(1, 1, prompt=200, output=21))
+    assert (plain.steps, double.steps) == (21, 11)
+    assert double.output_tokens == plain.output_tokens == 21
+    assert double.first_ms == plain.first_ms
+    assert double.between_ms == pytest.approx((5.0,))
+    assert double.duration_ms == pytest.approx(12 + 100)
 
 
 def test_positions_within_a_window() -> None:

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_llm_inference.planning.performance.step_time import Heat
-from tests.performance.support import EXPERTS, FACTS, H100, L4, WINDOW, architecture, timer
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning.performance import StepTimer, step_timer
+from gke_llm_inference.planning.performance.step_time import Heat, block_kernel_class, kernel_class
+from tests.performance.support import EXPERTS, FACTS, H100, L4, WINDOW, architecture, request, timer
 from tools.performance_roofline import roofline
 
 ROOF = roofline(FACTS)
@@ -46,10 +48,74 @@ def test_four_bit_weights_are_fastest_for_one_sequence_and_slowest_for_many() ->
     assert many["fp8"] < many["bf16"] < many["awq"]
 
 
-def test_an_l4_multiplies_fp8_weights_with_the_kernels_that_it_has() -> None:
+def test_an_l4_multiplies_fp8_weights_with_its_own_units() -> None:
     l4 = timer(gpu=L4, weights_format="fp8").gpu_ms(0, 0, 2048, 0, 1)
     compute = 2 * 2048 * 32 * (4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336) / (L4.bf16_tflops * 1e9)
-    assert l4 > compute / FACTS.kernels["marlin"].large_compute
+    assert l4 < compute / FACTS.kernels["marlin"].large_compute
+    a100 = FACTS.gpus["nvidia-a100-80gb"]
+    assert kernel_class("fp8", a100) == "marlin"
+
+
+@pytest.mark.parametrize(
+    ("version", "kernels"), [("0.26.0", "triton"), ("0.28.1", "triton"), ("0.29.0", "marlin"), ("0.33.0", "marlin")]
+)
+def test_kernels_of_weights_in_blocks_are_those_of_the_version(version: str, kernels: str) -> None:
+    assert block_kernel_class(L4, version) == kernels
+    assert block_kernel_class(H100, version) == "fp8"
+
+
+def test_the_host_launches_layers_of_quantized_weights_in_their_own_time() -> None:
+    prefill = {name: timer(weights_format=name).host_ms(0, 2048) for name in ("bf16", "fp8", "bitsandbytes")}
+    share = FACTS.kernels["fp8"].host
+    rest = FACTS.host.prefill_ms
+    assert prefill["fp8"] - rest == pytest.approx(share * (prefill["bf16"] - rest))
+    assert prefill["fp8"] < prefill["bf16"] < prefill["bitsandbytes"]
+    decode = {name: timer(weights_format=name).host_ms(8, 0) for name in ("bf16", "fp8")}
+    assert decode["fp8"] == decode["bf16"]
+
+
+def test_a_kernel_for_few_rows_reads_the_weights_for_each() -> None:
+    times = {n: timer(weights_format="bitsandbytes").gpu_ms(n, 0, 0, 0, 0) for n in (1, 2, 4, 8, 16)}
+    read = 32 * (4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336) * 4.5 / 8
+    each = read / (H100.bandwidth_gb_per_s * 1e6 * (FACTS.kernels["bitsandbytes"].row_bandwidth or 1))
+    assert times[2] - times[1] == pytest.approx(each, rel=0.05)
+    assert times[4] - times[2] == pytest.approx(2 * each, rel=0.05)
+    assert times[16] - times[8] < 0.2 * each
+
+
+def test_scores_with_a_cap_are_read_more_slowly() -> None:
+    uncapped = FACTS.model_copy(update={"attention": FACTS.attention.model_copy(update={"capped": 1.0})})
+    gemma = [timer("google/gemma-2-9b-it", facts=facts).gpu_ms(32, 32 * 1000, 0, 0, 0) for facts in (FACTS, uncapped)]
+    llama = [timer(facts=facts).gpu_ms(32, 32 * 1000, 0, 0, 0) for facts in (FACTS, uncapped)]
+    assert gemma[0] > gemma[1]
+    assert llama[0] == llama[1]
+
+
+def guessing(guesses: int) -> StepTimer:
+    return step_timer(request(), H100, load_catalog().memory, FACTS, speculative_tokens=guesses)
+
+
+def test_guesses_are_rows_that_are_verified() -> None:
+    guess = FACTS.speculation.sequence_ms
+    four, plain = guessing(4), guessing(0)
+    assert four.gpu_ms(8, 1000, 0, 0, 0) == pytest.approx(
+        plain.gpu_ms(40, 1000, 0, 0, 0)
+        + 8 * guess
+        - 32 * (plain._decode_ms(40, 1000, False, windowed=False) - plain._decode_ms(8, 1000, False, windowed=False))
+    )
+    assert plain.ahead
+    assert not four.ahead
+
+
+def test_nothing_runs_ahead_of_guesses() -> None:
+    four, plain, pipeline = guessing(4), guessing(0), FACTS.pipeline
+    assert plain.decode_ms(8, 1000) == max(plain.gpu_ms(8, 1000, 0, 0, 0), plain.host_ms(8, 0))
+    expected = pipeline.start_ms + four.gpu_ms(8, 1000, 0, 0, 0) + pipeline.output_ms
+    assert four.decode_ms(8, 1000) == pytest.approx(expected)
+
+
+def test_guesses_that_outgrow_the_graphs_are_launched_one_by_one() -> None:
+    assert guessing(4).host_ms(103, 0) > 3 * guessing(4).host_ms(102, 0)
 
 
 def test_a_window_bounds_what_a_layer_reads() -> None:
@@ -69,10 +135,12 @@ def test_few_tokens_read_few_experts() -> None:
     assert many / one > 3.5  # 2 of 8 experts, then all of them
 
 
-def test_the_host_takes_as_long_as_its_launches() -> None:
+def test_part_of_the_hosts_time_is_its_launches() -> None:
     usual, slow = timer(), timer(launch_us=2 * FACTS.host.launch_us)
-    assert slow.host_ms(0, 2048) == pytest.approx(2 * usual.host_ms(0, 2048))
-    assert slow.host_ms(8, 0) == pytest.approx(2 * usual.host_ms(8, 0))
+    times = 1 + FACTS.host.launch_share
+    assert 1 < times < 2
+    assert slow.host_ms(0, 2048) == pytest.approx(times * usual.host_ms(0, 2048))
+    assert slow.host_ms(8, 0) == pytest.approx(times * usual.host_ms(8, 0))
     assert usual.host_ms(8, 0) == pytest.approx(FACTS.host.decode_ms + 8 * FACTS.host.sequence_ms)
     assert usual.host_ms(8, 0, joined=True) == pytest.approx(usual.host_ms(8, 0) + FACTS.host.joined_ms)
     assert usual.host_ms(0, 512) < usual.host_ms(0, 513)

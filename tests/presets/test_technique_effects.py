@@ -174,8 +174,8 @@ def test_figures_are_positive_and_their_bands_are_those_of_the_gpu(name: str, gp
     after = known(name, gpu).after
     assert min(step_ms(after, 1), first_token_ms(after), price(after), requests_at_once(after)) > 0
     basis = read_performance_facts().gpus[gpu].basis
-    rests_on_less = name in ("tensor-parallel", "bitsandbytes", "bitsandbytes-nf4")
-    assert band(after, "step_ms").basis == ("estimated" if rests_on_less else basis)
+    less = {"tensor-parallel": "estimated", "bitsandbytes": "transferred", "bitsandbytes-nf4": "transferred"}
+    assert band(after, "step_ms").basis == less.get(name, basis)
 
 
 @pytest.mark.parametrize("gpu", [L4, H100])

@@ -42,7 +42,7 @@ def error_band(
         request: the server.
         gpu: its GPU.
         facts: facts about speed.
-        launch_us: time in which its host launches a kernel; the band of the first token is wider where it is not known.
+        launch_us: time in which its host launches a kernel; the band is wider where it is not known.
 
     """
     kernel = facts.kernels[kernel_class(weights_format(request.weights_format).kernels, gpu)]
@@ -53,6 +53,6 @@ def error_band(
         bases.append("transferred")
     basis = max(bases, key=_ORDER.index)
     percent = facts.bands[basis][quantity]
-    if quantity == "ttft_ms.p50" and launch_us is None:
-        percent = max(percent, 100 * (facts.host.spread - 1))
+    if launch_us is None:
+        percent = max(percent, facts.unknown_host[quantity])
     return Band(percent=percent, basis=basis)

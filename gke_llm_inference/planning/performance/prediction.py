@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts
+from gke_llm_inference.catalog.performance_facts import GpuRoofs, KernelClass, PerformanceFacts
 from gke_llm_inference.planning.memory.request import MemoryRequest, limits_of, weights_format
 from gke_llm_inference.planning.performance.load import Load
 from gke_llm_inference.planning.performance.shapes import shapes_of
@@ -48,6 +48,8 @@ def step_timer(
     facts: PerformanceFacts,
     *,
     launch_us: float | None = None,
+    speculative_tokens: int = 0,
+    linear: KernelClass | None = None,
 ) -> StepTimer:
     """The times of a server's steps.
 
@@ -57,6 +59,8 @@ def step_timer(
         memory: facts about memory, for the bits of a weight.
         facts: facts about speed.
         launch_us: time in which its host launches a kernel; that of the measured hosts if None.
+        speculative_tokens: tokens that every step guesses and verifies for each sequence.
+        linear: kernels of its linear layers; those that vLLM takes for its weights if None.
 
     """
     return StepTimer(
@@ -66,6 +70,8 @@ def step_timer(
         facts,
         launch_us=launch_us,
         eager=request.enforce_eager,
+        speculative_tokens=speculative_tokens,
+        linear=linear,
         old_engine=request.server == "vllm" and version_parts(request.version) < version_parts(facts.old_engine.before),
     )
 
@@ -78,6 +84,7 @@ def server_limits(
     *,
     prefix_hit_rate: float = 0.0,
     api_server: bool = True,
+    tokens_per_step: float = 1.0,
 ) -> ServerLimits:
     """What bounds the batches of a server with that pool."""
     limits = limits_of(request, memory)
@@ -86,6 +93,7 @@ def server_limits(
         sequences=limits.max_num_seqs,
         pool_tokens=pool_tokens,
         prefix_hit_rate=prefix_hit_rate,
+        tokens_per_step=tokens_per_step,
         request_ms=facts.api.request_ms if api_server else 0.0,
         token_ms=facts.api.token_us / 1000 if api_server else 0.0,
     )

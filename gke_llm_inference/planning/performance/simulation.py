@@ -15,7 +15,7 @@ Steps that only decode the same sequences differ by one token of context each: t
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from gke_llm_inference.planning.performance.load import Load, normal_quantile
@@ -35,6 +35,8 @@ class ServerLimits:
         sequences: most requests that run at once.
         pool_tokens: tokens that the KV cache holds.
         prefix_hit_rate: share of every prompt that the prefix cache has.
+        tokens_per_step: tokens of a step that decodes, for each sequence: more than one where drafts are accepted. The
+            cache of those beyond one a step is not counted.
         request_ms: time that the API server adds before a request is queued.
         token_ms: the same per prompt token.
 
@@ -44,6 +46,7 @@ class ServerLimits:
     sequences: int
     pool_tokens: int
     prefix_hit_rate: float = 0.0
+    tokens_per_step: float = 1.0
     request_ms: float = 0.0
     token_ms: float = 0.0
 
@@ -77,7 +80,18 @@ class Served:
 
 def simulate(timer: StepTimer, limits: ServerLimits, load: Load) -> Served:
     """Serve a load; the same arguments give the same result."""
-    return _Simulation(timer, limits, load).run()
+    if limits.tokens_per_step == 1:
+        return _Simulation(timer, limits, load).run()
+    steps = tuple(1 + math.ceil((tokens - 1) / limits.tokens_per_step) for tokens in load.outputs)
+    served = _Simulation(timer, limits, replace(load, outputs=steps)).run()
+    return replace(
+        served,
+        between_ms=tuple(
+            between * (some - 1) / (tokens - 1) if between is not None else None
+            for between, some, tokens in zip(served.between_ms, steps, load.outputs, strict=True)
+        ),
+        output_tokens=sum(load.outputs),
+    )
 
 
 class _Simulation:
@@ -154,14 +168,18 @@ class _Simulation:
                     host *= self._jitter[self._prefills % _JITTERS]
                     self._prefills += 1
                 self._busy += gpu
-                end, now = self._ends(now, end, gpu, host), self._calls(now, end, host)
+                now, end = self._follow(now, end, gpu, host)
             joined = prefill > 0
             self._step += steps
             self._context += decoding * steps
             self._used += decoding * steps
-            # The tokens of the step before this one are there by the next call.
-            self._release(now)
-            self._finish(finished)
+            # By the next call there are the tokens of the step before this one; of this one, where nothing runs ahead.
+            if self._timer.ahead:
+                self._release(now)
+                self._finish(finished)
+            else:
+                self._finish(finished)
+                self._release(now)
         begin = 0.0 if load.arrivals_ms is None else min(0.0, *load.arrivals_ms)
         return Served(
             first_ms=tuple(first - arrived for first, arrived in zip(self._first, self._arrived, strict=True)),
@@ -176,13 +194,14 @@ class _Simulation:
             steps=self._step,
         )
 
-    def _ends(self, now: float, end: float, gpu: float, host: float) -> float:
-        """End of a step on the GPU: after the one before it and its own time, and after the host's last launch."""
-        return max(max(end, now + self._start) + gpu, now + host + self._end)
+    def _follow(self, now: float, end: float, gpu: float, host: float) -> tuple[float, float]:
+        """The scheduler's next call, and the end of the step on the GPU.
 
-    def _calls(self, now: float, end: float, host: float) -> float:
-        """The scheduler's next call: once the step is launched, and the one before it is done."""
-        return max(now + host, end + self._output)
+        It ends after the one before it and its own time, and after the host's last launch. The next is scheduled once
+        it is launched and the one before it is done; once it is done itself, where nothing runs ahead.
+        """
+        ends = max(max(end, now + self._start) + gpu, now + host + self._end)
+        return max(now + host, (end if self._timer.ahead else ends) + self._output), ends
 
     def _send(self, now: float) -> None:
         """A request of a client: it is queued once the API server has read it."""
@@ -252,8 +271,7 @@ class _Simulation:
             return 1
         steps = min(steps, max(1, (self._limits.pool_tokens - self._used) // decoding))
         if self._coming:
-            each = self._timer.gpu_ms(decoding, self._context + decoding, 0, 0, 0)
-            each = max(each, self._timer.host_ms(decoding, 0))
+            each = self._timer.decode_ms(decoding, self._context + decoding)
             steps = min(steps, max(1, math.ceil((self._coming[0][0] - max(now, end - each)) / each)))
         return steps
 
@@ -289,16 +307,21 @@ class _Simulation:
             gpu = self._heat.step_ms(timer.gpu_ms(decoding, context, 0, 0, 0), 0)
             first = timer.host_ms(decoding, 0, joined) if step == 0 else host
             self._busy += gpu
-            end, now = self._ends(now, end, gpu, first), self._calls(now, end, first)
+            now, end = self._follow(now, end, gpu, first)
             context += decoding
         rest = steps - exact
         if rest:
             gpu = timer.gpu_ms(decoding, context + decoding * (rest - 1) / 2, 0, 0, 0)
             self._heat.step_ms(gpu * rest, 0)
             self._busy += gpu * rest
-            each = max(gpu, host)
-            end += rest * each
-            now = max(now + rest * host, end - each + self._output)
+            if timer.ahead:
+                each = max(gpu, host)
+                end += rest * each
+                now = max(now + rest * host, end - each + self._output)
+            else:
+                each = max(self._start + gpu, host + self._end) + self._output
+                end += rest * each
+                now += rest * each
         return now, end
 
     def _finish(self, finished: list[int]) -> None:

@@ -13,6 +13,7 @@ from gke_llm_inference.catalog.performance_facts import (
 )
 from gke_llm_inference.planning.memory.request import Kernels
 from gke_llm_inference.planning.performance.shapes import Linear, ModelShapes
+from gke_llm_inference.planning.versions import version_parts
 
 # Row counts for which vLLM captures CUDA graphs; a step is padded to the next.
 GRAPH_SIZES = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
@@ -30,6 +31,12 @@ _CLASSES: dict[Kernels, KernelClass] = {
     "marlin": "marlin",
     "bitsandbytes": "bitsandbytes",
 }
+
+
+def block_kernel_class(gpu: GpuRoofs, version: str) -> KernelClass:
+    """Which kernels of a version of vLLM multiply with FP8 weights that share scales in blocks."""
+    taken = [first for first in gpu.fp8_block_kernels if version_parts(first) <= version_parts(version)]
+    return gpu.fp8_block_kernels[max(taken, key=version_parts)] if taken else gpu.fp8_kernels
 
 
 def kernel_class(kernels: Kernels, gpu: GpuRoofs) -> KernelClass:
@@ -76,17 +83,21 @@ class StepTimer:
         launch_us: float | None = None,
         eager: bool = False,
         old_engine: bool = False,
+        speculative_tokens: int = 0,
+        linear: KernelClass | None = None,
     ) -> None:
         self._shapes = shapes
         self._facts = facts
         self._gpu = gpu
-        self._kernel = facts.kernels[kernel_class(kernels, gpu)]
+        self._kernel = facts.kernels[linear or kernel_class(kernels, gpu)]
+        self._verified = 1 + speculative_tokens
         self._dense = facts.kernels["bf16"]
         self._bandwidth = gpu.bandwidth_gb_per_s * _GB_PER_MS
         self._roof = gpu.bf16_tflops * _TERA_PER_MS
         self._eager = eager
         self._old = facts.old_engine if old_engine else None
-        self._host_scale = launch_us / facts.host.launch_us if launch_us else 1.0
+        relative = launch_us / facts.host.launch_us if launch_us else 1.0
+        self._host_scale = 1 + facts.host.launch_share * (relative - 1)
         self._rows: dict[int, float] = {}
         self._sampled: dict[int, float] = {}
         overhead, attention = facts.overhead, facts.attention
@@ -100,6 +111,9 @@ class StepTimer:
         self._small = small
         self._kv_bandwidth = self._bandwidth * (attention.fp8_bandwidth if self._fp8_cache else attention.bandwidth)
         self._block = attention.block_gb_per_s * _GB_PER_MS
+        if shapes.family in attention.capped_families:
+            self._block *= attention.capped
+            self._kv_bandwidth *= attention.capped
         widths = attention.prefill
         nearest = min(widths, key=lambda width: abs(math.log(width / shapes.head_dim)))
         self._attended = 4 * shapes.query_heads * shapes.head_dim / (self._roof * widths[nearest])
@@ -110,6 +124,11 @@ class StepTimer:
     def pipeline(self) -> PipelineConstants:
         """How the scheduler runs ahead of the GPU."""
         return self._facts.pipeline
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the scheduler runs ahead of the GPU; it does not where it drafts tokens from the last ones."""
+        return self._verified == 1
 
     @property
     def host_jitter(self) -> float:
@@ -140,11 +159,12 @@ class StepTimer:
             windowed: positions that they attend to in layers with a window.
 
         """
-        rows = decoding + prefill
+        verified = decoding * self._verified
+        rows = verified + prefill
         linear = self._rows.get(rows)
         if linear is None:
             linear = self._rows[rows] = self._row_ms(rows)
-        sampled = decoding + prefilling
+        sampled = verified + prefilling
         head = self._sampled.get(sampled)
         if head is None:
             head = self._sampled[sampled] = self._head_ms(sampled)
@@ -156,20 +176,32 @@ class StepTimer:
                 time += self._shapes.windowed * self._decode_ms(decoding, kept, prefill > 0, windowed=True)
         if self._old:
             time += self._old.step_ms + self._old.sequence_ms * sampled
+        if not self.ahead and decoding:
+            time += self._facts.speculation.sequence_ms * decoding
         if prefill:
             positions = self._full * attended + self._shapes.windowed * windowed
             time += self._attended * positions
         return time
 
+    def decode_ms(self, decoding: int, context: float) -> float:
+        """Time from one step that only decodes to the next, in steady state."""
+        gpu, host = self.gpu_ms(decoding, context, 0, 0, 0), self.host_ms(decoding, 0)
+        if self.ahead:
+            return max(gpu, host)
+        pipeline = self.pipeline
+        return max(pipeline.start_ms + gpu, host + pipeline.end_ms) + pipeline.output_ms
+
     def host_ms(self, decoding: int, prefill: int, joined: bool = False) -> float:
         """Time of the host for a step, until it can schedule the next; `joined` after a step that prefilled."""
         host, sequences = self._facts.host, self._facts.host.sequence_ms * decoding
-        if prefill == 0 and not self._eager:
+        if prefill == 0 and not self._eager and (self.ahead or decoding * self._verified <= host.graph_rows):
             return (host.decode_ms + sequences + (host.joined_ms if joined else 0.0)) * self._host_scale
-        graphs = decoding + prefill <= host.graph_rows and not self._eager
+        graphs = decoding * self._verified + prefill <= host.graph_rows and not self._eager
         kernels = len(self._shapes.linears) + self._small
         usual = len(self._shapes.linears) + self._facts.overhead.kernels
-        layer = (host.graph_layer_ms if graphs else host.layer_ms) * kernels / usual
+        layer = (host.graph_layer_ms if graphs else host.layer_ms) * self._kernel.host * kernels / usual
+        if self._fp8_cache:
+            layer *= self._facts.attention.fp8_host
         return (host.prefill_ms + sequences + layer * self._shapes.layers) * self._host_scale
 
     def _row_ms(self, rows: int) -> float:
@@ -204,13 +236,15 @@ class StepTimer:
         read = touched * weights * weight_bytes
         moved = visits * (_BF16_BYTES * (linear.inputs + linear.outputs) + kernel.activation_bytes * linear.inputs)
         memory = (read + moved) / (self._bandwidth * kernel.bandwidth)
+        if kernel.row_bandwidth is not None:
+            memory = min(memory, rows * read / (self._bandwidth * kernel.row_bandwidth))
         if kernel.multiprocessor_gb_per_s is not None:
             unpacked = read / (kernel.multiprocessor_gb_per_s * self._gpu.multiprocessors * _GB_PER_MS)
             memory = max(memory, unpacked)
         roof = {"bf16": self._gpu.bf16_tflops, "fp8": self._gpu.fp8_tflops, "int8": self._gpu.int8_tflops}[kernel.roof]
         near = max(0.0, 1 - kernel.few_rows / max(rows, 1))
-        share = kernel.compute + (kernel.large_compute - kernel.compute) * near
-        compute = 2 * visits * weights / (roof * _TERA_PER_MS * share)
+        reached = kernel.compute + (kernel.large_compute - kernel.compute) * near
+        compute = 2 * visits * weights / (roof * _TERA_PER_MS * reached)
         power = kernel.sharpness
         large = max(memory, compute)
         return large * math.pow((memory / large) ** power + (compute / large) ** power, 1 / power)
