@@ -173,9 +173,10 @@ def test_the_load_is_what_optimize_takes_for_the_profile() -> None:
 def test_figures_are_positive_and_their_bands_are_those_of_the_gpu(name: str, gpu: str) -> None:
     after = known(name, gpu).after
     assert min(step_ms(after, 1), first_token_ms(after), price(after), requests_at_once(after)) > 0
-    basis = read_performance_facts().gpus[gpu].basis
+    own = read_performance_facts().gpus[gpu].basis
     less = {"tensor-parallel": "estimated", "bitsandbytes": "transferred", "bitsandbytes-nf4": "transferred"}
-    assert band(after, "step_ms").basis == less.get(name, basis)
+    weakest = max(own, less.get(name, own), key=["measured", "transferred", "estimated"].index)
+    assert band(after, "step_ms").basis == weakest
 
 
 @pytest.mark.parametrize("gpu", [L4, H100])
