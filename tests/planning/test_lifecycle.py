@@ -81,11 +81,11 @@ def test_vllm_waits_for_running_answers_since_0_18(version: str, after: str) -> 
     [
         ("2.3.1", "ignores", None),
         ("2.4.0", "waits", None),
-        ("3.2.2", "waits", None),
-        ("3.2.3", "waits", "--graceful-termination-timeout"),
+        ("3.2.1", "waits", None),
+        ("3.2.2", "waits", "--graceful-termination-timeout"),
     ],
 )
-def test_tgi_gets_the_signal_since_2_4_and_has_a_flag_since_3_2_3(version: str, after: str, flag: str | None) -> None:
+def test_tgi_gets_the_signal_since_2_4_and_has_a_flag_since_3_2_2(version: str, after: str, flag: str | None) -> None:
     drain = drain_of(version, CATALOG.shutdown["tgi"])
     assert (drain.after, drain.flag) == (after, flag)
 
