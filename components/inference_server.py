@@ -104,7 +104,10 @@ class InferenceServer(pulumi.ComponentResource):
                 f"{name}-disruption-budget",
                 metadata=_metadata(plan),
                 spec=policy.v1.PodDisruptionBudgetSpecArgs(
-                    max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector)
+                    max_unavailable=1,
+                    selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector),
+                    # A pod that never gets ready must not hold up the upgrade of its node.
+                    unhealthy_pod_eviction_policy="AlwaysAllow",
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
             )
@@ -114,7 +117,7 @@ class InferenceServer(pulumi.ComponentResource):
             "version": plan.version,
             "model": plan.model,
             "image": plan.image,
-            "args": list(plan.arguments),
+            "args": list(plan.all_arguments),
             "gpuType": plan.gpu_type,
             "gpuCount": plan.gpu_count,
             "machineType": plan.machine_type,
@@ -163,6 +166,7 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
         # A Service's variables read like the server's own: VLLM_PORT=tcp://... stops vLLM.
         enable_service_links=False,
         host_ipc=plan.host_ipc or None,
+        priority_class_name=plan.priority_class,
         termination_grace_period_seconds=plan.shutdown.grace_seconds,
         node_selector=plan.node_selector,
         tolerations=[
@@ -213,7 +217,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         image=plan.image,
         image_pull_policy="IfNotPresent",
         command=list(plan.command) or None,
-        args=list(plan.arguments),
+        args=list(plan.all_arguments),
         # The image's own directory belongs to root.
         working_dir=plan.home if plan.user else plan.model_volume.working_directory if plan.model_volume else None,
         env=_environment(plan),
@@ -226,7 +230,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         liveness_probe=_probe(plan, plan.probes.liveness_period_seconds, plan.probes.liveness_failures),
         lifecycle=core.v1.LifecycleArgs(
             # The kubelet sleeps itself; the image needs no shell for it.
-            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=plan.shutdown.drain_seconds))
+            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=plan.shutdown.sleep_seconds))
         ),
         security_context=core.v1.SecurityContextArgs(
             allow_privilege_escalation=False,

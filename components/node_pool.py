@@ -151,5 +151,11 @@ def _node_config(args: GpuNodePoolArgs) -> gcp.container.NodePoolNodeConfigArgs:
         ]
         or None,
         resource_labels=args.resource_labels or None,
+        kubelet_config=container.NodePoolNodeConfigKubeletConfigArgs(
+            shutdown_grace_period_seconds=plan.shutdown.seconds,
+            shutdown_grace_period_critical_pods_seconds=plan.shutdown.critical_seconds,
+        )
+        if plan.shutdown
+        else None,
         **secure,
     )

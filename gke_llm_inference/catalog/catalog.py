@@ -24,6 +24,8 @@ from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
+from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
 from gke_llm_inference.catalog.workload_facts import WorkloadProfile, read_workload_profiles
 
 
@@ -46,6 +48,10 @@ class Catalog(Facts):
     memory: MemoryFacts
     effects: Effects
     """What each flag and variable of a server does to a plan."""
+    shutdown: dict[ServerKind, ServerShutdown]
+    """What each server does when its pods end."""
+    vulnerabilities: dict[ServerKind, ServerVulnerabilities]
+    """Known vulnerabilities by server."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(
         default_factory=flag_files, exclude=True
     )

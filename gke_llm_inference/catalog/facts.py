@@ -221,6 +221,30 @@ class NameLimits(Facts):
     network: Positive
 
 
+class ShutdownLimits(Facts):
+    """How long GKE waits for pods, in seconds."""
+
+    spot: Positive
+    """For a pod on a Spot machine, by default."""
+    spot_node: Positive
+    """For a Spot machine at most, where its node pool says so."""
+    spot_critical: Positive
+    """The end of that time, which is for system pods alone."""
+    spot_node_since: str
+    """GKE version from which a node pool can say so."""
+    autoscaler: Positive
+    """For a pod of a node that the autoscaler removes."""
+    service: Positive
+    """From a pod's deletion until nothing inside the cluster sends it new requests."""
+    gateway: Positive
+    """The same for a load balancer outside of it."""
+
+    @property
+    def spot_extended(self) -> int:
+        """For a pod on a Spot machine whose node pool asks for the most."""
+        return self.spot_node - self.spot_critical
+
+
 class GkeFacts(Facts):
     """What GKE takes from a node and how far its objects may go."""
 
@@ -236,6 +260,7 @@ class GkeFacts(Facts):
     boot_disk_cache_gib: Positive
     name_limits: NameLimits
     shared_clients_per_gpu: Positive
+    shutdown: ShutdownLimits
     system_namespaces: tuple[str, ...]
     """Namespaces of Kubernetes and of GKE, with * for any end."""
 

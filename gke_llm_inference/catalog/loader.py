@@ -8,6 +8,8 @@ from gke_llm_inference.catalog.facts import MachineType, Prices
 from gke_llm_inference.catalog.files import directory, read
 from gke_llm_inference.catalog.memory_facts import read_memory_facts
 from gke_llm_inference.catalog.preset_facts import read_presets
+from gke_llm_inference.catalog.shutdown_facts import read_shutdown
+from gke_llm_inference.catalog.vulnerability_facts import read_vulnerabilities
 
 
 @cache
@@ -40,6 +42,8 @@ def load_catalog() -> Catalog:
             "presets": read_presets(),
             "memory": read_memory_facts(),
             "effects": read_effects(),
+            "shutdown": read_shutdown(),
+            "vulnerabilities": read_vulnerabilities(),
         }
     )
 

@@ -116,6 +116,19 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "progressDeadlineSeconds": server.rollout.progress_deadline_seconds,
             "graceSeconds": server.shutdown.grace_seconds,
         },
+        "shutdown": {
+            "sleepSeconds": server.shutdown.sleep_seconds,
+            "timeoutSeconds": server.shutdown.timeout_seconds,
+            "graceSeconds": server.shutdown.grace_seconds,
+            "answerSeconds": server.shutdown.answer_seconds,
+            "afterSignal": server.shutdown.after,
+            "longestAnswer": {
+                "tokens": server.shutdown.longest.tokens,
+                "tokenMs": round(server.shutdown.longest.token_ms, 1),
+                "seconds": server.shutdown.longest.seconds,
+                "basis": server.shutdown.longest.basis,
+            },
+        },
         "rollout": {
             "strategy": server.rollout.strategy,
             "maxSurge": server.rollout.max_surge,
@@ -128,7 +141,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
                 usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
             ),
         },
-        "args": list(server.arguments),
+        "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
         "warnings": [
@@ -229,7 +242,9 @@ def _start_lines(server: ServerPlan) -> Iterator[str]:
         f"  new node   {start.new_node_seconds} s: node {math.ceil(node.seconds)}, image {math.ceil(image.seconds)} "
         f"({image.why}), then the start"
     )
-    yield f"  restart    {start.restart_seconds} s in the same pod; {server.shutdown.grace_seconds} s to end"
+    yield f"  restart    {start.restart_seconds} s in the same pod"
+    yield f"  shutdown   {server.shutdown.summary}"
+    yield f"             {server.shutdown.longest_summary}"
 
 
 def memory_bar(memory: MemoryPlan, look: Look) -> str:

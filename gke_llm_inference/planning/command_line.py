@@ -5,6 +5,7 @@ from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_a
 from gke_llm_inference.planning.extra import flags_of
 from gke_llm_inference.planning.extra_arguments import merge_arguments
 from gke_llm_inference.planning.plan import Decision
+from gke_llm_inference.planning.request_logs import log_warnings
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 
 
@@ -26,6 +27,7 @@ def command_line(
             planned = vllm_arguments(settings, facts.port)
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port)
+    logs = catalog.shutdown[settings.server]
     # A version between two known ones has the flags of one or the other.
     flags = flags_of(settings, version, catalog)
     problems = [
@@ -40,4 +42,4 @@ def command_line(
     ]
     effects = catalog.effects.servers[settings.server]
     merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags, effects)
-    return merged, decisions, [*problems, *extra_problems]
+    return merged, decisions, [*problems, *extra_problems, *log_warnings(path, settings, flags, logs)]

@@ -9,6 +9,7 @@ from functools import reduce
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.bin_packing import NOTHING, Packing, nodes_for, smaller
 from gke_llm_inference.planning.capacity import Capacity
+from gke_llm_inference.planning.lifecycle import spot_shutdown
 from gke_llm_inference.planning.machines import (
     boot_disk_for_gib,
     candidates,
@@ -70,7 +71,9 @@ def _plan_pools(
         if machine is None:
             continue
         cuda = newest_cuda(server.cuda for server in tenants)
-        plans[key] = plan_pool(key, pool, machine, newest_cuda=cuda, cluster=stack.cluster, catalog=catalog)
+        shutdown = spot_shutdown(pool, [server.settings for server in tenants], catalog.gke.shutdown)
+        plan = plan_pool(key, pool, machine, newest_cuda=cuda, cluster=stack.cluster, catalog=catalog)
+        plans[key] = replace(plan, shutdown=shutdown)
         spare = _Spare(_pods(tenants), _node_room(pool, machine, catalog), pool.max_nodes)
         may_surge.update(server.key for server in tenants if spare.holds(_need(server)) and shared.holds_more(server))
     return plans, may_surge, findings

@@ -25,6 +25,8 @@ SERVICE_PORT = 8000
 
 ClusterProfile = Literal["autopilot", "standard"]
 DriverVersion = Literal["default", "latest"]
+AfterSignal = Literal["cuts", "waits", "ignores"]
+AnswerBasis = Literal["predicted", "stated", "assumed"]
 StartPartName = Literal["node", "imagePull", "download", "load", "process", "compile", "graphs"]
 
 
@@ -74,6 +76,20 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeShutdown:
+    """How long a machine takes to end, in seconds.
+
+    Attributes:
+        seconds: for all of its pods.
+        critical_seconds: the end of that, which is for system pods alone.
+
+    """
+
+    seconds: int
+    critical_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodePoolPlan:
     """A GPU node pool.
 
@@ -85,6 +101,7 @@ class NodePoolPlan:
         zones: zones to take machines from, sorted.
         driver_version: NVIDIA driver that GKE installs.
         node_labels: Kubernetes labels of the nodes, by which servers find the pool.
+        shutdown: how long its Spot machines take to end; None for GKE's own times.
 
     """
 
@@ -95,6 +112,7 @@ class NodePoolPlan:
     zones: tuple[str, ...]
     driver_version: DriverVersion
     node_labels: dict[str, str]
+    shutdown: NodeShutdown | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,17 +256,68 @@ class ProbePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShutdownPlan:
-    """How a pod ends: first out of the Service's endpoints, then the server drains.
+class LongestAnswer:
+    """The longest answer that a server's limits allow.
 
     Attributes:
-        drain_seconds: how long the pod waits until no new request can reach it.
-        grace_seconds: seconds from the pod's deletion to its kill; the drain is part of it.
+        tokens: its tokens.
+        token_ms: ms for each of them while the server is full.
+        seconds: how long it may take, with a margin for prompts that come in meanwhile.
+        basis: whether the time of a token is predicted, the objective that the stack states, or assumed.
 
     """
 
-    drain_seconds: int
+    tokens: int
+    token_ms: float
+    seconds: int
+    basis: AnswerBasis
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShutdownPlan:
+    """How a pod ends: first out of the Service's endpoints, then SIGTERM, then the server drains, then it is killed.
+
+    Attributes:
+        sleep_seconds: how long the pod waits before SIGTERM, so that no new request reaches a server that ends.
+        timeout_seconds: how long the server then waits for running answers; 0 where it does not wait.
+        grace_seconds: after how many seconds in all Kubernetes kills what is left.
+        answer_seconds: how long an answer may take that is never cut, from the last moment at which a request comes.
+        after: what the server does on SIGTERM: waits for running answers, cuts them, or does not get the signal.
+        longest: the longest answer that the server's limits allow.
+        argument: what tells the server how long to wait; None where it has no flag for that.
+
+    """
+
+    sleep_seconds: int
+    timeout_seconds: int
     grace_seconds: int
+    answer_seconds: int
+    after: AfterSignal
+    longest: LongestAnswer
+    argument: str | None = None
+
+    @property
+    def may_cut(self) -> bool:
+        """Whether an answer may take longer than the pod waits for it."""
+        return self.longest.seconds > self.answer_seconds
+
+    @property
+    def summary(self) -> str:
+        """What happens when, in words."""
+        wait = f"then {self.timeout_seconds} s for running answers; " if self.timeout_seconds else ""
+        sleep = f"{self.sleep_seconds} s "
+        sleep += "until no new request comes, " if wait else "for running answers, which SIGTERM cuts; "
+        if self.after == "ignores":
+            sleep = f"{self.sleep_seconds} s for running answers, as SIGTERM does not reach the server; "
+        return f"{sleep}{wait}killed after {self.grace_seconds} s"
+
+    @property
+    def longest_summary(self) -> str:
+        """How long answers may take, and which are cut."""
+        longest = self.longest
+        how = {"predicted": "predicted", "stated": "the objective", "assumed": "assumed"}[longest.basis]
+        text = f"answers take up to {longest.seconds} s: {longest.tokens:,} tokens of {longest.token_ms:.0f} ms ({how})"
+        return f"{text}; those over {self.answer_seconds} s may be cut" if self.may_cut else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +377,8 @@ class ServerPlan:
         key: its name in the configuration.
         name: name of its Kubernetes objects, a DNS label.
         uses_token: whether the token's Secret exists for this server to read.
+        arguments: what settings and presets decide, and extra arguments.
+        house_arguments: what the server gets besides, whatever its settings.
         environment: variables with plain values, sorted by name.
         user: user and group ids to run as; None where the image needs root.
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
@@ -320,6 +391,7 @@ class ServerPlan:
         alternatives: what would fit, where the server does not or only just, cheapest first.
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
         faster: what would meet its objectives, where it misses them, cheapest first.
+        priority_class: PriorityClass of its pods; the cluster's default if None.
 
     """
 
@@ -364,6 +436,13 @@ class ServerPlan:
     host_ipc: bool = False
     performance: "PerformancePlan | None" = None
     faster: tuple[FasterAlternative, ...] = ()
+    priority_class: str | None = None
+    house_arguments: tuple[str, ...] = ()
+
+    @property
+    def all_arguments(self) -> tuple[str, ...]:
+        """The arguments that the container is started with."""
+        return (*self.arguments, *self.house_arguments)
 
     @property
     def remarks(self) -> tuple[str, ...]:

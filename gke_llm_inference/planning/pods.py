@@ -1,4 +1,4 @@
-"""What a server's pod needs: requests, probes, shutdown and rollout.
+"""What a server's pod needs: requests, probes and rollout.
 
 The constants are this project's rules; each states what it rests on.
 """
@@ -103,16 +103,6 @@ def progress_deadline_seconds(
     """
     image = _STARTUP_SAFETY_FACTOR * start.part("imagePull").seconds
     return math.ceil(shutdown.grace_seconds + startup.node_longest.seconds + image + probes.startup_seconds)
-
-
-def shutdown_plan(*, spot: bool) -> ShutdownPlan:
-    """Grace period: two minutes for running answers; 15 seconds where a Spot machine gives no more.
-
-    Of the 30 seconds' notice that Spot gives, the kubelet keeps half for system pods.
-    """
-    if spot:
-        return ShutdownPlan(drain_seconds=5, grace_seconds=15)
-    return ShutdownPlan(drain_seconds=15, grace_seconds=120)
 
 
 def rollout_plan(

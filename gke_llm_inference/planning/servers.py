@@ -11,14 +11,22 @@ from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
-from gke_llm_inference.planning.plan import SERVICE_PORT, ClusterPlan, Decision, NodePoolPlan, ServerPlan, Toleration
+from gke_llm_inference.planning.plan import (
+    SERVICE_PORT,
+    ClusterPlan,
+    Decision,
+    NodePoolPlan,
+    ServerPlan,
+    ShutdownPlan,
+    Toleration,
+)
 from gke_llm_inference.planning.pods import (
     pod_request,
     probe_plan,
     progress_deadline_seconds,
     rollout_plan,
-    shutdown_plan,
 )
+from gke_llm_inference.planning.request_logs import log_arguments
 from gke_llm_inference.planning.stages import TimedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
@@ -31,15 +39,15 @@ _SHARED_IPC = Decision(
 )
 
 
-def plan_server(server: TimedServer) -> ServerPlan:
-    """The plan of a server that has its place."""
+def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
+    """The plan of a server that has its place, and whose pods end like that."""
     settings, facts, stack, pool = server.settings, server.facts, server.stack, server.pool
     cluster, catalog, token = stack.cluster, stack.catalog, stack.token
     name = dns_label(server.key)
     gpus = settings.accelerator.count
     sharing = pool.settings.sharing if pool else None
     host_ipc = sharing is not None and sharing.strategy == "mps"
-    spot = (pool.settings.provisioning if pool else settings.provisioning).model == "spot"
+    spot = server.on_spot
     volume = settings.model_volume
     uses_token = volume is None and stack.has_token
     start = plan_start(
@@ -51,7 +59,6 @@ def plan_server(server: TimedServer) -> ServerPlan:
         facts=catalog.startup,
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
-    shutdown = shutdown_plan(spot=spot)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     labels = {
@@ -74,6 +81,7 @@ def plan_server(server: TimedServer) -> ServerPlan:
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in server.arguments),
+        house_arguments=_house_arguments(server, shutdown),
         environment=tuple(
             sorted(
                 {
@@ -122,7 +130,15 @@ def plan_server(server: TimedServer) -> ServerPlan:
         performance=server.performance,
         faster=server.faster,
         host_ipc=host_ipc,
+        priority_class=settings.priority_class,
     )
+
+
+def _house_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:
+    """What a server of that version gets whatever its settings: how long it drains, and that it logs no prompts."""
+    given = {argument.text for argument in server.arguments}
+    logs = log_arguments(server.version, server.stack.catalog.shutdown[server.settings.server])
+    return (*([shutdown.argument] if shutdown.argument else []), *(text for text in logs if text not in given))
 
 
 def _cheapest_machine(server: TimedServer) -> str | None:

@@ -174,6 +174,11 @@ class PlacedServer(SizedServer):
     pool: NodePoolPlan | None
     may_surge: bool
 
+    @property
+    def on_spot(self) -> bool:
+        """Whether its machines may be taken back at any time."""
+        return (self.pool.settings.provisioning if self.pool else self.settings.provisioning).model == "spot"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimedServer(PlacedServer):

@@ -18,6 +18,7 @@ from gke_llm_inference.planning.extra_arguments import environment_problems, fla
 from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.images import image_findings
+from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_volume import model_volume_problems
@@ -51,6 +52,7 @@ from gke_llm_inference.planning.stages import (
 from gke_llm_inference.planning.startup import streaming_warnings
 from gke_llm_inference.planning.unplanned import kv_cache_mib, unplanned
 from gke_llm_inference.planning.versions import full_version, maintenance_warnings, version_findings
+from gke_llm_inference.planning.vulnerabilities import vulnerability_warnings
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import problems_of
 
@@ -141,6 +143,11 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
     # What a preset or a rule says of a setting says more than that its flag is refused.
     told = {problem.path for problem in problems_of(findings)}
     findings += [problem for problem in problems if problem.path not in told]
+    given = [argument.text for argument in line]
+    catalog = server.stack.catalog
+    findings += vulnerability_warnings(
+        server.path, server.settings.server, server.version, server.model.family, given, catalog
+    )
     decisions = (*server.decisions, *overridden)
     return CommandedServer(**{**vars(server), "decisions": decisions}, arguments=line)
 
@@ -223,7 +230,9 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated and stopped."""
     stack = server.stack
     findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
-    return plan_server(server)
+    shutdown, found = plan_shutdown(server, PodEnd(spot=server.on_spot, extended=server.pool is not None))
+    findings += found
+    return plan_server(server, shutdown)
 
 
 def _is_certain(server: CommandedServer, findings: Findings) -> bool:

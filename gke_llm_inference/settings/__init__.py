@@ -20,6 +20,7 @@ from gke_llm_inference.settings.hugging_face import (
     NoToken,
     SecretManagerToken,
 )
+from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.node_pools import (
     AcceleratorSettings,
     FlexStartProvisioning,
@@ -75,6 +76,7 @@ __all__ = [
     "SecretManagerToken",
     "ServerAccelerator",
     "ServerSettings",
+    "ShutdownSettings",
     "SpotProvisioning",
     "StackSettings",
     "StandardCluster",

@@ -30,6 +30,7 @@ ServiceAccountEmail = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$", max_length=320)
 ]
 StackName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){2}$")]
+GkeVersion = Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{1,3}(\.[0-9]{1,4}(-gke\.[0-9]{1,9})?)?$")]
 Weekday = Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
 
@@ -136,6 +137,9 @@ class _CreatedCluster(Settings):
     """Ranges that may reach the control plane by IP; none: only by its DNS name, guarded by IAM."""
     release_channel: Literal["RAPID", "REGULAR", "STABLE", "EXTENDED"] = "REGULAR"
     """How soon GKE versions arrive."""
+    gke_version: GkeVersion | None = None
+    """Version that the cluster has at least, such as 1.35.0-gke.1171000; not known if absent. It is not sent to Google:
+    what needs a later one is refused."""
     maintenance: Maintenance = Maintenance()
     """When GKE may upgrade the cluster."""
     deletion_protection: bool = True
@@ -206,6 +210,9 @@ class ExistingCluster(Settings):
     """Its region or zone; with stackReference only where nodePools need it."""
     node_service_account: ServiceAccountEmail | None = None
     """Email of the service account that nodes of nodePools run as; with stackReference, the other stack's if absent."""
+    gke_version: GkeVersion | None = None
+    """Version that the cluster has at least, such as 1.35.0-gke.1171000; not known if absent. It is not sent to Google:
+    what needs a later one is refused."""
     kubeconfig_context: NonEmpty | None = None
     """A context of the kubeconfig that the machine running Pulumi uses."""
 

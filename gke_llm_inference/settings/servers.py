@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
+from gke_llm_inference.settings.lifecycle import PriorityClassName, ShutdownSettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
@@ -130,6 +131,10 @@ class _ServerSettings(Settings):
     """Speculative tokens per step, by n-gram lookup in the prompt; no speculation if absent."""
     resources: ResourceSettings = ResourceSettings()
     """Requests of the container; planned where absent."""
+    shutdown: ShutdownSettings = ShutdownSettings()
+    """How long a pod that ends may take; planned where absent."""
+    priority_class: PriorityClassName | None = None
+    """An existing PriorityClass of the cluster; the cluster's own default if absent."""
     extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Extra arguments of the server: --flag, --flag=value, or a flag and then its values; checked for the version."""
     extra_env: dict[str, str] = {}

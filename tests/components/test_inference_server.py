@@ -172,8 +172,10 @@ def test_a_pod_leaves_the_endpoints_before_it_stops_and_within_its_grace_period(
     assert drain.keys() == {"sleep"}
     grace = pod(gallery, name)["terminationGracePeriodSeconds"]
     assert 0 < drain["sleep"]["seconds"] < grace
+    waits = [argument.rpartition("=")[2] for argument in container(gallery, name)["args"] if "-timeout=" in argument]
+    assert drain["sleep"]["seconds"] + int(waits[0]) < grace
     # Of the thirty seconds that a Spot machine gives, the kubelet keeps half.
-    assert grace == (15 if name == "spot" else 120)
+    assert grace == 15 if name == "spot" else grace > 85
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -252,7 +254,11 @@ def test_the_selector_is_a_part_of_the_labels_that_no_update_changes(gallery: Re
     assert find(gallery, SERVICE, f"{name}-service").inputs["spec"]["selector"] == selector
     if name in SEVERAL_REPLICAS:
         budget = find(gallery, DISRUPTION_BUDGET, f"{name}-disruption-budget").inputs["spec"]
-        assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": selector}}
+        assert budget == {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        }
 
 
 @pytest.mark.parametrize(
@@ -397,7 +403,13 @@ def test_an_image_of_ones_own_is_taken_as_it_is(gallery: Recording) -> None:
 
 def test_the_component_tells_what_it_runs(gallery: Recording) -> None:
     assert find(gallery, INFERENCE_SERVER, "vllm").outputs == {
-        "args": ["google/gemma-7b-it", "--port=8000", "--tensor-parallel-size=1", "--max-model-len=4096"],
+        "args": [
+            "google/gemma-7b-it",
+            "--port=8000",
+            "--tensor-parallel-size=1",
+            "--max-model-len=4096",
+            "--shutdown-timeout=570",
+        ],
         "gpuCount": 1,
         "gpuType": "nvidia-l4",
         "image": "docker.io/vllm/vllm-openai:v0.26.0",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gke_llm_inference.planning import RolloutPlan, Toleration
-from gke_llm_inference.planning.pods import pod_resources, probe_plan, rollout_plan, shutdown_plan
+from gke_llm_inference.planning.pods import pod_resources, probe_plan, rollout_plan
 from gke_llm_inference.settings import ResourceSettings
 from tests.planning.support import (
     CATALOG,
@@ -147,28 +147,6 @@ def test_what_takes_longer_never_gets_less_time_to_start(expected: list[float]) 
         1.19 * seconds <= budget <= max(3600, 1.2 * seconds + 10)
         for seconds, budget in zip(sorted(expected), budgets, strict=True)
     )
-
-
-def test_a_pod_on_spot_ends_within_the_notice_that_google_gives() -> None:
-    spot, steady = shutdown_plan(spot=True), shutdown_plan(spot=False)
-    assert (spot.drain_seconds, spot.grace_seconds) == (5, 15)
-    assert (steady.drain_seconds, steady.grace_seconds) == (15, 120)
-
-
-@pytest.mark.parametrize(
-    ("raw", "grace"),
-    [
-        (autopilot_stack(), 120),
-        (autopilot_stack(**SPOT), 15),
-        (standard_stack({"l4": {}}, {"gemma": GEMMA}), 120),
-        (standard_stack({"l4": SPOT}, {"gemma": GEMMA}), 15),
-    ],
-    ids=["Autopilot", "Autopilot on Spot", "pool", "pool on Spot"],
-)
-def test_the_grace_period_follows_the_machine_that_the_pod_runs_on(raw: Raw, grace: int) -> None:
-    shutdown = only_server(raw).shutdown
-    assert shutdown.grace_seconds == grace
-    assert shutdown.drain_seconds < shutdown.grace_seconds
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_the_start_is_the_sum_of_its_parts() -> None:
     assert startup["restartSeconds"] < startup["expectedSeconds"] - seconds["download"]
     assert all(part["source"] and part["basis"] in ("measured", "published", "assumed") for part in startup["parts"])
     # The old pod ends, a node comes within 15 minutes, the image takes twice as long, and the start all it may.
-    assert startup["progressDeadlineSeconds"] == 120 + 900 + 2 * 240 + startup["budgetSeconds"]
+    assert startup["progressDeadlineSeconds"] == startup["graceSeconds"] + 900 + 2 * 240 + startup["budgetSeconds"]
 
 
 def test_the_price_of_autopilot_is_not_guessed() -> None:

@@ -256,7 +256,8 @@ def holds_together(plan: StackPlan) -> None:
         elif plan.cluster.profile == "standard":
             assert plan.cluster.settings.mode == "existing"
         assert server.rollout.max_surge + server.rollout.max_unavailable >= 1
-        assert server.shutdown.drain_seconds < server.shutdown.grace_seconds
+        ends = server.shutdown
+        assert 0 < ends.sleep_seconds + ends.timeout_seconds < ends.grace_seconds
         assert server.resources.cpu_millicores > 0
         assert server.probes.startup_seconds >= max(600, 1.19 * server.start.expected_seconds)
         assert server.rollout.progress_deadline_seconds > server.start.new_node_seconds + server.shutdown.grace_seconds

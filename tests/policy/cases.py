@@ -686,4 +686,49 @@ CASES = (
     ),
     Case("required-labels", "there", (cluster(), pool(), server())),
     Case("required-labels", "unknown", (cluster(resourceLabels=UNKNOWN), pool({"resourceLabels": UNKNOWN}))),
+    # known-vulnerabilities
+    Case(
+        "known-vulnerabilities",
+        "an old version",
+        (with_container(image="vllm/vllm-openai:v0.19.1", args=["google/gemma-7b-it", "--port=8000"]),),
+        (("server", "container inference-server: vLLM 0.19.1 has CVE-2026-48746, CVE-2026-55574"),),
+    ),
+    Case(
+        "known-vulnerabilities",
+        "a model for images",
+        (with_container(image="ghcr.io/huggingface/text-generation-inference:3.3.6", args=["--model-id=some/model"]),),
+        (("server", "container inference-server: Text Generation Inference 3.3.6 has CVE-2026-0599"),),
+    ),
+    Case(
+        "known-vulnerabilities",
+        "a model for text",
+        (
+            with_container(
+                image="ghcr.io/huggingface/text-generation-inference:3.3.6", args=["--model-id=google/gemma-7b-it"]
+            ),
+        ),
+    ),
+    Case(
+        "known-vulnerabilities",
+        "an image of another name",
+        (
+            resource(
+                DEPLOYMENT,
+                "server",
+                {
+                    "metadata": {"name": "server", "labels": LABELS},
+                    "spec": {
+                        "template": {
+                            "metadata": {"labels": {**LABELS, "app.kubernetes.io/version": "0.23.0"}},
+                            "spec": pod({**CONTAINER, "image": f"example.com/mine:1@{DIGEST}"})["spec"],
+                        }
+                    },
+                },
+            ),
+        ),
+        (("server", "container inference-server: vLLM 0.23.0 has CVE-2026-55574"),),
+    ),
+    Case("known-vulnerabilities", "a recent version", (server(),)),
+    Case("known-vulnerabilities", "another image", (with_container(image="nginx:1.0"),)),
+    Case("known-vulnerabilities", "unknown", (with_container(image=UNKNOWN), with_container(args=UNKNOWN))),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.versions import full_version, neighboring_versions
 from gke_llm_inference.settings import Finding, Refusal
-from tests.planning.support import CATALOG, architecture, existing_stack, outcome_of
+from tests.planning.support import CATALOG, architecture, existing_stack, is_of_vulnerabilities, outcome_of
 
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import ServerKind
@@ -71,10 +71,11 @@ def decisions_of(**server: Any) -> list[str]:
 
 
 def warnings_of(**server: Any) -> list[Finding]:
-    """The warnings of the plan, but that TGI is in maintenance and whether the server fits."""
+    """The warnings of the plan, but that TGI is in maintenance, whether the server fits, and known vulnerabilities."""
     result = outcome(**server)
     assert not isinstance(result, Refusal), str(result)
-    return [warning for warning in result.warnings if warning.path not in ("servers.gemma", "servers.gemma.server")]
+    said = [one for one in result.warnings if not is_of_vulnerabilities(one)]
+    return [warning for warning in said if warning.path not in ("servers.gemma", "servers.gemma.server")]
 
 
 def problems_of(**server: Any) -> tuple[Finding, ...]:
