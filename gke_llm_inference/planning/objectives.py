@@ -154,6 +154,8 @@ def _why(plan: PerformancePlan, judgement: Judgement) -> str:
     if judgement.verdict == "may meet":
         if plan.notes:
             return f"{load}, as an estimate: {plan.notes[0]}"
+        if judgement.predicted is None:
+            return _overload(plan)
         return f"{load}, and the error band of ± {judgement.band.percent:.0f} % reaches beyond the objective"
     if judgement.is_out_of_reach and judgement.least is not None:
         least = judgement.amount(judgement.least)
@@ -163,7 +165,7 @@ def _why(plan: PerformancePlan, judgement: Judgement) -> str:
             return f"a lone prompt takes {least} to its first token already"
         return f"within the other objectives a replica's tokens cost {least} a million at least"
     if not plan.keeps_up:
-        return f"{load}, of which it serves {plan.load(plan.capacity or 0.0)}: {_growing(plan)}"
+        return _overload(plan)
     if judgement.objective == "maxUsdPerMillionTokens":
         return f"{load}, a replica makes {plan.output_tokens_per_second:,.0f} output tokens a second"
     return load
@@ -186,11 +188,11 @@ def _too_few(path: str, plan: PerformancePlan, needed: str) -> Finding:
     if not plan.replicas:
         why = "without a replica nobody answers"
     elif not plan.keeps_up:
-        why = f"{load_of(plan)}, of which it serves {plan.load(plan.capacity or 0.0)}: {_growing(plan)}"
+        why = _overload(plan)
     else:
         within = " within the objectives" if plan.judgements else ""
         most = f"; a replica serves up to {plan.load(highest.load)}{within}" if highest else ""
-        why = f"{load_of(plan)}{most}, of which {plan.headroom:.0%} is given; {plan.ttft_text}"
+        why = f"at {load_of(plan)}{most}, of which {plan.headroom:.0%} is given; {plan.ttft_text}"
     return Finding(
         path=f"{path}.replicas",
         what=f"{plan.replicas} for {plan.load(plan.workload.asked or 0.0)}, which need {needed}",
@@ -208,11 +210,14 @@ def _more_replicas(plan: PerformancePlan) -> str:
     return f"set replicas to {plan.needed:,}"
 
 
-def _growing(plan: PerformancePlan) -> str:
+def _overload(plan: PerformancePlan) -> str:
     """What becomes of a queue that grows."""
     capacity = plan.capacity or 0.0
     waits = (plan.point.load / capacity - 1) * 60 * _MINUTES
-    return f"the queue grows, and after {_MINUTES} minutes a request waits {waits:,.0f} s"
+    return (
+        f"at {load_of(plan)}, of which it serves {plan.load(capacity)} (± {plan.throughput.percent:.0f} %): the queue "
+        f"grows, and after {_MINUTES} minutes a request waits {waits:,.0f} s"
+    )
 
 
 def proposal(one: FasterAlternative) -> str:

@@ -87,7 +87,7 @@ def test_more_load_and_what_it_does_to_latency_and_objectives() -> None:
         "servers": {"gemma": {**AUTOPILOT["servers"]["gemma"], **chat}},
     }
     more = copy.deepcopy(base)
-    more["servers"]["gemma"]["workload"]["requestRate"] = 0.8
+    more["servers"]["gemma"]["workload"]["requestRate"] = 0.7
     first, second = facts(base), facts(more)
     before, after = first.servers["gemma"], second.servers["gemma"]
     assert before.ttft_ms is not None

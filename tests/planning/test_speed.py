@@ -218,8 +218,8 @@ def test_replicas_below_the_need_are_a_warning_with_numbers() -> None:
     (warning,) = planned(raw).warnings
     assert warning.path == "servers.qwen.replicas"
     assert warning.what == f"2 for 4 requests a second, which need {plan.needed}"
-    assert warning.why.startswith("2 requests a second per replica, of which it serves 0.")
-    assert "the queue grows, and after 10 minutes a request waits " in warning.why
+    assert warning.why.startswith("at 2 requests a second per replica, of which it serves 0.")
+    assert f"(± {plan.throughput.percent:.0f} %): the queue grows, and after 10 minutes a request waits " in warning.why
     assert warning.fix == f"set replicas to {plan.needed}"
     enough = stack(workload={"profile": "chat", "requestRate": 4}, replicas=plan.needed, nodes=plan.needed)
     assert planned(enough).warnings == ()
@@ -231,6 +231,22 @@ def test_a_load_that_leaves_no_headroom_is_told_with_the_latency_there() -> None
     (warning,) = planned(stack(workload={"profile": "chat", "requestRate": round(most.load * 0.95, 3)})).warnings
     assert warning.path == "servers.qwen.replicas"
     assert ", of which 80% is given; TTFT p95 " in warning.why
+
+
+def test_a_queue_that_may_not_grow_is_not_refused() -> None:
+    most = performance_of(stack(workload={"profile": "chat", "requestRate": 50})).highest
+    assert most is not None
+
+    def asked(rate: float, milliseconds: float) -> Raw:
+        workload = {"profile": "chat", "requestRate": round(rate, 3)}
+        return stack(workload=workload, objectives={"ttft": at(milliseconds)}, allowSlow=True)
+
+    little, much = performance_of(asked(most.load * 1.1, LARGE)), performance_of(asked(most.load * 1.4, LARGE))
+    assert (little.keeps_up, little.verdict) == (False, "may meet")
+    assert (much.keeps_up, much.verdict) == (False, "misses")
+    assert little.judgements[0].text == "TTFT p95 may grow without end"
+    assert much.judgements[0].text == "TTFT p95 grows without end"
+    assert performance_of(asked(most.load * 1.1, 2)).verdict == "misses"
 
 
 def test_more_replicas_than_a_server_may_have_are_not_proposed() -> None:

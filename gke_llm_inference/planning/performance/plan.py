@@ -119,7 +119,7 @@ class Judgement:
             )
             return f"{name} cost {usd}"
         if self.predicted is None:
-            return f"{name} p{self.percentile:g} grows without end"
+            return f"{name} p{self.percentile:g} {'grows' if self.verdict == 'misses' else 'may grow'} without end"
         return f"{name} p{self.percentile:g} is {self.amount(self.predicted)} {band}"
 
     def amount(self, value: float) -> str:
@@ -173,6 +173,11 @@ class PerformancePlan:
         """The worst of the verdicts on the objectives; what cannot be judged may be met. None without objectives."""
         judged: list[SpeedVerdict] = [one.verdict or "may meet" for one in self.judgements]
         return max(judged, key=_VERDICTS.index) if judged else None
+
+    @property
+    def may_keep_up(self) -> bool:
+        """Whether the queue grows by so little that it may not, with the error band granted."""
+        return self.capacity is not None and _low(self.point.load, self.throughput) <= self.capacity
 
     @property
     def output_tokens_per_second(self) -> float:
@@ -418,14 +423,18 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
     if objectives.ttft is not None:
         bound = objectives.ttft
         first = point.ttft_ms.at(bound.percentile) if plan.keeps_up else None
+        alone = replica.lone_ttft_ms(bound.percentile)
+        judged = verdict(first, bound.milliseconds, plan.ttft)
+        if plan.may_keep_up and verdict(alone, bound.milliseconds, plan.ttft) != "misses":
+            judged = "may meet"
         yield Judgement(
             objective="ttft",
             limit=bound.milliseconds,
             percentile=bound.percentile,
             predicted=first,
-            least=replica.lone_ttft_ms(bound.percentile),
+            least=alone,
             band=plan.ttft,
-            verdict=verdict(first, bound.milliseconds, plan.ttft),
+            verdict=judged,
         )
     if objectives.tpot is not None:
         bound = objectives.tpot
@@ -442,7 +451,7 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
     if objectives.usd_per_million_tokens is not None:
         limit, usd = objectives.usd_per_million_tokens, plan.usd_per_million_output_tokens
         at_best = None if plan.highest is None else _usd(plan.price, plan.highest.rate * plan.workload.mean_output)
-        judged = None if usd is None else verdict(usd, limit, plan.throughput)
+        dear = None if usd is None else verdict(usd, limit, plan.throughput)
         yield Judgement(
             objective="maxUsdPerMillionTokens",
             limit=limit,
@@ -451,7 +460,7 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
             least=at_best,
             band=plan.throughput,
             # Of a price to which something comes only that it is too high is certain.
-            verdict=None if plan.price.is_least and judged != "misses" else judged,
+            verdict=None if plan.price.is_least and dear != "misses" else dear,
         )
 
 
