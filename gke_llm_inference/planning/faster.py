@@ -43,15 +43,27 @@ def _best(found: list[FasterAlternative]) -> list[FasterAlternative]:
     def order(one: FasterAlternative) -> tuple[bool, float]:
         return one.performance.verdict != "meets", _price(one)
 
-    # Of what costs the same on the same GPUs the first changes least.
+    # Of what costs the same on the same GPUs the first changes least; no more is paid there than for replicas alone.
+    plain = {_on(one): _price(one) for one in found if _is_plain(one)}
     alike: dict[object, FasterAlternative] = {}
     for one in found:
-        alike.setdefault((one.accelerator, one.gpus, one.usd_per_hour, one.performance.verdict), one)
+        if _is_plain(one) or one.usd_per_hour is None or _price(one) < plain.get(_on(one), math.inf):
+            alike.setdefault((_on(one), one.usd_per_hour), one)
     sure = min((_price(one) for one in found if one.performance.verdict == "meets"), default=math.inf)
     kept = [
         one for one in alike.values() if one.performance.verdict == "meets" or _price(one) < sure or sure == math.inf
     ]
     return sorted(kept, key=order)[:_SHOWN]
+
+
+def _on(one: FasterAlternative) -> object:
+    """The GPUs of a proposal and how sure it is: what else it changes is worth only what it saves."""
+    return one.accelerator, one.gpus, one.performance.verdict
+
+
+def _is_plain(one: FasterAlternative) -> bool:
+    """Whether it changes replicas alone."""
+    return all(name == "replicas" for name, _ in one.changes)
 
 
 def _price(one: FasterAlternative) -> float:
