@@ -65,11 +65,13 @@ CHAT = {"profile": "chat", "requestRate": 1.0}
 LIGHT = performance_of(stack(workload=CHAT, replicas=4))
 
 
-def test_nothing_is_predicted_where_nothing_is_asked() -> None:
-    def unread() -> Any:
-        raise AssertionError("facts about speed are read")
+def test_nothing_is_simulated_where_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unread(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a load is looked at")
 
-    catalog = load_catalog().model_copy(update={"read_performance": unread, "read_workloads": unread})
+    monkeypatch.setattr("gke_llm_inference.planning.performance.plan_performance", unread)
+    monkeypatch.setattr("gke_llm_inference.planning.performance.replica.simulate", unread)
+    catalog = load_catalog().model_copy(update={"read_workloads": unread})
     plan = plan_stack(parse_settings(stack(replicas=2)), IDENTITY, catalog)
     assert [server.performance for server in plan.servers] == [None]
 
