@@ -62,7 +62,7 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
                 why="the catalog has no roofs of this GPU, from which speed is predicted",
                 fix=f"use one of: {', '.join(sorted(catalog.performance.gpus))}; or remove "
                 f"{'objectives' if stated else 'workload'}",
-                severity="problem" if stated else "warning",
+                severity="problem" if stated and not server.settings.allow_slow else "warning",
             )
         )
     if server.memory is not None and not findings:
