@@ -15,6 +15,8 @@ class Proxy:
         self._known = tuple(endpoints)
         self._delay = delay
         self._next = itertools.count()
+        self._changes = itertools.count(1)
+        self._latest = 0
 
     @property
     def endpoints(self) -> tuple[StandIn, ...]:
@@ -23,10 +25,11 @@ class Proxy:
 
     def follow(self, endpoints: Iterable[StandIn]) -> None:
         """The endpoints have changed; it learns of it after its delay."""
-        asyncio.get_running_loop().call_later(self._delay, self._learn, tuple(endpoints))
+        asyncio.get_running_loop().call_later(self._delay, self._learn, next(self._changes), tuple(endpoints))
 
-    def _learn(self, endpoints: tuple[StandIn, ...]) -> None:
-        self._known = endpoints
+    def _learn(self, change: int, endpoints: tuple[StandIn, ...]) -> None:
+        if change > self._latest:
+            self._latest, self._known = change, endpoints
 
     async def send(self, seconds: float) -> None:
         """One request, in turn to each endpoint; without any it waits for one, as a queue in front would."""

@@ -1,0 +1,236 @@
+"""No answer is cut and no request refused while pods come and go, by the plan's numbers; and what is lost otherwise.
+
+Servers, proxy and clients run as coroutines in simulated time: the same input gives the same counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.drain.clock import simulated
+from tests.drain.scenes import DELAYS, Stack, node_drain, rolling_update, scale_in, under_load
+from tests.drain.stand_in import AbortedError, CutError, RefusedError, StandIn, end, stand_in
+from tests.planning.support import QWEN, only_server, standard_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gke_llm_inference.planning import ServerPlan, ShutdownPlan
+    from tests.drain.traffic import Clients
+
+START = 20.0
+SERVERS = {
+    "vLLM 0.26": {"version": "0.26.0"},
+    "vLLM 0.10": {"version": "0.10.0"},
+    "TGI 3.3": {"server": "tgi", "version": "3.3.7"},
+    "TGI 3.0": {"server": "tgi", "version": "3.0.0"},
+    "TGI 2.3": {"server": "tgi", "version": "2.3.1"},
+}
+
+
+def planned(name: str = "vLLM 0.26", *, nodes: int = 3, pool: dict[str, Any] | None = None, **more: Any) -> ServerPlan:
+    """Three replicas on an L4 each, whose answers have at most 256 tokens."""
+    server = {**QWEN, "maxModelLen": 4096, "maxOutputTokens": 256, "replicas": 3, **SERVERS[name], **more}
+    cluster = {"gkeVersion": "1.35.0-gke.1171000"}
+    return only_server(standard_stack({"l4": {"maxNodes": nodes, **(pool or {})}}, {"chat": server}, **cluster))
+
+
+def lengths(plan: ShutdownPlan) -> list[float]:
+    """Short answers, and the longest that the server's limits allow; each pod gets all of them in turn."""
+    return [1.0, 5.0, float(plan.longest.seconds), 12.0, 3.0, 8.0, 20.0]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("nodes", [3, 4], ids=["no spare GPU", "a spare GPU"])
+def test_an_update_loses_no_request(name: str, nodes: int) -> None:
+    plan = planned(name, nodes=nodes)
+
+    async def run() -> Clients:
+        stack = Stack.of(plan.shutdown, 3, DELAYS["service"])
+        return await under_load(stack, rolling_update(stack, plan, START), lengths(plan.shutdown))
+
+    clients = simulated(run())
+    assert plan.rollout.max_surge == nodes - 3
+    assert clients.errors == 0, clients.outcomes
+    assert clients.outcomes["answered"] > 300
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_fewer_replicas_lose_no_request(name: str) -> None:
+    shutdown = planned(name).shutdown
+
+    async def run() -> Clients:
+        stack = Stack.of(shutdown, 3, DELAYS["service"])
+        return await under_load(stack, scale_in(stack, 1), lengths(shutdown))
+
+    assert simulated(run()).errors == 0
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_drain_of_every_node_loses_no_request(name: str) -> None:
+    shutdown = planned(name).shutdown
+
+    async def run() -> Clients:
+        stack = Stack.of(shutdown, 3, DELAYS["service"])
+        return await under_load(stack, node_drain(stack, START), lengths(shutdown))
+
+    assert simulated(run()).errors == 0
+
+
+def lost(shutdown: ShutdownPlan, takes: Sequence[float] | None = None) -> dict[str, int]:
+    """What clients see of one pod fewer, while answers take that long."""
+
+    async def run() -> Clients:
+        stack = Stack.of(shutdown, 2, DELAYS["service"])
+        return await under_load(stack, scale_in(stack, 1), takes or lengths(shutdown))
+
+    outcomes = simulated(run()).outcomes
+    return {name: count for name, count in sorted(outcomes.items()) if name != "answered"}
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("vLLM 0.26", "aborted"), ("vLLM 0.10", "refused"), ("TGI 3.3", "aborted"), ("TGI 3.0", "aborted")],
+)
+def test_a_sleep_below_the_delay_of_the_endpoints_loses_requests(name: str, outcome: str) -> None:
+    shutdown = planned(name).shutdown
+    assert lost(shutdown) == {}
+    assert lost(replace(shutdown, sleep_seconds=4))[outcome] > 0
+
+
+def test_every_second_that_the_sleep_lacks_costs_the_requests_of_that_second() -> None:
+    shutdown = planned().shutdown
+    counts = {sleep: sum(lost(replace(shutdown, sleep_seconds=sleep)).values()) for sleep in range(0, 15, 3)}
+    # Two requests a second, half of them to the pod that goes.
+    assert counts == {0: 12, 3: 9, 6: 6, 9: 3, 12: 0}
+
+
+def test_without_a_timeout_a_server_that_could_wait_cuts_what_runs() -> None:
+    shutdown = planned().shutdown
+    assert lost(replace(shutdown, timeout_seconds=0, after="cuts"))["cut"] > 0
+
+
+def test_a_grace_period_below_both_cuts_what_runs() -> None:
+    shutdown = planned().shutdown
+    assert lost(replace(shutdown, grace_seconds=shutdown.sleep_seconds + 5))["cut"] > 0
+
+
+def test_two_minutes_with_fifteen_seconds_of_sleep_were_not_enough_for_versions_that_cut() -> None:
+    """What pods got before their times followed from the version."""
+    shutdown = planned("vLLM 0.10").shutdown
+    assert lost(replace(shutdown, sleep_seconds=15, grace_seconds=120))["cut"] > 0
+
+
+def test_an_old_server_needs_a_sleep_as_long_as_its_longest_answer() -> None:
+    shutdown = planned("vLLM 0.10").shutdown
+    longest = shutdown.longest.seconds
+    exact = round(DELAYS["service"]) + longest
+    assert lost(replace(shutdown, sleep_seconds=exact), [longest]) == {}
+    assert lost(replace(shutdown, sleep_seconds=exact - 3), [longest]) == {"cut": 3}
+
+
+@pytest.mark.parametrize("name", ["vLLM 0.26", "vLLM 0.10"])
+@pytest.mark.parametrize(
+    ("seconds", "saves"),
+    [(15, 8), (30, 18), (60, 43), (105, 88)],
+)
+def test_what_a_reclaimed_spot_machine_saves(name: str, seconds: int, saves: int) -> None:
+    """Answers up to `saves` seconds end; of longer ones some are cut, and no new request is lost."""
+    asked = {"graceSeconds": seconds} if seconds > 15 else {}
+    shutdown = planned(name, pool={"provisioning": {"model": "spot"}}, shutdown=asked).shutdown
+    assert (shutdown.grace_seconds, shutdown.answer_seconds) == (seconds, saves)
+    delay = min(DELAYS["service"], seconds // 3 - 1)
+
+    def reclaimed(longest: float) -> dict[str, int]:
+        async def run() -> Clients:
+            stack = Stack.of(shutdown, 2, delay)
+
+            async def reclaim() -> None:
+                await stack.delete(stack.pods[0], at_most=seconds)
+
+            return await under_load(stack, reclaim(), [1.0, longest, longest, 5.0, longest])
+
+        outcomes = simulated(run()).outcomes
+        return {name: count for name, count in outcomes.items() if name != "answered"}
+
+    assert reclaimed(saves) == {}
+    cut = reclaimed(saves + 20)
+    assert cut.keys() == {"cut"}
+    assert cut["cut"] <= 10
+
+
+def test_a_machine_that_is_gone_at_once_loses_what_ran_and_what_was_sent_until_it_is_noticed() -> None:
+    shutdown = planned().shutdown
+    noticed = 10.0
+
+    async def counted() -> tuple[int, Clients]:
+        stack = Stack.of(shutdown, 2, DELAYS["service"])
+        seen: list[int] = []
+
+        async def loss() -> None:
+            pod = stack.pods[0]
+            await asyncio.sleep(0.25)
+            seen.append(stack.lose(pod))
+            await asyncio.sleep(noticed)
+            stack.pods.remove(pod)
+            stack.proxy.follow(stack.pods)
+
+        clients = await under_load(stack, loss(), lengths(shutdown))
+        return seen[0], clients
+
+    running, clients = simulated(counted())
+    assert running > 0
+    assert clients.outcomes["cut"] == running
+    # One request a second goes to that pod.
+    assert clients.outcomes["refused"] == noticed + DELAYS["service"]
+    assert clients.errors == running + 22
+
+
+def test_a_stand_in_that_waits_is_healthy_while_it_drains_and_aborts_what_comes() -> None:
+    async def run() -> list[str]:
+        server = StandIn("waits", 30)
+        running = asyncio.ensure_future(server.answer(10))
+        await asyncio.sleep(1)
+        ending = asyncio.ensure_future(server.terminate())
+        await asyncio.sleep(1)
+        said = ["healthy" if server.is_healthy else "gone"]
+        with pytest.raises(AbortedError):
+            await server.answer(1)
+        await running
+        await ending
+        said.append("healthy" if server.is_healthy else "gone")
+        with pytest.raises(RefusedError):
+            await server.answer(1)
+        return said
+
+    assert simulated(run()) == ["healthy", "gone"]
+
+
+@pytest.mark.parametrize(("after", "cut"), [("cuts", True), ("ignores", False)])
+def test_a_stand_in_of_an_older_server_cuts_or_goes_on(after: Any, *, cut: bool) -> None:
+    async def run() -> bool:
+        server = StandIn(after, 0)
+        running = asyncio.ensure_future(server.answer(10))
+        await asyncio.sleep(1)
+        await server.terminate()
+        try:
+            await running
+        except CutError:
+            return True
+        return False
+
+    assert simulated(run()) is cut
+
+
+def test_a_pod_ends_as_soon_as_its_last_answer_has() -> None:
+    async def run() -> float:
+        plan = planned().shutdown
+        server = stand_in(plan)
+        await end(server, plan)
+        return asyncio.get_running_loop().time()
+
+    assert simulated(run()) == pytest.approx(15, abs=0.1)
