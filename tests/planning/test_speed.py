@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
-from gke_llm_inference.planning.performance import HEADROOM, PerformancePlan, replicas_for, usd_per_million
+from gke_llm_inference.planning.performance import HEADROOM, PerformancePlan, error_band, replicas_for, usd_per_million
 from gke_llm_inference.planning.performance import plan as performance_plan
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
 from tests.planning.support import (
@@ -91,11 +91,13 @@ def test_each_replica_gets_its_share_and_the_price_is_that_of_its_tokens() -> No
     assert plan.highest is not None
     assert plan.needed == replicas_for(1.0, plan.highest.load)
     assert plan.point.ttft_ms.p50 <= plan.point.ttft_ms.p90 <= plan.point.ttft_ms.p99
-    assert (plan.basis, plan.ttft.basis, plan.throughput.percent) == (
-        "transferred",
-        "transferred",
-        CATALOG.performance.bands["transferred"]["output_tokens_per_second"],
-    )
+    memory, facts = only_server(stack(workload=CHAT, replicas=4)).memory, CATALOG.performance
+    assert memory is not None
+    gpu = facts.gpus["nvidia-l4"]
+    assert plan.basis == "transferred"
+    assert plan.ttft == error_band("ttft_ms.p50", memory.request, gpu, facts)
+    assert plan.tpot == error_band("tpot_ms.p50", memory.request, gpu, facts)
+    assert plan.throughput == error_band("output_tokens_per_second", memory.request, gpu, facts)
 
 
 def test_without_a_load_a_replica_is_planned_with_headroom() -> None:
