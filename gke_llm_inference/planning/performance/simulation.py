@@ -7,7 +7,8 @@ computed again. Scheduling is one step ahead of the GPU:
     end(k) = max(max(end(k-1), call(k) + start) + gpu(k), call(k) + host(k) + finish)
     call(k+1) = max(call(k) + host(k), end(k-1) + output)
 
-The tokens of a step come out when the next step is launched, too: at the call after it.
+The tokens of a step come out when the next step is launched, too: at the call after it. Where tokens are guessed from
+the last ones nothing runs ahead: the next call follows the step's own end, and its tokens come out there.
 
 Steps that only decode the same sequences differ by one token of context each: they are advanced in one jump.
 """
