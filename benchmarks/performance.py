@@ -2,7 +2,8 @@
 
 `python -m benchmarks.performance` prints Markdown: errors with the constants of the catalog, errors of models that were
 left out of the fit (as tools/fit_performance.py leaves them in the catalog), plain roofline on the same cases, an L4 by
-what others published, what choosing by prediction costs, and the time of a simulation.
+what others published, what choosing by prediction costs, what a calibration of one model does for it and for others,
+and the time of a simulation.
 """
 
 import statistics
@@ -14,11 +15,14 @@ from typing import Any
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path, published_path, read_performance_facts
 from gke_llm_inference.planning.performance import simulate
+from tools.calibration_accuracy import QUANTITIES, judged, wrong_roofs
 from tools.memory_accuracy import read_cases
-from tools.performance_accuracy import case_of, compare, limits_of_case, summarize, timer_of
+from tools.performance_accuracy import case_of, compare, limits_of_case, spread, summarize, timer_of
 from tools.performance_goals import GOALS, L4_GOALS, MEAN_REGRET, SIMULATION_MS, verdict
 from tools.performance_regret import choices, left_out_errors, mean_regret
 from tools.performance_roofline import roofline
+
+_WRONG = (("nvidia-h100-80gb", 0.8), ("nvidia-h100-80gb", 1.2), ("nvidia-h200-141gb", 0.8), ("nvidia-h200-141gb", 1.2))
 
 
 def main() -> None:
@@ -45,11 +49,40 @@ def main() -> None:
         f"* over the truly cheapest, model left out of the fit: {mean:.1f} % on average ({within} {MEAN_REGRET:.0f} %), "
         f"at most {max(choice.regret for choice in chosen):.1f} % in {len(chosen)} groups"
     )
+    _calibrations(cases)
     times = [_simulation_ms(case) for case in cases if case["kind"] == "serve"]
     _write("\n## Time\n")
     median = statistics.median(times)
     within = "within" if median <= SIMULATION_MS else "BEYOND"
     _write(f"* one server: median {median:.1f} ms, slowest {max(times):.1f} ms ({within} {SIMULATION_MS:.0f} ms)")
+
+
+def _calibrations(cases: list[dict[str, Any]]) -> None:
+    """Each configuration as a calibration: with the catalog's roofs, and with some that are a fifth wrong."""
+    facts, catalog = read_performance_facts(), load_catalog()
+    asked = [("roofs as they are", cases, facts)]
+    for gpu, factor in _WRONG:
+        own = [case for case in cases if case["gpu"] == gpu]
+        asked.append((f"{gpu}, roofs {factor:.0%}", own, wrong_roofs(facts, gpu, factor)))
+    _write("\n## Speed: measured configurations as calibrations\n")
+    _write("| | predicted | quantity | without: median, p90 % | with: median, p90 % | within the band | mean band % |")
+    _write("| --- | --- | --- | ---: | ---: | ---: | ---: |")
+    for title, own, given in asked:
+        found = judged(own, catalog, given)
+        for who, before, after in (
+            ("itself", found.own_before, found.own),
+            ("others", found.others_before, found.others),
+        ):
+            for name in QUANTITIES:
+                sizes = [_sizes(errors[name]) for errors in (before, after)]
+                within = statistics.fmean(abs(error) <= band for error, band in after[name])
+                band = statistics.fmean(band for _, band in after[name])
+                _write(f"| {title} | {who} | {name} | {sizes[0]} | {sizes[1]} | {within:.1%} | {band:.1f} |")
+
+
+def _sizes(errors: list[tuple[float, float]]) -> str:
+    found = spread([error for error, _ in errors])
+    return f"{found['median']:.1f}, {found['p90']:.1f}"
 
 
 def _simulation_ms(raw: dict[str, Any]) -> float:
@@ -64,10 +97,10 @@ def _simulation_ms(raw: dict[str, Any]) -> float:
 def _errors(summary: dict[str, dict[str, float]], goals: Mapping[str, tuple[float, float]] = GOALS) -> None:
     _write("| quantity | cases | median % | p90 % | worst % | median / p90 |")
     _write("| --- | ---: | ---: | ---: | ---: | --- |")
-    for name, spread in summary.items():
+    for name, found in summary.items():
         _write(
-            f"| {name} | {spread['samples']:.0f} | {spread['median']:.1f} | {spread['p90']:.1f} | "
-            f"{spread['worst']:.1f} | {verdict(name, spread, goals)} |"
+            f"| {name} | {found['samples']:.0f} | {found['median']:.1f} | {found['p90']:.1f} | "
+            f"{found['worst']:.1f} | {verdict(name, found, goals)} |"
         )
 
 

@@ -121,6 +121,37 @@ of its own.
 
 """
 
+_CALIBRATION = """\
+## Calibrating on one's own hardware
+
+The Job of `examples/calibration` measures a server on one's own GPU: decode steps, closed loops and the time to launch
+a kernel. A server that names its file under `calibration` is planned with four factors (`calibration.py`): how many
+times as long memory, compute, host and API server take as the constants here say. They are fitted to the logarithms of
+all figures, each weighed by how far it usually is from its prediction, and each factor held near 1 by what is known:
+
+| factor | the hardware's deviation | the model's |
+| --- | --- | --- |
+| memory | {roofs} | {memory:.0f} % |
+| compute | as memory | {compute:.0f} % |
+| host | {host:.0f} % of its launch time; {unknown:.0f} % where that was not measured | {model_host:.0f} % |
+| API server | {api:.0f} % | – |
+
+Variances add up. Another model with the same kernels, version and GPU gets the hardware's share of each factor.
+
+| quantity | band of the calibrated server, at least | of other models, at least | … where roofs are estimated |
+| --- | ---: | ---: | ---: |
+{bands}
+
+The calibrated server's band follows from its own figures: what each misses with its case in the fit and without it.
+The usual band counts as {usual} of them. Where a calibration fits poorly its band is wide, and says so. Another model's
+band is never wider than without a calibration. A factor above {most:g} or below 1/{most:g} is refused: it is of
+another GPU.
+
+`python -m benchmarks.performance` takes each measured configuration as a calibration in turn, also with roofs that were
+made a fifth wrong before; [benchmarks.md](benchmarks.md#the-performance-planner) has the errors.
+
+"""
+
 _LIMITS = """\
 ## What is not known
 
@@ -146,7 +177,7 @@ def page() -> str:
     """The whole page."""
     facts = read_performance_facts()
     parts = [_INTRODUCTION, _formulas(facts), _gpus(facts), _kernels(facts), _errors(facts), _regret(), _published()]
-    return "".join(parts) + _LIMITS.format(version=facts.version)
+    return "".join(parts) + _calibration(facts) + _LIMITS.format(version=facts.version)
 
 
 def _formulas(facts: PerformanceFacts) -> str:
@@ -341,6 +372,28 @@ def _published_table(cases: Sequence[Mapping[str, Any]]) -> str:
 
 def _goal(name: str, errors: Iterable[Mapping[str, float]], goals: Mapping[str, tuple[float, float]]) -> str:
     return verdict(name, spread([found[name] for found in errors if name in found]), goals)
+
+
+def _calibration(facts: PerformanceFacts) -> str:
+    given = facts.calibration
+    hardware, models = given.deviations.hardware, given.deviations.models
+    bands = [
+        f"| {title} | {given.floor[name]:.0f} % | {given.others * facts.bands['measured'][name]:.0f} % | "
+        f"{given.others * facts.bands['transferred'][name]:.0f} % |"
+        for name, title in QUANTITIES.items()
+    ]
+    return _CALIBRATION.format(
+        roofs=", ".join(f"{100 * share:.0f} % if {basis}" for basis, share in hardware.roofs.items()),
+        memory=100 * models.memory,
+        compute=100 * models.compute,
+        host=100 * hardware.host,
+        unknown=100 * hardware.unknown_host,
+        model_host=100 * models.host,
+        api=100 * hardware.api,
+        bands="\n".join(bands),
+        usual=given.usual_cases,
+        most=given.most,
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ from gke_llm_inference.catalog.facts import Facts
 from gke_llm_inference.catalog.files import directory, read
 
 KernelClass = Literal["bf16", "fp8", "triton", "int8", "marlin", "bitsandbytes"]
-Basis = Literal["measured", "transferred", "estimated"]
+Basis = Literal["calibrated", "measured", "transferred", "estimated"]
 
 
 class AllReduce(Facts):
@@ -193,6 +193,49 @@ class ApiConstants(Facts):
     source: str
 
 
+class HardwareDeviations(Facts):
+    """How far a machine is from the constants, whatever the model: standard deviations of logarithms."""
+
+    roofs: dict[Basis, float]
+    """Roofs of a GPU, by what they rest on."""
+    host: float
+    """A host's times, where its time to launch a kernel was measured."""
+    unknown_host: float
+    """The same where it was not."""
+    api: float
+    """What the API server adds."""
+
+
+class ModelDeviations(Facts):
+    """How far one model is from the constants on hardware that is known: standard deviations of logarithms."""
+
+    memory: float
+    compute: float
+    host: float
+
+
+class CalibrationDeviations(Facts):
+    """What a calibration's factors are expected to be; what is the hardware's holds for other models too."""
+
+    hardware: HardwareDeviations
+    models: ModelDeviations
+
+
+class CalibrationFacts(Facts):
+    """How a calibration on one's own hardware is judged."""
+
+    deviations: CalibrationDeviations
+    most: float
+    """Times as slow or as fast as the constants say that the measured GPU may be and be the one that it claims."""
+    usual_cases: int
+    """Measured cases that the usual band counts as, where a band follows from a calibration's own misses."""
+    others: float
+    """How many times the measured band that of other models on the same hardware is."""
+    floor: dict[str, float]
+    """What no band is narrower than, in percent, by quantity: how far measurements repeat."""
+    source: str
+
+
 class SpeedResidual(Facts):
     """Size of the differences between predictions and measurements, in percent."""
 
@@ -223,6 +266,7 @@ class PerformanceFacts(Facts):
     """How far nine of ten predictions are off at most, in percent, by what they rest on and by quantity."""
     unknown_host: dict[str, float]
     """The same at least, where the time in which the host launches a kernel is not known, by quantity."""
+    calibration: CalibrationFacts
     residuals: dict[str, SpeedResidual] = Field(default={})
     """Of models that were left out of the fit, by quantity."""
 

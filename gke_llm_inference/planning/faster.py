@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gke_llm_inference.planning.alternatives import Candidate, FasterAlternative, faster_candidates, passing
 from gke_llm_inference.planning.machines import candidates
-from gke_llm_inference.planning.speed import performance_of, performance_request, performance_with
+from gke_llm_inference.planning.speed import basis_of, performance_of, performance_request, performance_with
 from gke_llm_inference.planning.trials import exchangeable_model, tried
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _promising(server: PlacedServer) -> list[tuple[Candidate, MemoryPlan]]:
             memory.state.kv_cache_tokens,
             memory.limits.max_model_len,
             replace(asked, price=Price(usd_per_hour=usd)),
+            basis_of(server, candidate.request)[0],
             catalog,
         )
         if replicas is not None:

@@ -11,9 +11,10 @@ from gke_llm_inference.planning.pods import pod_request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gke_llm_inference.planning.memory import MemoryPlan
-    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, Price
+    from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
+    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, Price, SpeedBasis
     from gke_llm_inference.planning.stages import PlacedServer
+    from gke_llm_inference.settings import Finding
 
 
 def performance_of(server: PlacedServer) -> PerformancePlan:
@@ -32,8 +33,19 @@ def performance_with(server: PlacedServer, memory: MemoryPlan) -> PerformancePla
         memory.state.kv_cache_tokens,
         memory.limits.max_model_len,
         performance_request(server),
+        basis_of(server, memory.request)[0],
         server.stack.catalog,
     )
+
+
+def basis_of(server: PlacedServer, request: MemoryRequest) -> tuple[SpeedBasis, list[Finding]]:
+    """What the speed of a server rests on, as it is or as another request asks, and what of its calibration is wrong.
+
+    A calibration that says nothing of the request is not used.
+    """
+    settings, stack = server.settings, server.stack
+    path = f"{server.path}.calibration"
+    return stack.speeds.basis(path, settings.measured_speed, settings.model, request, stack.catalog)
 
 
 def performance_request(server: PlacedServer) -> PerformanceRequest:

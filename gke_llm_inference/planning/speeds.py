@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import Catalog
     from gke_llm_inference.planning.memory import MemoryRequest
-    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest
+    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, SpeedBasis
+    from gke_llm_inference.settings import Finding
+    from gke_llm_inference.settings.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -16,30 +18,52 @@ class Speeds:
     """Plans the speed of servers; those that are alike are simulated once.
 
     Attributes:
-        launch_us: time in which the nodes' hosts launch a kernel; that of the measured hosts if None.
         known: what was planned already, with the same catalog.
+        fitted: calibrations that were fitted already, with the same catalog.
 
     """
 
-    launch_us: float | None = None
     known: dict[object, PerformancePlan] = field(default_factory=dict)
+    fitted: dict[object, tuple[SpeedBasis, list[Finding]]] = field(default_factory=dict)
+
+    def basis(
+        self, path: str, calibration: Calibration | None, model: str, request: MemoryRequest, catalog: Catalog
+    ) -> tuple[SpeedBasis, list[Finding]]:
+        """What predictions of a server rest on, and what is wrong with its calibration; see `speed_basis`."""
+        from gke_llm_inference.planning.performance import speed_basis
+
+        key = (path, calibration, model, request)
+        if key not in self.fitted:
+            self.fitted[key] = speed_basis(*key, catalog)
+        return self.fitted[key]
 
     def plan(
-        self, request: MemoryRequest, pool_tokens: int, context: int, asked: PerformanceRequest, catalog: Catalog
+        self,
+        request: MemoryRequest,
+        pool_tokens: int,
+        context: int,
+        asked: PerformanceRequest,
+        basis: SpeedBasis,
+        catalog: Catalog,
     ) -> PerformancePlan:
         """The speed of a server; see `plan_performance`."""
         # What predicts is imported by those alone who ask.
         from gke_llm_inference.planning.performance import plan_performance
 
-        key = (request, pool_tokens, context, asked)
+        server = (request, pool_tokens, context, asked)
+        key = (*server, basis.calibration, basis.own)
         if key not in self.known:
-            self.known[key] = plan_performance(
-                *key, memory=catalog.memory, facts=catalog.performance, launch_us=self.launch_us
-            )
+            self.known[key] = plan_performance(*server, memory=catalog.memory, facts=catalog.performance, basis=basis)
         return self.known[key]
 
     def least_replicas(
-        self, request: MemoryRequest, pool_tokens: int, context: int, asked: PerformanceRequest, catalog: Catalog
+        self,
+        request: MemoryRequest,
+        pool_tokens: int,
+        context: int,
+        asked: PerformanceRequest,
+        basis: SpeedBasis,
+        catalog: Catalog,
     ) -> int | None:
         """The fewest replicas with which it may meet its objectives; see `performance.least_replicas`."""
         from gke_llm_inference.planning.performance import least_replicas
@@ -51,5 +75,5 @@ class Speeds:
             asked,
             memory=catalog.memory,
             facts=catalog.performance,
-            launch_us=self.launch_us,
+            basis=basis,
         )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
+from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
 from gke_llm_inference.planning.compile_cache import with_kept_cache
@@ -214,7 +215,7 @@ def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
 
 def performance(server: PlacedServer, findings: Findings) -> TimedServer:
     """How fast the server is under its workload, and what would meet its objectives; none where it states neither."""
-    found = workload_findings(server) if asks_for_speed(server) else []
+    found = [*(workload_findings(server) if asks_for_speed(server) else []), *calibration_findings(server)]
     findings += found
     if not asks_for_speed(server) or problems_of(found) or not has_known_speed(server):
         return TimedServer(**vars(server), performance=None)
@@ -222,7 +223,8 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
     plan = performance_of(server)
     faster = stack.propose_faster(server, plan) if stack.propose_faster and plan.verdict == "misses" else ()
     findings += speed_findings(server.path, server.settings, plan, faster)
-    decided = () if server.settings.workload else (assumed_workload(plan),)
+    assumed = None if server.settings.workload else assumed_workload(plan)
+    decided = tuple(filter(None, (assumed, calibration_decision(server))))
     return TimedServer(**{**vars(server), "decisions": (*server.decisions, *decided)}, performance=plan, faster=faster)
 
 

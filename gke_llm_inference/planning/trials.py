@@ -148,7 +148,8 @@ def _changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | N
         forgotten = {"memory_mib": None} if "type" in gpus else {}
         update["accelerator"] = own.accelerator.model_copy(update={**forgotten, **gpus})
     # Presets leave alone what the stack states: a change is stated.
-    return type(own).model_validate({**own.model_dump(exclude_unset=True), **_plain(update)})
+    changed = type(own).model_validate({**own.model_dump(exclude_unset=True), **_plain(update)})
+    return changed if own.measured_speed is None else changed.calibrated_by(own.measured_speed)
 
 
 def _plain(update: dict[str, Any]) -> dict[str, Any]:

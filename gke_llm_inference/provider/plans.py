@@ -18,7 +18,7 @@ from gke_llm_inference.settings import (
     suggestion,
 )
 from gke_llm_inference.settings.annotations import fields_of
-from gke_llm_inference.settings.model_config import with_config_files
+from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.parse import leaked_secrets, parse_model
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 
@@ -38,7 +38,7 @@ def stack_plan(raw: Mapping[str, Any], identity: StackIdentity, *, has_token: bo
         Refusal: with every problem; paths are properties of the component.
 
     """
-    settings = _with_config_files(parse_settings(raw))
+    settings = _with_files(parse_settings(raw))
     problems = []
     from_config = isinstance(settings.hugging_face, ConfigToken)
     if has_token and not from_config:
@@ -97,7 +97,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         return replace(finding, path=finding.path.removeprefix("cluster."))
 
     try:
-        plan = plan_stack(_with_config_files(settings), identity)
+        plan = plan_stack(_with_files(settings), identity)
     except Refusal as refusal:
         raise Refusal(map(located, refusal.problems)) from None
     return replace(plan, warnings=tuple(map(located, plan.warnings)))
@@ -163,18 +163,22 @@ def _stack_property(finding: Finding) -> Finding:
     return replace(finding, path=GCP_PROJECT, fix=f"{finding.fix}, or set {GCP_PROJECT}")
 
 
-def _with_config_files(settings: StackSettings) -> StackSettings:
-    """Settings with the architectures of config files; only absolute paths, as the program's directory is not known."""
+def _with_files(settings: StackSettings) -> StackSettings:
+    """Settings with what files say; only absolute paths, as the program's directory is not known."""
     relative = [
         Finding(
-            path=f"servers.{key}.configFile",
+            path=f"servers.{name}.{key}",
             what="is a relative path",
             why="a provider does not know the program's directory",
-            fix="use an absolute path, or give the numbers under architecture",
+            fix=fix,
         )
-        for key, server in settings.servers.items()
-        if server.config_file is not None and not Path(server.config_file).is_absolute()
+        for name, server in settings.servers.items()
+        for key, file, fix in (
+            ("configFile", server.config_file, "use an absolute path, or give the numbers under architecture"),
+            ("calibration", server.calibration, "use an absolute path"),
+        )
+        if file is not None and not Path(file).is_absolute()
     ]
     if relative:
         raise Refusal(relative)
-    return with_config_files(settings, Path("/"))
+    return with_files(settings, Path("/"))

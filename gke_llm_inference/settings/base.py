@@ -130,3 +130,7 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Zones = Annotated[tuple[Zone, ...], Field(strict=False)]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$")]
 """A server version such as 0.26.0."""
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)
+]
+"""A Hugging Face id such as google/gemma-7b-it."""

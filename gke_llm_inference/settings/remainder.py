@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.findings import Finding, Refusal
-from gke_llm_inference.settings.model_config import with_config_files
 from gke_llm_inference.settings.parse import parse_settings
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -38,7 +38,7 @@ def remainder_of(raw: Mapping[str, Any], problems: Iterable[Finding], directory:
     Args:
         raw: the configuration, by key without namespace.
         problems: everything that was found of it.
-        directory: the project's directory, where the paths of `configFile` start.
+        directory: the project's directory, where the paths of `configFile` and `calibration` start.
 
     """
     rest = copy.deepcopy(dict(raw))
@@ -51,12 +51,12 @@ def remainder_of(raw: Mapping[str, Any], problems: Iterable[Finding], directory:
     try:
         settings = parse_settings(rest)
         try:
-            settings = with_config_files(settings, directory)
+            settings = with_files(settings, directory)
         except Refusal as refusal:
             found = refusal.problems
             for problem in found:
                 _take_out(rest, problem.path)
-            settings = with_config_files(parse_settings(rest), directory)
+            settings = with_files(parse_settings(rest), directory)
     except Refusal:
         return None  # what is wrong is needed
     return Remainder(settings, whole_pools, found)

@@ -1,20 +1,16 @@
 """Settings of an inference server: which server, which model, on which GPUs, within which limits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
-from gke_llm_inference.settings.base import DnsLabel, Image, Labels, PositiveInt, Settings, Version, refused
+from gke_llm_inference.settings.base import DnsLabel, Image, Labels, ModelId, PositiveInt, Settings, Version, refused
+from gke_llm_inference.settings.calibration import Calibration
 from gke_llm_inference.settings.lifecycle import PriorityClassName, ShutdownSettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
-
-ModelId = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)
-]
-
 
 VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
@@ -117,6 +113,8 @@ class _ServerSettings(Settings):
     """Requests that the server gets; its speed is planned for them."""
     objectives: ObjectiveSettings | None = None
     """What is fast enough, and cheap enough, for the workload."""
+    calibration: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    """Path of a file with what was measured on your GPU, from the project's directory; narrows the bands of speed."""
     allow_slow: bool = False
     """Whether objectives that the plan does not meet are a warning rather than refused."""
     allow_unfit: bool = False
@@ -141,6 +139,18 @@ class _ServerSettings(Settings):
     """Extra environment variables of the server; none that hold a secret."""
     labels: Labels = {}
     """Labels of the pods beside the recommended ones."""
+    _measured: Calibration | None = PrivateAttr(default=None)
+
+    @property
+    def measured_speed(self) -> Calibration | None:
+        """What the file of `calibration` says, once it is read."""
+        return self._measured
+
+    def calibrated_by(self, measured: Calibration) -> Self:
+        """These settings with what the file of `calibration` says."""
+        copy = self.model_copy()
+        copy._measured = measured
+        return copy
 
 
 class VllmSettings(_ServerSettings):

@@ -9,9 +9,9 @@ from typing import Any
 from gke_llm_inference.secret_rules import secrets_in
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.base_file import read_base
+from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.merge import Origins, merged
-from gke_llm_inference.settings.model_config import with_config_files
 from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
 from gke_llm_inference.settings.remainder import Remainder, remainder_of
@@ -70,7 +70,7 @@ def configuration_of(
         values: configuration by `namespace:key`; objects as JSON.
         secret_keys: keys whose values are encrypted.
         project: name of the Pulumi project, the namespace of the settings.
-        directory: the project's directory, where the paths of `base` and `configFile` start.
+        directory: the project's directory, where the paths of `base`, `configFile` and `calibration` start.
         file: how the stack's file is called in messages.
 
     Raises:
@@ -92,7 +92,7 @@ def configuration_of(
     refused_keys = {problem.path.partition(".")[0] for problem in problems}
     try:
         stated = parse_settings(own)
-        settings = with_config_files(stated, directory)
+        settings = with_files(stated, directory)
     except Refusal as refusal:
         # A key that is refused as a whole is not missing.
         problems += [problem for problem in refusal.problems if problem.path not in refused_keys]

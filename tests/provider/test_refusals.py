@@ -89,6 +89,19 @@ def cluster(**changes: Any) -> dict[str, Any]:
             {"servers.qwen.configFile": "config.json cannot be read"},
             id="no such file",
         ),
+        pytest.param(
+            server(calibration="l4.json", configFile="config.json"),
+            {
+                "servers.qwen.calibration": "is a relative path",
+                "servers.qwen.configFile": "is a relative path",
+            },
+            id="relative paths",
+        ),
+        pytest.param(
+            server(calibration="/nowhere/l4.json"),
+            {"servers.qwen.calibration": "l4.json cannot be read"},
+            id="no such calibration",
+        ),
     ],
 )
 def test_missing_unknown_and_mistyped_arguments(

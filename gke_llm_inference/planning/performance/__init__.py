@@ -1,6 +1,15 @@
 """Speed of a server under a load: how long its steps take, and what its scheduler makes of them."""
 
 from gke_llm_inference.planning.performance.bands import Band, Quantity, error_band
+from gke_llm_inference.planning.performance.calibration import (
+    Calibrated,
+    Factors,
+    Hardware,
+    HardwareSpeed,
+    calibrate,
+    narrowed,
+)
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, speed_basis, usual_basis
 from gke_llm_inference.planning.performance.load import Lengths, Load, arrivals_ms, uniform_lengths
 from gke_llm_inference.planning.performance.plan import (
     RESTS_ON,
@@ -47,7 +56,11 @@ __all__ = [
     "HEADROOM",
     "RESTS_ON",
     "Band",
+    "Calibrated",
     "Distribution",
+    "Factors",
+    "Hardware",
+    "HardwareSpeed",
     "Judgement",
     "LatencyBound",
     "Lengths",
@@ -65,13 +78,16 @@ __all__ = [
     "Replica",
     "Served",
     "ServerLimits",
+    "SpeedBasis",
     "SpeedVerdict",
     "StepTimer",
     "Workload",
     "arrivals_ms",
+    "calibrate",
     "duration",
     "error_band",
     "least_replicas",
+    "narrowed",
     "objectives_of",
     "plan_performance",
     "predict",
@@ -80,8 +96,10 @@ __all__ = [
     "server_limits",
     "shapes_of",
     "simulate",
+    "speed_basis",
     "step_timer",
     "uniform_lengths",
     "usd_per_million",
+    "usual_basis",
     "workload_of",
 ]

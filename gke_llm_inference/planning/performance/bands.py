@@ -10,7 +10,7 @@ from gke_llm_inference.planning.versions import version_parts
 
 Quantity = Literal["step_ms", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p50"]
 
-_ORDER: tuple[Basis, ...] = ("measured", "transferred", "estimated")
+_ORDER: tuple[Basis, ...] = ("calibrated", "measured", "transferred", "estimated")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Literal
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import Basis, PerformanceFacts
 from gke_llm_inference.planning.memory.request import MemoryRequest
-from gke_llm_inference.planning.performance.bands import Band, Quantity, error_band
+from gke_llm_inference.planning.performance.bands import Band, Quantity
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, usual_basis
 from gke_llm_inference.planning.performance.prediction import server_limits, step_timer
 from gke_llm_inference.planning.performance.replica import (
     HEADROOM,
@@ -35,6 +36,7 @@ _NAMES: dict[ObjectiveName, str] = {
 _LONG_MS = 20_000
 _USUAL_PERCENTILE = 95
 RESTS_ON: dict[Basis, str] = {
+    "calibrated": "what this server was measured to do on this GPU",
     "measured": "kernels measured on this GPU",
     "transferred": "kernels measured on another GPU or version, with the roofs of this GPU",
     "estimated": "roofs of this GPU from its data sheet or others' tables, or what was not measured",
@@ -252,7 +254,7 @@ def plan_performance(
     *,
     memory: MemoryFacts,
     facts: PerformanceFacts,
-    launch_us: float | None = None,
+    basis: SpeedBasis | None = None,
 ) -> PerformancePlan:
     """The speed of a server; the same input gives the same plan.
 
@@ -263,19 +265,19 @@ def plan_performance(
         asked: what it is to serve, with how many replicas, at which price.
         memory: facts about memory, for the bits of a weight.
         facts: facts about speed.
-        launch_us: time in which its host launches a kernel; that of the measured hosts if None.
+        basis: what a calibration says of its hardware; the catalog's constants if None.
 
     Raises:
         KeyError: the roofs of the GPU are not known.
 
     """
-    gpu = facts.gpus[request.accelerator or ""]
+    basis = basis or usual_basis(request, facts)
     stated, objectives = asked.workload, asked.objectives
     workload = stated.within(context)
-    replica = _replica(request, pool_tokens, workload, memory, facts, launch_us)
+    replica = _replica(request, pool_tokens, workload, memory, basis)
 
     def band(quantity: Quantity) -> Band:
-        found = error_band(quantity, request, gpu, facts, launch_us=launch_us)
+        found = basis.band(quantity, request, facts)
         if not asked.notes:
             return found
         return Band(percent=max(found.percent, facts.bands["estimated"][quantity]), basis="estimated")
@@ -315,13 +317,14 @@ def least_replicas(
     *,
     memory: MemoryFacts,
     facts: PerformanceFacts,
-    launch_us: float | None = None,
+    basis: SpeedBasis | None = None,
 ) -> int | None:
     """The fewest replicas with which a server may meet its objectives, by arithmetic alone; None if no number does.
 
     Arguments are those of `plan_performance`. Without a load the replicas are as many as are asked for.
     """
-    replica = _replica(request, pool_tokens, asked.workload.within(context), memory, facts, launch_us)
+    basis = basis or usual_basis(request, facts)
+    replica = _replica(request, pool_tokens, asked.workload.within(context), memory, basis)
     objectives, workload = asked.objectives, replica.workload
     bound = 0.0 if replica.miss(objectives) else replica.bound(objectives)
     if not bound:
@@ -335,16 +338,12 @@ def least_replicas(
 
 
 def _replica(
-    request: MemoryRequest,
-    pool_tokens: int,
-    workload: Workload,
-    memory: MemoryFacts,
-    facts: PerformanceFacts,
-    launch_us: float | None,
+    request: MemoryRequest, pool_tokens: int, workload: Workload, memory: MemoryFacts, basis: SpeedBasis
 ) -> Replica:
-    gpu = facts.gpus[request.accelerator or ""]
-    limits = server_limits(request, pool_tokens, memory, facts, prefix_hit_rate=workload.prefix_hit_rate)
-    return Replica(step_timer(request, gpu, memory, facts, launch_us=launch_us), limits, gpu, workload)
+    speed = basis.speed
+    limits = server_limits(request, pool_tokens, memory, speed.facts, prefix_hit_rate=workload.prefix_hit_rate)
+    timer = step_timer(request, speed.gpu, memory, speed.facts, launch_us=speed.launch_us)
+    return Replica(timer, limits, speed.gpu, workload)
 
 
 @dataclass(frozen=True, kw_only=True)
