@@ -258,6 +258,8 @@ def _common_inputs(
         else None,
         "datapath_provider": "ADVANCED_DATAPATH",
         "deletion_protection": settings.deletion_protection,
+        # Absent rather than false, so that clusters that exist have no difference.
+        "enable_fqdn_network_policy": settings.fqdn_network_policy or None,
         "gateway_api_config": container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),
         "ip_allocation_policy": container.ClusterIpAllocationPolicyArgs(
             cluster_secondary_range_name=pods_range, services_secondary_range_name=services_range

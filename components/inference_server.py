@@ -1,4 +1,4 @@
-"""An inference server on Kubernetes: Deployment, Service, ServiceAccount and disruption budget."""
+"""An inference server on Kubernetes: Deployment, Service, ServiceAccount, network policies and disruption budget."""
 
 # Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
 from __future__ import annotations
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.planning import ServerPlan
+
+from .network_policy import fqdn_network_policy, network_policy
 
 _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
@@ -54,6 +56,10 @@ class InferenceServer(pulumi.ComponentResource):
     """Runs the pods."""
     service: core.v1.Service
     """What `url` names."""
+    network_policy: networking.v1.NetworkPolicy | None
+    """Denies the pods all traffic but what they need; None where the settings turn it off."""
+    fqdn_network_policy: apiextensions.CustomResource | None
+    """Allows the pods hosts by their names; None where no policy names one."""
     outputs: dict[str, Any]
     """What the component tells Pulumi of itself."""
     disruption_budget: policy.v1.PodDisruptionBudget | None
@@ -69,6 +75,10 @@ class InferenceServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
         )
+        guarded = pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together)
+        self.network_policy = network_policy(name, plan, guarded)
+        self.fqdn_network_policy = fqdn_network_policy(name, plan, guarded)
+        guards = [one for one in (self.network_policy, self.fqdn_network_policy) if one is not None]
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
@@ -77,7 +87,8 @@ class InferenceServer(pulumi.ComponentResource):
             spec=_deployment_spec(plan, args.token_version),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[account, *args.after],
+                # No pod is there before what guards it, and none is left when that goes.
+                depends_on=[account, *guards, *args.after],
                 replace_with=together,
                 # Pulumi would give up after ten minutes, before a large model is loaded.
                 custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),

@@ -22,6 +22,7 @@ from gke_llm_inference.catalog.facts import (
 )
 from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
@@ -41,6 +42,7 @@ class Catalog(Facts):
     checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
     gke: GkeFacts
+    network: NetworkFacts
     disks: DiskFacts
     startup: StartupFacts
     presets: dict[str, Technique | Goal]

@@ -37,6 +37,7 @@ def load_catalog() -> Catalog:
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "gke": read(root / "gke.yaml"),
+            "network": read(root / "network.yaml"),
             "disks": read(root / "disks.yaml"),
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),

@@ -86,6 +86,9 @@ ProjectDirectory = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Flows = Annotated[
+    bool, typer.Option("--flows", help="Show instead who may talk to the servers, and whom they may talk to.")
+]
 Record = Annotated[
     bool, typer.Option("--record", help="Ask the registries and write the digests into the stack's file.")
 ]

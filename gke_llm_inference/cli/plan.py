@@ -12,6 +12,7 @@ def plan(
     stack: options.Stack = None,
     config_file: options.ConfigFile = None,
     server: options.OneServer = None,
+    flows: options.Flows = False,
     json: options.Json = False,
     project_dir: options.ProjectDirectory = None,
 ) -> int:
@@ -20,6 +21,7 @@ def plan(
     A server that does not fit its GPUs is shown with what would fit, and makes the command fail.
     """
     from gke_llm_inference.catalog import load_catalog
+    from gke_llm_inference.cli.flows_report import flows_document, flows_text
     from gke_llm_inference.cli.plan_report import stack_document, stack_text
     from gke_llm_inference.cli.selection import select
     from gke_llm_inference.cli.unfit import plan_unfit
@@ -38,7 +40,10 @@ def plan(
         raise origins.located(error) from None
     planned = replace(planned, warnings=tuple(map(origins.located_finding, planned.warnings)))
     if json:
-        write(json_format.dumps(stack_document(planned, catalog, server), indent=2) + "\n")
+        document = flows_document(planned, server) if flows else stack_document(planned, catalog, server)
+        write(json_format.dumps(document, indent=2) + "\n")
+    elif flows:
+        write(flows_text(planned, server))
     else:
         write(stack_text(planned, catalog, server, Look.of(sys.stdout)))
     if refusal is not None:

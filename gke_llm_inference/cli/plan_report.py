@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.memory.result import floored
+from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
 from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
@@ -135,6 +137,12 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "maxUnavailable": server.rollout.max_unavailable,
             "reason": server.rollout.reason,
         },
+        "networkPolicy": {
+            "enforced": enforced(server),
+            **{direction: list(server.network_policy.features(direction)) for direction in DIRECTIONS},
+        }
+        if server.network_policy
+        else None,
         "cost": {
             **_cost_document(cost, catalog),
             "usdPerMillionTokens": _rounded(
@@ -213,6 +221,7 @@ def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: C
     )
     yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
+    yield f"  network    {_network(server)}"
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):
@@ -245,6 +254,15 @@ def _start_lines(server: ServerPlan) -> Iterator[str]:
     yield f"  restart    {start.restart_seconds} s in the same pod"
     yield f"  shutdown   {server.shutdown.summary}"
     yield f"             {server.shutdown.longest_summary}"
+
+
+def _network(server: ServerPlan) -> str:
+    """What a server's policies allow, in the words of the table of flows."""
+    if server.network_policy is None:
+        return UNGUARDED
+    into, out = (", ".join(server.network_policy.features(direction)) for direction in DIRECTIONS)
+    rest = "all else is denied" if server.network_policy.enforced else "all else is denied, if policies are enforced"
+    return f"in: {into}; out: {out}; {rest}"
 
 
 def memory_bar(memory: MemoryPlan, look: Look) -> str:

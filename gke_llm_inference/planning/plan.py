@@ -8,6 +8,7 @@ from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.settings import (
     AutopilotCluster,
     ExistingCluster,
@@ -392,6 +393,7 @@ class ServerPlan:
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
         faster: what would meet its objectives, where it misses them, cheapest first.
         priority_class: PriorityClass of its pods; the cluster's default if None.
+        network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
 
     """
 
@@ -443,6 +445,8 @@ class ServerPlan:
     def all_arguments(self) -> tuple[str, ...]:
         """The arguments that the container is started with."""
         return (*self.arguments, *self.house_arguments)
+
+    network_policy: NetworkPolicyPlan | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

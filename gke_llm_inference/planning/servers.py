@@ -10,6 +10,7 @@ from gke_llm_inference.catalog.kubernetes_names import (
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
+from gke_llm_inference.planning.network_policy.decide import plan_network_policy
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
 from gke_llm_inference.planning.plan import (
     SERVICE_PORT,
@@ -30,6 +31,7 @@ from gke_llm_inference.planning.request_logs import log_arguments
 from gke_llm_inference.planning.stages import TimedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
+from gke_llm_inference.settings.network_policy import policy_of
 
 _SHARED_IPC = Decision(
     "sharing",
@@ -61,6 +63,14 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
+    network_policy = plan_network_policy(
+        policy_of(stack.network_policy, settings.network_policy),
+        catalog.network,
+        selector=selector,
+        port=facts.port,
+        volume=volume,
+        cluster=cluster.settings,
+    )
     labels = {
         **settings.labels,
         **selector,
@@ -131,6 +141,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         faster=server.faster,
         host_ipc=host_ipc,
         priority_class=settings.priority_class,
+        network_policy=network_policy,
     )
 
 

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
+from gke_llm_inference.planning.network_policy.findings import network_policy_findings
 from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
@@ -121,6 +122,7 @@ def _frame(
         pools=pools,
         pools_are_sound=not problems_of(of_pools),
         image_digests=settings.image_digests,
+        network_policy=settings.network_policy,
         sound_pools=frozenset(key for key in pools if not _is_wrong(f"nodePools.{key}", of_pools)),
         catalog=catalog,
         propose=Trials(),
@@ -130,7 +132,14 @@ def _frame(
     return (
         frame,
         token,
-        [*of_cluster, *of_namespace, *of_token, *of_pools, *clashes("servers", settings.servers)],
+        [
+            *of_cluster,
+            *of_namespace,
+            *of_token,
+            *of_pools,
+            *network_policy_findings(settings),
+            *clashes("servers", settings.servers),
+        ],
     )
 
 

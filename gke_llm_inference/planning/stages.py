@@ -14,7 +14,14 @@ from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
 from gke_llm_inference.planning.speeds import Speeds
 from gke_llm_inference.planning.versions import image_cuda
-from gke_llm_inference.settings import Finding, HuggingFaceSettings, NodePoolSettings, NoToken, ServerSettings
+from gke_llm_inference.settings import (
+    Finding,
+    HuggingFaceSettings,
+    NetworkPolicySettings,
+    NodePoolSettings,
+    NoToken,
+    ServerSettings,
+)
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning.performance import PerformancePlan
@@ -32,6 +39,7 @@ class StackFrame:
         pools_are_sound: whether the pools' own settings have no problem, and all of them are there.
         sound_pools: those that have no problem.
         image_digests: digests of images by name and tag.
+        network_policy: what the stack says about network policies.
         catalog: the facts to decide by.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
@@ -46,6 +54,7 @@ class StackFrame:
     pools_are_sound: bool
     sound_pools: frozenset[str]
     image_digests: Mapping[str, str]
+    network_policy: NetworkPolicySettings
     catalog: Catalog
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None

@@ -13,6 +13,7 @@ from gke_llm_inference.policy.rules.clusters import (
 )
 from gke_llm_inference.policy.rules.exposure import AUTHENTICATED_ENTRY
 from gke_llm_inference.policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
+from gke_llm_inference.policy.rules.network import NETWORK_POLICIES
 from gke_llm_inference.policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
 from gke_llm_inference.policy.rules.tokens import TOKEN_FROM_SECRET
 from gke_llm_inference.policy.rules.vulnerabilities import KNOWN_VULNERABILITIES
@@ -30,6 +31,7 @@ POLICIES: tuple[Policy, ...] = (
     GPU_POOL_MAXIMUM,
     IMAGE_DIGESTS,
     KNOWN_VULNERABILITIES,
+    NETWORK_POLICIES,
     NODE_IDENTITY,
     PINNED_IMAGES,
     PRIVATE_NODES,

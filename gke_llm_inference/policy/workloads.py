@@ -94,3 +94,38 @@ def same_namespace(one: Resource, other: Resource) -> bool:
     """Whether two objects can be in one namespace: they are, or it is not known of one of them."""
     first, second = (resource.at("metadata", "namespace") for resource in (one, other))
     return isinstance(first, Opaque) or isinstance(second, Opaque) or (first or "default") == (second or "default")
+
+
+def selects(selector: Any, workload: Resource) -> bool:
+    """Whether a label selector covers a workload's pods, or may; an empty one covers every pod, none covers none."""
+    template = pod_template(workload)
+    if isinstance(selector, Opaque) or isinstance(at(template, "metadata", "labels"), Opaque):
+        return True
+    if not isinstance(selector, dict):
+        return False
+    labels = labels_of(template)
+    wanted = fields(selector.get("matchLabels"))
+    return all(
+        isinstance(value, Opaque) or isinstance(labels.get(key), Opaque) or labels.get(key) == value
+        for key, value in wanted.items()
+    ) and all(_meets(labels, expression) for expression in items(selector.get("matchExpressions")))
+
+
+def _meets(labels: dict[str, Any], expression: Any) -> bool:
+    key, operator, values = (at(expression, part) for part in ("key", "operator", "values"))
+    if any(isinstance(part, Opaque) for part in (key, operator, values)):
+        return True
+    value = labels.get(key) if isinstance(key, str) else None
+    if isinstance(value, Opaque):
+        return True
+    match operator:
+        case "In":
+            return value in items(values)
+        case "NotIn":
+            return value not in items(values)
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case _:
+            return True

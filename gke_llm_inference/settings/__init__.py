@@ -21,6 +21,12 @@ from gke_llm_inference.settings.hugging_face import (
     SecretManagerToken,
 )
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
+from gke_llm_inference.settings.network_policy import (
+    NetworkDestination,
+    NetworkPeer,
+    NetworkPolicySettings,
+    ServerNetworkPolicySettings,
+)
 from gke_llm_inference.settings.node_pools import (
     AcceleratorSettings,
     FlexStartProvisioning,
@@ -64,6 +70,9 @@ __all__ = [
     "LatencyObjective",
     "Maintenance",
     "ModelVolume",
+    "NetworkDestination",
+    "NetworkPeer",
+    "NetworkPolicySettings",
     "NoToken",
     "NodePoolSettings",
     "NodeTaint",
@@ -75,6 +84,7 @@ __all__ = [
     "SecondaryBootDisk",
     "SecretManagerToken",
     "ServerAccelerator",
+    "ServerNetworkPolicySettings",
     "ServerSettings",
     "ShutdownSettings",
     "SpotProvisioning",

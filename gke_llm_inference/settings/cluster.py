@@ -148,6 +148,8 @@ class _CreatedCluster(Settings):
     """Key for Secrets in the cluster's database; Google's own encryption at rest alone if absent."""
     labels: Labels = {}
     """Labels of the cluster and its nodes in Google Cloud, for billing and search."""
+    fqdn_network_policy: bool = False
+    """Whether network policies may name hosts (FQDNNetworkPolicy); turning it off again replaces the cluster."""
 
 
 class AutopilotCluster(_CreatedCluster):
@@ -215,6 +217,8 @@ class ExistingCluster(Settings):
     what needs a later one is refused."""
     kubeconfig_context: NonEmpty | None = None
     """A context of the kubeconfig that the machine running Pulumi uses."""
+    fqdn_network_policy: bool = False
+    """Whether the cluster serves FQDNNetworkPolicy, by which network policies name hosts."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ExistingCluster":

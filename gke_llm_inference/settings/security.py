@@ -8,9 +8,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from pydantic.alias_generators import to_camel
+
 from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
+from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings, policy_of
 from gke_llm_inference.settings.servers import ServerSettings
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -125,6 +128,50 @@ def _pod_security(settings: StackSettings, than: StackSettings, name: str, other
         )
 
 
+def _network_policy(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterable[Finding]:
+    return dict.fromkeys(_network_policies(settings, than, name, other))
+
+
+def _network_policies(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    for key, server in settings.servers.items():
+        counterpart = than.servers.get(key)
+        ours = policy_of(settings.network_policy, server.network_policy)
+        theirs = policy_of(than.network_policy, counterpart.network_policy if counterpart else None)
+
+        def path(field: str, key: str = key, own: ServerNetworkPolicySettings | None = server.network_policy) -> str:
+            """Where a server's field is stated."""
+            prefix = f"servers.{key}." if own is not None and getattr(own, field) is not None else ""
+            return f"{prefix}networkPolicy.{to_camel(field)}"
+
+        if theirs.enabled and not ours.enabled:
+            yield Finding(
+                path=path("enabled"),
+                what=f"is off in {name} and on in {other}",
+                why="every pod of the cluster can call a server without one, and such a server can call everybody",
+                fix=f"remove enabled: false from {name}",
+            )
+        if not (theirs.enabled and ours.enabled):
+            continue
+        for index, peer in enumerate(ours.callers):
+            if peer not in theirs.callers:
+                yield Finding(
+                    path=path("allow_from") + ("" if ours.allow_from is None else f"[{index}]"),
+                    what=f"lets in pods of the namespace in {name}, but not in {other}"
+                    if ours.allow_from is None
+                    else f"may call a server in {name}, but not in {other}",
+                    why="whoever reaches a server can use its GPUs",
+                    fix=f"use allowFrom of {other} in {name}",
+                )
+        for index, destination in enumerate(ours.allow_to):
+            if destination not in theirs.allow_to:
+                yield Finding(
+                    path=f"{path('allow_to')}[{index}]",
+                    what=f"may be called by a server in {name}, but not in {other}",
+                    why="a server that was broken into reaches more there",
+                    fix=f"remove it from {name}, or try it in {other} first",
+                )
+
+
 def _remote_code(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     if any(_runs_remote_code(server) for server in than.servers.values()):
         return
@@ -177,6 +224,7 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     _database_encryption,
     _token_source,
     _pod_security,
+    _network_policy,
     _remote_code,
     _pinned_images,
     _image_digests,

@@ -9,6 +9,7 @@ from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.base import DnsLabel, Image, Labels, ModelId, PositiveInt, Settings, Version, refused
 from gke_llm_inference.settings.calibration import Calibration
 from gke_llm_inference.settings.lifecycle import PriorityClassName, ShutdownSettings
+from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
@@ -139,6 +140,8 @@ class _ServerSettings(Settings):
     """Extra environment variables of the server; none that hold a secret."""
     labels: Labels = {}
     """Labels of the pods beside the recommended ones."""
+    network_policy: ServerNetworkPolicySettings | None = None
+    """Who may talk to the server, and whom it may talk to, where that differs from the stack."""
     _measured: Calibration | None = PrivateAttr(default=None)
 
     @property

@@ -7,6 +7,7 @@ from pydantic import StringConstraints, model_validator
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
+from gke_llm_inference.settings.network_policy import NetworkPolicySettings
 from gke_llm_inference.settings.node_pools import NodePoolSettings
 from gke_llm_inference.settings.servers import ServerSettings
 
@@ -29,6 +30,8 @@ class StackSettings(Settings):
     """Whether the stack makes the namespace; false where it exists already."""
     image_digests: dict[ImageReference, Digest] = {}
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
+    network_policy: NetworkPolicySettings = NetworkPolicySettings()
+    """Who may talk to the servers, and whom they may talk to."""
     servers: dict[Name, ServerSettings]
     """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
 

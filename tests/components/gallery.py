@@ -173,6 +173,17 @@ SERVERS = {
             model: Qwen/Qwen2.5-7B-Instruct
             modelVolume: {{claim: models, path: qwen/7b, storage: gcsfuse}}
     """,
+    "named": """
+        cluster: {mode: autopilot, location: us-central1, fqdnNetworkPolicy: true}
+        networkPolicy:
+          allowFrom: [{namespaceLabels: {team: search}, podLabels: {app: web}}, {cidr: 10.200.0.0/24}]
+          allowTo: [{host: "*.mirror.example.com", ports: [443, 8443]}]
+        servers: {named: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct}}
+    """,
+    "open": f"""
+        cluster: {AUTOPILOT}
+        servers: {{open: {{server: vllm, model: Qwen/Qwen2.5-7B-Instruct, networkPolicy: {{enabled: false}}}}}}
+    """,
     "crowd": f"""
         cluster: {STANDARD}
         nodePools: {{l4: {{maxNodes: 3}}}}

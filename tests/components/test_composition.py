@@ -30,8 +30,8 @@ COMPONENTS = [
     (GKE_CLUSTER, "cluster", 13),
     (GPU_NODE_POOL, "pool", 1),
     (HUGGING_FACE_TOKEN, "token", 4),
-    (INFERENCE_SERVER, "server", 4),
-    (INFERENCE_STACK, "stack", 20),
+    (INFERENCE_SERVER, "server", 5),
+    (INFERENCE_STACK, "stack", 21),
     (NETWORK, "network", 4),
     (NODE_IDENTITY, "identity", 4),
 ]
@@ -116,4 +116,4 @@ def test_every_resource_of_a_stack_can_be_reached_through_attributes(sample: Rec
     assert len(pieces) == len(names)
     made = {one.urn for piece in pieces for one in (piece, *everything_below(sample, piece))}
     assert set(sample.exports["stack"]) == made
-    assert len(made) == 27
+    assert len(made) == 28

@@ -40,7 +40,7 @@ def test_the_components_stand_below_the_callers_own(sample: Recording) -> None:
         (INFERENCE_SERVER, "chat"),
         (INFERENCE_SERVER, "legacy"),
     }
-    assert len(sample.resources) == 29
+    assert len(sample.resources) == 31
 
 
 def test_a_urn_names_every_component_above_a_resource(sample: Recording) -> None:
@@ -52,7 +52,7 @@ def test_a_urn_names_every_component_above_a_resource(sample: Recording) -> None
 def test_every_kubernetes_object_is_on_the_callers_cluster(sample: Recording) -> None:
     provider = find(sample, KUBERNETES_PROVIDER, "acme-gke-kubernetes")
     objects = kubernetes_objects(sample)
-    assert len(objects) == 8
+    assert len(objects) == 10
     assert {resource.provider for resource in objects} == {provider.urn}
     namespaces = {resource.inputs["metadata"].get("namespace") for resource in objects if resource.type != NAMESPACE}
     assert namespaces == {"acme-models"}
@@ -63,6 +63,7 @@ def test_pods_wait_for_namespace_token_and_nodes(sample: Recording) -> None:
         "acme-namespace",
         "acme-token-secret",
         "chat-account",
+        "chat-network-policy",
         "spot",
     ]
     assert "acme-gke-system" in names_of(find(sample, NODE_POOL, "spot").dependencies)

@@ -9,7 +9,9 @@ from gke_llm_inference.preview.recording import Recording
 from tests.support import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    FQDN_NETWORK_POLICY,
     INFERENCE_SERVER,
+    NETWORK_POLICY,
     SERVICE,
     SERVICE_ACCOUNT,
     children,
@@ -20,8 +22,8 @@ from tests.support import (
 )
 
 GOLDEN = Path(__file__).with_name("golden")
-SERVERS = ["crowd", "large", "mounted", "paused", "spot", "tgi", "vllm"]
-ON_AUTOPILOT = {"spot", "vllm"}
+SERVERS = ["crowd", "large", "mounted", "named", "open", "paused", "spot", "tgi", "vllm"]
+ON_AUTOPILOT = {"named", "open", "spot", "vllm"}
 WITH_TOKEN = {"large": ("hf-secret", "hf_api_token"), "tgi": ("hub", "api.key"), "vllm": ("hf-secret", "hf_api_token")}
 SEVERAL_REPLICAS = {"crowd", "large"}
 UNITS = {"Gi": 2**30, "m": 0.001, "": 1}
@@ -52,7 +54,7 @@ def quantity(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-@pytest.mark.parametrize("name", ["large", "mounted", "spot", "tgi", "vllm"])
+@pytest.mark.parametrize("name", ["large", "mounted", "named", "spot", "tgi", "vllm"])
 def test_a_server_registers_exactly_these_manifests(gallery: Recording, name: str) -> None:
     objects = children(gallery, find(gallery, INFERENCE_SERVER, name))
     documents = sorted((resource.inputs for resource in objects), key=lambda document: str(document["kind"]))
@@ -66,19 +68,33 @@ def test_a_server_has_a_disruption_budget_only_with_several_replicas(gallery: Re
         (DEPLOYMENT, f"{name}-deployment"),
         (SERVICE, f"{name}-service"),
         (SERVICE_ACCOUNT, f"{name}-account"),
+        *guards(name),
     }
     if name in SEVERAL_REPLICAS:
         expected.add((DISRUPTION_BUDGET, f"{name}-disruption-budget"))
     assert shape(gallery, find(gallery, INFERENCE_SERVER, name)) == expected
 
 
+def guards(name: str) -> list[tuple[str, str]]:
+    """The network policies of a server of the gallery."""
+    if name == "open":
+        return []
+    by_name = [(FQDN_NETWORK_POLICY, f"{name}-fqdn-network-policy")] if name == "named" else []
+    return [(NETWORK_POLICY, f"{name}-network-policy"), *by_name]
+
+
 @pytest.mark.parametrize("name", SERVERS)
-def test_pods_wait_for_the_account_and_for_whatever_the_caller_says(gallery: Recording, name: str) -> None:
+def test_pods_wait_for_account_policies_and_whatever_the_caller_says(gallery: Recording, name: str) -> None:
+    own = [policy for _, policy in guards(name)]
     assert names_of(find(gallery, DEPLOYMENT, f"{name}-deployment").dependencies) == sorted(
-        [f"{name}-account", "llm-inference"]
+        [f"{name}-account", "llm-inference", *own]
     )
-    for type_, suffix in ((SERVICE, "service"), (SERVICE_ACCOUNT, "account")):
-        assert names_of(find(gallery, type_, f"{name}-{suffix}").dependencies) == ["llm-inference"]
+    for type_, child in (
+        (SERVICE, f"{name}-service"),
+        (SERVICE_ACCOUNT, f"{name}-account"),
+        *guards(name),
+    ):
+        assert names_of(find(gallery, type_, child).dependencies) == ["llm-inference"]
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -22,10 +22,10 @@ PROTECTED = [
     (GKE_CLUSTER, "protected-cluster", 13),
     (GPU_NODE_POOL, "protected-pool", 1),
     (HUGGING_FACE_TOKEN, "protected-token", 1),
-    (INFERENCE_SERVER, "protected-server", 4),
+    (INFERENCE_SERVER, "protected-server", 5),
     (NETWORK, "protected-network", 4),
     (NODE_IDENTITY, "protected-nodes", 4),
-    (INFERENCE_STACK, "protected-stack", 18),
+    (INFERENCE_STACK, "protected-stack", 19),
 ]
 
 

@@ -161,8 +161,12 @@ def _leaves(value: Any, path: str = "", keys: tuple[Any, ...] = ()) -> list[tupl
         found = []
         for index, item in enumerate(value):
             if isinstance(item, dict):
-                name = next((item[key] for key in ("name", "key", "mountPath", "rangeName") if key in item), index)
-                found += _leaves(item, f"{path}[{name}]", (*keys, index))
+                key = next((one for one in ("name", "key", "mountPath", "rangeName", "port") if one in item), None)
+                names = [one.get(key) for one in value]
+                # Ports of two protocols share their number; they have their position only.
+                own = key is not None and names.count(names[index]) == 1
+                below = _leaves(item, f"{path}[{item[key] if own else index}]", (*keys, index))
+                found += [leaf for leaf in below if not (own and key == "port" and leaf[1] == (*keys, index, key))]
         return found
     return [(path, keys)]
 

@@ -119,6 +119,22 @@ def test_alternatives_are_planned_with_the_facts_of_the_catalog() -> None:
     assert not [name for name in names(without) if name.startswith("the checkpoint")]
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("network/dns/addresses", ("192.0.2.53/32",), "192.0.2.53/32"),
+        ("network/collectors/namespaces", ("telemetry",), "telemetry"),
+        ("network/private_ranges", ("192.0.2.0/24",), "192.0.2.0/24"),
+    ],
+)
+def test_network_policies_name_the_peers_of_the_catalog(path: str, value: Any, expected: str) -> None:
+    own, other = server_of(SHIPPED).network_policy, server_of(catalog_with(path, value)).network_policy
+    assert own is not None
+    assert other is not None
+    assert expected not in str(own.spec)
+    assert expected in str(other.spec)
+
+
 def test_prices_are_those_of_the_catalog() -> None:
     raw = standard_stack({"l4": {}}, {"qwen": {**QWEN, "maxModelLen": 4096}})
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.preview.recording import Recording, Resource
-from tests.support import CLUSTER, DEPLOYMENT, DISRUPTION_BUDGET, NODE_POOL, SERVICE
+from tests.support import CLUSTER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, NODE_POOL, SERVICE
 
 STACK = "prod"
 TOKEN = "hf_" + "Planted0" * 4
@@ -83,6 +83,17 @@ def disruption_budget(spec: Properties, namespace: str = "llm") -> Resource:
     selector = {"selector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}}}
     return resource(DISRUPTION_BUDGET, "budget", {"metadata": {"namespace": namespace}, "spec": {**selector, **spec}})
 
+
+def network_policy(namespace: str = "llm", **changes: Any) -> Resource:
+    spec: Properties = {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 8000}]}],
+    }
+    return resource(NETWORK_POLICY, "guard", {"metadata": {"namespace": namespace}, "spec": {**spec, **changes}})
+
+
+UNGUARDED = tuple(("server", f"has no NetworkPolicy that denies {direction}") for direction in ("egress", "ingress"))
 
 CLUSTER_PROPERTIES: Properties = {
     "location": "us-central1",
@@ -262,6 +273,56 @@ CASES = (
     ),
     Case("server-identity", "own", (server(),)),
     Case("server-identity", "unknown", (server(serviceAccountName=UNKNOWN),)),
+    # network-policies
+    Case("network-policies", "none", (server(),), UNGUARDED),
+    Case("network-policies", "of another namespace", (server(), network_policy(namespace="other")), UNGUARDED),
+    Case(
+        "network-policies",
+        "for other pods",
+        (server(), network_policy(podSelector={"matchLabels": {"app.kubernetes.io/name": "tgi"}})),
+        UNGUARDED,
+    ),
+    Case(
+        "network-policies",
+        "one direction",
+        (server(), network_policy(policyTypes=["Ingress"])),
+        (("server", "has no NetworkPolicy that denies egress"),),
+    ),
+    Case(
+        "network-policies",
+        "no types",
+        (server(), network_policy(policyTypes=None)),
+        (("server", "has no NetworkPolicy that denies egress"),),
+    ),
+    Case(
+        "network-policies",
+        "everybody",
+        (server(), network_policy(ingress=[{"ports": [{"port": 8000}]}, {"from": []}])),
+        (
+            ("guard", "its ingress rule 0 lets in everybody"),
+            ("guard", "its ingress rule 1 lets in everybody"),
+        ),
+    ),
+    Case(
+        "network-policies",
+        "the internet",
+        (server(), network_policy(ingress=[{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}])),
+        (("guard", "its ingress rule 0 lets in the internet: 0.0.0.0/0"),),
+    ),
+    Case("network-policies", "both directions", (server(), network_policy())),
+    Case("network-policies", "every pod of the namespace", (server(), network_policy(podSelector={}))),
+    Case("network-policies", "types by its rules", (server(), network_policy(policyTypes=None, egress=[{"to": []}]))),
+    Case(
+        "network-policies",
+        "two policies",
+        (server(), network_policy(policyTypes=["Ingress"]), network_policy(policyTypes=["Egress"], ingress=None)),
+    ),
+    Case("network-policies", "no GPU", (resource(DEPLOYMENT, "server", {"spec": {"template": {"spec": {}}}}),)),
+    Case(
+        "network-policies",
+        "unknown",
+        (server(), network_policy(podSelector=UNKNOWN, policyTypes=[UNKNOWN], ingress=UNKNOWN)),
+    ),
     # disruption-budgets
     Case(
         "disruption-budgets",

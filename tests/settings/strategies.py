@@ -52,6 +52,7 @@ _CREATED = {
     "authorizedNetworks": st.lists(
         st.sampled_from([{"cidr": "192.0.2.0/24"}, {"cidr": "198.51.100.7/32", "name": "office"}]), max_size=2
     ),
+    "fqdnNetworkPolicy": st.booleans(),
     "releaseChannel": st.sampled_from(["RAPID", "REGULAR", "STABLE", "EXTENDED"]),
     "maintenance": st.fixed_dictionaries(
         {
@@ -145,7 +146,30 @@ _ARCHITECTURES = st.fixed_dictionaries(
         "experts": st.just({"count": 8, "perToken": 2}),
     },
 )
+_PEERS = st.sampled_from(
+    [
+        {"podLabels": {}},
+        {"podLabels": {"example.com/tier": "Web"}},
+        {"namespaceLabels": {"team": "search"}, "podLabels": {"app": "web"}},
+        {"namespaceLabels": {}},
+        {"cidr": "10.200.0.0/24"},
+    ]
+)
+_DESTINATIONS = st.builds(
+    lambda peer, ports: {**peer, "ports": ports},
+    st.one_of(_PEERS, st.just({"host": "*.mirror.example.com"})),
+    st.lists(st.integers(1, 65535), min_size=1, max_size=2),
+)
+_NETWORK_POLICY = st.fixed_dictionaries(
+    {},
+    optional={
+        "enabled": st.booleans(),
+        "allowFrom": st.lists(_PEERS, max_size=2),
+        "allowTo": st.lists(_DESTINATIONS, max_size=2),
+    },
+)
 _ANY_SERVER = {
+    "networkPolicy": _NETWORK_POLICY,
     "version": st.sampled_from(["0.1.0", "0.6.0", "0.10.0", "0.26.0", "2.3.1", "3.3.7", "99.0"]),
     "image": st.sampled_from(["vllm/vllm-openai:v0.26.0-cu129", f"r.example:5000/a/b@sha256:{'0' * 64}"]),
     "revision": st.sampled_from(["main", "refs/pr/1"]),
@@ -219,6 +243,7 @@ RAW_STACKS: st.SearchStrategy[Raw] = st.fixed_dictionaries(
         "huggingFace": _HUGGING_FACE,
         "namespace": st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True),
         "createNamespace": st.booleans(),
+        "networkPolicy": _NETWORK_POLICY,
     },
 )
 """Any configuration with the right form; what it asks for may be impossible."""

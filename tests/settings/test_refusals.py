@@ -79,7 +79,11 @@ def test_problems_do_not_depend_on_the_order_of_keys() -> None:
     [
         ((), "sevrers", "did you mean servers?"),
         ((), "nodepools", "did you mean nodePools?"),
-        ((), "xyz", "use one of: cluster, createNamespace, huggingFace, imageDigests, namespace, nodePools, servers"),
+        (
+            (),
+            "xyz",
+            "use one of: cluster, createNamespace, huggingFace, imageDigests, namespace, networkPolicy,",
+        ),
         (("cluster",), "locaton", "did you mean location?"),
         (("cluster",), "nodeConfig", "use one of: authorizedNetworks,"),
         (("cluster", "network"), "podRange", "did you mean podsRange?"),

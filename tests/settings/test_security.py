@@ -41,6 +41,13 @@ def token(**settings: Any) -> Raw:
     return {**autopilot_stack(), "huggingFace": settings}
 
 
+ANY: Raw = {"namespaceLabels": {}}
+
+
+def callers(*peers: Raw) -> Raw:
+    return {**autopilot_stack(), "networkPolicy": {"allowFrom": list(peers)}}
+
+
 # Each pair is (weak, strong): prod weak and staging strong is refused, the other way round is fine.
 PAIRS = {
     "cluster.mode": ({**autopilot_stack(), "cluster": EXISTING}, autopilot_stack()),
@@ -49,6 +56,13 @@ PAIRS = {
     "cluster.databaseEncryption": (cluster(), cluster(databaseEncryption={"key": KEY})),
     "huggingFace.tokenSource": (token(tokenSource="config"), token(tokenSource="existingSecret")),
     "createNamespace": ({**autopilot_stack(), "createNamespace": False}, autopilot_stack()),
+    "networkPolicy.enabled": ({**autopilot_stack(), "networkPolicy": {"enabled": False}}, autopilot_stack()),
+    "networkPolicy.allowFrom": (autopilot_stack(), {**autopilot_stack(), "networkPolicy": {"allowFrom": []}}),
+    "networkPolicy.allowFrom[1]": (callers({"podLabels": {"a": "b"}}, ANY), callers({"podLabels": {"a": "b"}})),
+    "servers.gemma.networkPolicy.allowTo[0]": (
+        autopilot_stack(networkPolicy={"allowTo": [{"cidr": "10.0.0.0/8", "ports": [443]}]}),
+        autopilot_stack(networkPolicy={"allowTo": []}),
+    ),
     "servers.gemma.extraArgs": (autopilot_stack(extraArgs=["--trust-remote-code"]), autopilot_stack()),
     "servers.gemma.image": (autopilot_stack(image=TAG), autopilot_stack(image=DIGEST)),
     "imageDigests": (autopilot_stack(), {**autopilot_stack(), "imageDigests": {TAG: f"sha256:{'0' * 64}"}}),

@@ -51,6 +51,8 @@ CANONICAL_TYPES = {
     "kubernetes:core/v1:Secret",
     "kubernetes:core/v1:Service",
     "kubernetes:core/v1:ServiceAccount",
+    "kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy",
+    "kubernetes:networking.k8s.io/v1:NetworkPolicy",
     "kubernetes:policy/v1:PodDisruptionBudget",
     "kubernetes:secret-sync.gke.io/v1:SecretSync",
     "kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass",

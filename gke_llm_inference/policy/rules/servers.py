@@ -6,16 +6,15 @@ from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy, StackPolicy
-from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items, number
+from gke_llm_inference.policy.resources import Opaque, Resource, at, items, number
 from gke_llm_inference.policy.workloads import (
     SERVER_KINDS,
     containers,
     is_server,
     is_workload,
-    labels_of,
     pod_spec,
-    pod_template,
     same_namespace,
+    selects,
 )
 
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -71,48 +70,14 @@ def _disruption_budgets(resources: Sequence[Resource], _: NoSettings) -> Iterato
         count = 1.0 if replicas is None else number(replicas)
         if count is None or not count:
             continue  # unknown, or switched off
-        own = [one for one in budgets if same_namespace(one, workload) and _selects(one, workload)]
+        own = [
+            one for one in budgets if same_namespace(one, workload) and selects(one.at("spec", "selector"), workload)
+        ]
         if count >= 2 and not own:
             yield workload.urn, f"has {count:g} replicas and no PodDisruptionBudget"
         for budget in own:
             if _blocks(budget, count):
                 yield budget.urn, f"lets none of the {count:g} pods of {workload.name} go"
-
-
-def _selects(budget: Resource, workload: Resource) -> bool:
-    """Whether a budget covers a workload's pods, or may."""
-    selector = budget.at("spec", "selector")
-    template = pod_template(workload)
-    if isinstance(selector, Opaque) or isinstance(at(template, "metadata", "labels"), Opaque):
-        return True
-    if not isinstance(selector, dict):
-        return False
-    labels = labels_of(template)
-    wanted = fields(selector.get("matchLabels"))
-    return all(
-        isinstance(value, Opaque) or isinstance(labels.get(key), Opaque) or labels.get(key) == value
-        for key, value in wanted.items()
-    ) and all(_meets(labels, expression) for expression in items(selector.get("matchExpressions")))
-
-
-def _meets(labels: dict[str, Any], expression: Any) -> bool:
-    key, operator, values = (at(expression, part) for part in ("key", "operator", "values"))
-    if any(isinstance(part, Opaque) for part in (key, operator, values)):
-        return True
-    value = labels.get(key) if isinstance(key, str) else None
-    if isinstance(value, Opaque):
-        return True
-    match operator:
-        case "In":
-            return value in items(values)
-        case "NotIn":
-            return value not in items(values)
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case _:
-            return True
 
 
 def _blocks(budget: Resource, replicas: float) -> bool:

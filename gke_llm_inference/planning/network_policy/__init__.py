@@ -1,0 +1,1 @@
+"""Network policies: flows as data, and the policies that allow exactly these."""

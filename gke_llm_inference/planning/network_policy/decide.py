@@ -1,0 +1,92 @@
+"""Decides on a server's network policies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gke_llm_inference.catalog.network_facts import NetworkFacts
+from gke_llm_inference.planning.network_policy import features
+from gke_llm_inference.planning.network_policy.flows import Direction, Feature, Flow
+from gke_llm_inference.planning.network_policy.rules import fqdn_policy_spec, policy_spec
+from gke_llm_inference.settings import (
+    ClusterSettings,
+    ExistingCluster,
+    ModelVolume,
+    NetworkPolicySettings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPolicyPlan:
+    """What a server's network policies allow; everything else is denied, in both directions.
+
+    Attributes:
+        flows: what is allowed, sorted.
+        selector: labels of the server's pods, and of no others.
+        enforced: whether it is known that the cluster enforces them.
+
+    """
+
+    flows: tuple[Flow, ...]
+    selector: Mapping[str, str]
+    enforced: bool = True
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Spec of the NetworkPolicy."""
+        return policy_spec(self.selector, self.flows)
+
+    @property
+    def fqdn_spec(self) -> dict[str, Any] | None:
+        """Spec of the FQDNNetworkPolicy; None where no flow names a host."""
+        return fqdn_policy_spec(self.selector, self.flows)
+
+    def features(self, direction: Direction) -> tuple[Feature, ...]:
+        """What traffic in a direction is allowed for, sorted."""
+        return tuple(sorted({flow.feature for flow in self.flows if flow.direction == direction}))
+
+
+def plan_network_policy(
+    settings: NetworkPolicySettings,
+    facts: NetworkFacts,
+    *,
+    selector: Mapping[str, str],
+    port: int,
+    volume: ModelVolume | None,
+    cluster: ClusterSettings,
+    proxy_range: str | None = None,
+) -> NetworkPolicyPlan | None:
+    """The policies of a server; None where it is to have none.
+
+    Args:
+        settings: what holds for the server.
+        facts: addresses and labels of everybody that it deals with.
+        selector: labels of its pods.
+        port: port of its container.
+        volume: the volume with its model; None where it downloads it.
+        cluster: the cluster, which says whether policies can name hosts.
+        proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
+
+    """
+    if not settings.enabled:
+        return None
+    flows = [
+        *features.calls(settings.allow_from, port),
+        *features.probes(port),
+        *features.metrics(facts, port),
+        *(features.gateway(facts, proxy_range, port) if proxy_range else ()),
+        *features.dns(facts),
+        *features.model(facts, volume, by_name=cluster.fqdn_network_policy),
+        *features.identity(facts, volume),
+        *features.opened(settings.allow_to),
+    ]
+    return NetworkPolicyPlan(
+        flows=tuple(sorted(dict.fromkeys(flows), key=lambda flow: flow.key)),
+        selector=selector,
+        enforced=is_enforced(cluster),
+    )
+
+
+def is_enforced(cluster: ClusterSettings) -> bool:
+    """Whether it is known that a cluster enforces network policies: clusters that are made and Autopilot's do."""
+    return not (isinstance(cluster, ExistingCluster) and cluster.profile == "standard")

@@ -1,0 +1,50 @@
+"""Policies of a server as objects, from settings that are written like a stack's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan, plan_network_policy
+from gke_llm_inference.settings import AutopilotCluster, ModelVolume, NetworkPolicySettings
+from tests.network_policy.evaluator import Pod
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMESPACE = "llm-inference"
+SELECTOR = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": "gemma"}
+SERVER = Pod(namespace=NAMESPACE, labels=(*SELECTOR.items(), ("app.kubernetes.io/name", "vllm")))
+"""The pod that the policies guard."""
+
+
+def policy(
+    settings: Mapping[str, Any] | None = None,
+    *,
+    storage: str | None = None,
+    by_name: bool = False,
+    proxy_range: str | None = None,
+    port: int = 8000,
+) -> NetworkPolicyPlan | None:
+    """The policies of a server whose model is on a volume of that storage, or downloaded."""
+    volume = storage and ModelVolume.model_validate({"claim": "weights", "storage": storage})
+    return plan_network_policy(
+        NetworkPolicySettings.model_validate(settings or {}),
+        load_catalog().network,
+        selector=SELECTOR,
+        port=port,
+        volume=volume or None,
+        cluster=AutopilotCluster(mode="autopilot", location="us-central1", fqdn_network_policy=by_name),
+        proxy_range=proxy_range,
+    )
+
+
+def objects(plan: NetworkPolicyPlan | None) -> list[dict[str, Any]]:
+    """The objects of a server's policies."""
+    if plan is None:
+        return []
+    metadata = {"name": "gemma", "namespace": NAMESPACE}
+    found = [{"kind": "NetworkPolicy", "metadata": metadata, "spec": plan.spec}]
+    if plan.fqdn_spec is not None:
+        found.append({"kind": "FQDNNetworkPolicy", "metadata": metadata, "spec": plan.fqdn_spec})
+    return found
