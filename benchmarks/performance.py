@@ -46,7 +46,8 @@ def main() -> None:
     mean = mean_regret(chosen)
     within = "within" if mean <= MEAN_REGRET else "BEYOND"
     _write(
-        f"* over the truly cheapest, model left out of the fit: {mean:.1f} % on average ({within} {MEAN_REGRET:.0f} %), "
+        f"* over the truly cheapest, model left out of the fit: {mean:.1f} % on average "
+        f"({within} {MEAN_REGRET:.0f} %), "
         f"at most {max(choice.regret for choice in chosen):.1f} % in {len(chosen)} groups"
     )
     _calibrations(cases)
