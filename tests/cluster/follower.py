@@ -1,0 +1,104 @@
+"""Stand-in servers for the pods of a control plane, and a proxy that follows its EndpointSlices."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from gke_llm_inference.planning import ServerPlan, ShutdownPlan
+from tests.cluster.support import NAMESPACE, Cluster, client
+from tests.drain.stand_in import StandIn, end, stand_in
+from tests.drain.traffic import Proxy
+
+_LOOK_SECONDS = 0.05
+
+
+class Follower:
+    """Gives every ready pod of a server a stand-in, which ends as the pod does, and tells a proxy the endpoints.
+
+    Deployments, EndpointSlices, evictions and budgets are those of the control plane. The kubelet's part in the end of
+    a pod, that is preStop, SIGTERM and the kill, is played here by what the manifest of the pod says.
+    """
+
+    def __init__(
+        self, cluster: Cluster, plan: ServerPlan, *, delay: float, speed: float, sleep: int | None = None
+    ) -> None:
+        self._plan, self._speed, self._sleep = plan, speed, sleep
+        self._times: dict[str, ShutdownPlan] = {}
+        self._core, self._discovery = cluster.core, client.DiscoveryV1Api(cluster.api)
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._stopped = asyncio.Event()
+        self._told: tuple[str, ...] = ()
+        self.servers: dict[str, StandIn] = {}
+        self.proxy = Proxy((), delay / speed)
+
+    async def __aenter__(self) -> "Follower":
+        self._follows = asyncio.ensure_future(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped.set()
+        await self._follows
+        for task in self._ending.values():
+            task.cancel()
+
+    async def has_endpoints(self, count: int) -> None:
+        """Wait until the proxy knows so many endpoints."""
+        while len(self.proxy.endpoints) != count:
+            if self._follows.done():
+                await self._follows
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def all_ended(self) -> None:
+        """Wait until every pod that was deleted has ended."""
+        await asyncio.gather(*self._ending.values())
+
+    async def _follow(self) -> None:
+        while not self._stopped.is_set():
+            pods, slices = await asyncio.to_thread(self._look)
+            self._play(pods)
+            ready = tuple(
+                sorted(
+                    endpoint.target_ref.uid
+                    for one in slices
+                    for endpoint in one.endpoints or ()
+                    if endpoint.conditions.ready and endpoint.target_ref.uid in self.servers
+                )
+            )
+            if ready != self._told:
+                self._told = ready
+                self.proxy.follow([self.servers[uid] for uid in ready])
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _look(self) -> tuple[list[Any], list[Any]]:
+        name = self._plan.name
+        pods = self._core.list_namespaced_pod(NAMESPACE, label_selector=f"app.kubernetes.io/instance={name}").items
+        slices = self._discovery.list_namespaced_endpoint_slice(
+            NAMESPACE, label_selector=f"kubernetes.io/service-name={name}"
+        ).items
+        return pods, slices
+
+    def _play(self, pods: list[Any]) -> None:
+        known = {pod.metadata.uid: pod for pod in pods}
+        for uid, pod in known.items():
+            if uid not in self.servers and any(
+                one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ()
+            ):
+                times = _times_of(pod, self._plan.shutdown)
+                self._times[uid] = times if self._sleep is None else replace(times, sleep_seconds=self._sleep)
+                self.servers[uid] = stand_in(times, self._speed)
+        for uid, server in self.servers.items():
+            deleted = uid not in known or known[uid].metadata.deletion_timestamp is not None
+            if deleted and uid not in self._ending:
+                self._ending[uid] = asyncio.ensure_future(end(server, self._times[uid], speed=self._speed))
+
+
+def _times_of(pod: Any, planned: ShutdownPlan) -> ShutdownPlan:
+    """How a pod ends by what the control plane holds of it."""
+    (container,) = pod.spec.containers
+    given = [text.partition("=")[2] for text in container.args if "-timeout=" in text]
+    return replace(
+        planned,
+        sleep_seconds=container.lifecycle.pre_stop.sleep.seconds,
+        timeout_seconds=int(given[0]) if given else 0,
+        grace_seconds=pod.spec.termination_grace_period_seconds,
+    )
