@@ -212,6 +212,13 @@ def _start(facts: ServerFacts) -> str:
     return minutes(facts.start_seconds + (facts.image_seconds or 0))
 
 
+def _end(facts: ServerFacts) -> str:
+    if facts.grace_seconds is None:
+        return ""
+    kept = f", answers of up to {facts.answer_seconds:,} s never cut" if facts.answer_seconds is not None else ""
+    return f"{facts.grace_seconds:,} s{kept}"
+
+
 def _server_gpus(facts: ServerFacts) -> str:
     return f"{facts.gpus:,} × {quote(facts.gpu_type or 'GPU')}" if facts.gpus is not None else ""
 
@@ -236,6 +243,7 @@ _FIGURES: tuple[
         _no_note,
     ),
     ("cold start, image pull included", _start, _no_note),
+    ("pods end within", _end, _no_note),
     ("updates by", _words(lambda facts: facts.rollout), _no_note),
     (_MONTH, lambda facts: _usd(facts).text, _cost_note),
     ("speed", _words(lambda facts: facts.speed), _no_note),

@@ -36,6 +36,8 @@ class ServerFacts:
         concurrency: requests of the context that is asked for, at once.
         start_seconds: from the container's start to its first answer.
         image_seconds: pulling the image before, on a node that does not have it.
+        grace_seconds: what a pod gets to end.
+        answer_seconds: how long an answer may take that a pod which ends never cuts.
         monthly_usd: list price of 730 hours.
         speed: the verdict on its objectives, or that its queue grows.
         ttft_ms: time to the first token at p95.
@@ -69,6 +71,8 @@ class ServerFacts:
     concurrency: float | None = None
     start_seconds: int | None = None
     image_seconds: int | None = None
+    grace_seconds: int | None = None
+    answer_seconds: int | None = None
     rollout: str | None = None
     monthly_usd: float | None = None
     cost_note: str = ""
@@ -211,6 +215,8 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         concurrency=_number(memory.get("maxConcurrency")),
         start_seconds=_whole(startup.get("expectedSeconds")),
         image_seconds=_image_seconds(startup.get("parts")),
+        grace_seconds=_whole(startup.get("graceSeconds")),
+        answer_seconds=_whole(_mapping(document.get("shutdown")).get("answerSeconds")),
         rollout=_rollout(rollout),
         monthly_usd=_number(cost.get("monthlyUsd")),
         cost_note=_text(cost.get("note")) or "",
