@@ -437,3 +437,15 @@ def test_nothing_is_on_the_internet_without_a_key_and_encryption(
             assert reached.authenticated
             assert reached.routes
             assert all(guarded.guards(route.path, route.method) for route in reached.routes)
+
+
+def test_a_server_that_is_reached_lets_in_the_proxies_and_their_health_checks() -> None:
+    plan = planned(stack({"chat": {**VLLM, **EXTERNAL}, "alone": VLLM}))
+    found = {
+        server.key: {str(flow.peer) for flow in server.network_policy.flows if flow.feature == "gateway"}
+        for server in plan.servers
+        if server.network_policy
+    }
+    assert found["alone"] == set()
+    assert "10.21.0.0/23" in found["chat"]
+    assert len(found["chat"]) == 3, "the proxies, and two ranges of Google's health checks"
