@@ -1,18 +1,25 @@
 """Pulumi components that platform teams import; they turn plans into resources and decide nothing themselves."""
 
+from .api_keys import ApiKeys, ApiKeysArgs
 from .cluster import GkeCluster, GkeClusterArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
+from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .inference_stack import InferenceStack, InferenceStackArgs
 from .network import Network, NetworkArgs
 from .node_identity import NodeIdentity, NodeIdentityArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
+from .served_apis import ServedApis
 from .settling import settle
 from .stack import StackResources, create_stack
 
 __all__ = [
+    "ApiKeys",
+    "ApiKeysArgs",
     "ConfiguredStack",
+    "Gateway",
+    "GatewayArgs",
     "GkeCluster",
     "GkeClusterArgs",
     "GpuNodePool",
@@ -27,6 +34,7 @@ __all__ = [
     "NetworkArgs",
     "NodeIdentity",
     "NodeIdentityArgs",
+    "ServedApis",
     "StackResources",
     "create_stack",
     "log_plan",

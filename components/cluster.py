@@ -13,6 +13,7 @@ from gke_llm_inference.settings import AutopilotCluster, CreatedNetwork, Existin
 from .kubeconfig import kubeconfig_of
 from .network import Network, NetworkArgs
 from .node_identity import CLOUD_PLATFORM_SCOPE, NodeIdentity, NodeIdentityArgs
+from .served_apis import ServedApis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class GkeCluster(pulumi.ComponentResource):
     """The cluster in Google Cloud; None for a kubeconfig context and for another stack's cluster."""
     network: Network | None
     """The VPC; None unless it is made for the cluster."""
+    vpc: pulumi.Input[str] | None
+    """Name or id of the VPC that the cluster is made in; None for an existing cluster."""
     node_identity: NodeIdentity | None
     """The nodes' service account; None for an existing cluster."""
     system_pool: gcp.container.NodePool | None
@@ -54,6 +57,8 @@ class GkeCluster(pulumi.ComponentResource):
     """Email that nodes run as; None for an existing cluster whose settings name none."""
     before_gpu_pools: list[pulumi.Resource]
     """What must exist before a GPU node pool: GKE taints GPU nodes only where a CPU pool exists already."""
+    served_apis: ServedApis
+    """What custom resources wait by until the cluster serves their API."""
 
     def __init__(self, name: str, args: GkeClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
@@ -65,6 +70,7 @@ class GkeCluster(pulumi.ComponentResource):
         self.before_gpu_pools = []
         self.cluster = None
         self.network = None
+        self.vpc = None
         self.node_identity = None
         self.system_pool = None
         self.owner = None
@@ -84,6 +90,12 @@ class GkeCluster(pulumi.ComponentResource):
                 self._use(found, plan)
             case AutopilotCluster() | StandardCluster() as settings:
                 self._create(settings, plan)
+        self.served_apis = ServedApis(
+            self.kubeconfig,
+            context=plan.settings.kubeconfig_context if isinstance(plan.settings, ExistingCluster) else None,
+            limits=plan.served_within_seconds,
+            resource=self,
+        )
         self.register_outputs(
             {
                 "clusterName": self.cluster_name,
@@ -116,6 +128,7 @@ class GkeCluster(pulumi.ComponentResource):
         else:
             network = {"network": settings.network.network, "subnetwork": settings.network.subnetwork}
             pods_range, services_range = settings.network.pods_range, settings.network.services_range
+        self.vpc = network["network"]
         shape = (
             _autopilot_inputs(identity.email)
             if isinstance(settings, AutopilotCluster)

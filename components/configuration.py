@@ -1,6 +1,6 @@
 """From a stack's configuration to its plan, the way every program of a stack file goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pulumi
@@ -8,7 +8,7 @@ import pulumi
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
 from gke_llm_inference.planning.remainder import with_the_rest
 from gke_llm_inference.settings import Finding, Refusal
-from gke_llm_inference.settings.pulumi_config import read_configuration, read_token
+from gke_llm_inference.settings.pulumi_config import read_api_keys, read_configuration, read_token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +18,13 @@ class ConfiguredStack:
     Attributes:
         plan: the stack, decided and checked.
         token: the Hugging Face token as a Pulumi secret, where the configuration holds it.
+        api_keys: API keys as Pulumi secrets by their names in the configuration, those that servers name.
 
     """
 
     plan: StackPlan
     token: pulumi.Output[str] | None = field(default=None, repr=False)
+    api_keys: Mapping[str, pulumi.Output[str]] = field(default_factory=dict, repr=False)
 
 
 def read_stack() -> ConfiguredStack:
@@ -39,9 +41,14 @@ def read_stack() -> ConfiguredStack:
         raise pulumi.RunError(str(with_the_rest(refusal, identity))) from None
     settings, origins = configuration.settings, configuration.origins
     token = None
+    api_keys: Mapping[str, pulumi.Output[str]] = {}
     problems: list[Finding] = []
     try:
         token = read_token(settings)
+    except Refusal as refusal:
+        problems += refusal.problems
+    try:
+        api_keys = read_api_keys(settings)
     except Refusal as refusal:
         problems += refusal.problems
     try:
@@ -51,7 +58,7 @@ def read_stack() -> ConfiguredStack:
     if problems:
         raise pulumi.RunError(str(origins.located(Refusal(problems))))
     log_plan(plan, located=origins.located_finding)
-    return ConfiguredStack(plan=plan, token=token)
+    return ConfiguredStack(plan=plan, token=token, api_keys=api_keys)
 
 
 def log_plan(

@@ -3,7 +3,6 @@
 # Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 import pulumi
@@ -12,6 +11,9 @@ import pulumi_kubernetes as kubernetes
 
 from gke_llm_inference.planning import TokenPlan
 from gke_llm_inference.settings import ConfigToken, SecretManagerToken
+
+from .secret_sync import SecretSyncArgs, synchronized_secret
+from .served_apis import ServedApis
 
 _LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "gke-llm-inference"}
 _MOUNTED_NAME = "token"
@@ -26,6 +28,7 @@ class HuggingFaceTokenArgs:
         token: the token itself, where it comes from Pulumi's config. It is made a Pulumi secret in any case.
         after: what must exist before, such as the namespace.
         replace_with: what the objects go and come with: the cluster, where the same program makes it.
+        served_apis: what custom resources wait by; they are made at once if None.
 
     """
 
@@ -33,6 +36,7 @@ class HuggingFaceTokenArgs:
     token: pulumi.Input[str] | None = None
     after: list[pulumi.Resource] = field(default_factory=list)
     replace_with: list[pulumi.Resource] = field(default_factory=list)
+    served_apis: ServedApis | None = None
 
 
 class HuggingFaceToken(pulumi.ComponentResource):
@@ -86,8 +90,28 @@ class HuggingFaceToken(pulumi.ComponentResource):
                 # The API server counts it up when the Secret's content changes, and only then.
                 self.version = secret.metadata.apply(lambda metadata: metadata.resource_version or "")
             case SecretManagerToken():
-                self.sync = self._synchronized_secret(settings)
-                self.resources.append(self.sync)
+                copy = synchronized_secret(
+                    name,
+                    self,
+                    SecretSyncArgs(
+                        secret=settings.secret,
+                        version=settings.version,
+                        project=args.plan.project,
+                        project_number=settings.project_number,
+                        namespace=args.plan.namespace,
+                        secret_name=settings.secret_name,
+                        secret_key=settings.secret_key,
+                        mounted_name=_MOUNTED_NAME,
+                        reader_name=args.plan.reader_name,
+                        labels=_LABELS,
+                        after=args.after,
+                        replace_with=self._together,
+                        served_apis=args.served_apis,
+                    ),
+                )
+                self.reader, self.access = copy.reader, copy.access
+                self.provider_class, self.sync = copy.provider_class, copy.sync
+                self.resources.append(copy.sync)
             case _:
                 pass
         self.register_outputs({"source": settings.token_source})
@@ -100,73 +124,6 @@ class HuggingFaceToken(pulumi.ComponentResource):
             string_data={settings.secret_key: pulumi.Output.secret(token)},
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
         )
-
-    def _synchronized_secret(self, settings: SecretManagerToken) -> kubernetes.apiextensions.CustomResource:
-        project, secret = self._secret_manager_id(settings)
-        self.reader = account = kubernetes.core.v1.ServiceAccount(
-            f"{self._prefix}-reader",
-            metadata=self._metadata(self._plan.reader_name),
-            automount_service_account_token=False,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
-        )
-        self.access = binding = gcp.secretmanager.SecretIamMember(
-            f"{self._prefix}-access",
-            project=project,
-            secret_id=secret,
-            role="roles/secretmanager.secretAccessor",
-            member=(
-                f"principal://iam.googleapis.com/projects/{settings.project_number}/locations/global/"
-                f"workloadIdentityPools/{self._plan.project}.svc.id.goog/subject/"
-                f"ns/{self._plan.namespace}/sa/{self._plan.reader_name}"
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.provider_class = provider_class = kubernetes.apiextensions.CustomResource(
-            f"{self._prefix}-provider-class",
-            api_version="secrets-store.csi.x-k8s.io/v1",
-            kind="SecretProviderClass",
-            metadata=self._metadata(settings.secret_name),
-            spec={
-                "provider": "gke",
-                # The add-on takes a list as text; JSON is YAML too.
-                "parameters": {
-                    "secrets": json.dumps(
-                        [
-                            {
-                                "path": _MOUNTED_NAME,
-                                "resourceName": f"projects/{project}/secrets/{secret}/versions/{settings.version}",
-                            }
-                        ]
-                    )
-                },
-            },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._after, replace_with=self._together),
-        )
-        return kubernetes.apiextensions.CustomResource(
-            f"{self._prefix}-sync",
-            api_version="secret-sync.gke.io/v1",
-            kind="SecretSync",
-            # The Secret that it makes has its name.
-            metadata=self._metadata(settings.secret_name),
-            spec={
-                "serviceAccountName": self._plan.reader_name,
-                "secretProviderClassName": settings.secret_name,
-                "secretObject": {
-                    "type": "Opaque",
-                    "data": [{"sourcePath": _MOUNTED_NAME, "targetKey": settings.secret_key}],
-                },
-            },
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[account, binding, provider_class], replace_with=self._together
-            ),
-        )
-
-    def _secret_manager_id(self, settings: SecretManagerToken) -> tuple[str | None, str]:
-        """Project and short id of the secret."""
-        if settings.secret.startswith("projects/"):
-            _, project, _, secret = settings.secret.split("/")
-            return project, secret
-        return self._plan.project, settings.secret
 
     def _metadata(self, name: str) -> kubernetes.meta.v1.ObjectMetaArgs:
         return kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=self._plan.namespace, labels=_LABELS)

@@ -13,6 +13,7 @@ from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.planning import ServerPlan
 
 from .network_policy import fqdn_network_policy, network_policy
+from .served_apis import ServedApis
 
 _PORT_NAME = "http"
 _SHARED_MEMORY = "shared-memory"
@@ -20,6 +21,8 @@ _CACHE = "cache"
 _MODEL = "model"
 _SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 _TOKEN_VERSION = "llm-inference/token-version"  # noqa: S105 a name
+_API_KEYS_VERSION = "llm-inference/api-keys-version"
+_API_KEYS = "api-keys"
 # The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -33,14 +36,18 @@ class InferenceServerArgs:
         after: what must exist before pods can run: namespace, token, node pool.
         token_version: another one for every Hugging Face token, so that a new token restarts the pods: they read it
             when they start. Never the token, nor anything computed from it.
+        api_keys_version: likewise for the server's API keys.
         replace_with: what the objects go and come with: the cluster, where the same program makes it.
+        served_apis: what custom resources wait by; they are made at once if None.
 
     """
 
     plan: ServerPlan
     after: list[pulumi.Resource] = field(default_factory=list)
     token_version: pulumi.Input[str] | None = None
+    api_keys_version: pulumi.Input[str] | None = None
     replace_with: list[pulumi.Resource] = field(default_factory=list)
+    served_apis: ServedApis | None = None
 
 
 class InferenceServer(pulumi.ComponentResource):
@@ -77,14 +84,14 @@ class InferenceServer(pulumi.ComponentResource):
         )
         guarded = pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together)
         self.network_policy = network_policy(name, plan, guarded)
-        self.fqdn_network_policy = fqdn_network_policy(name, plan, guarded)
+        self.fqdn_network_policy = fqdn_network_policy(name, plan, args.served_apis, guarded)
         guards = [one for one in (self.network_policy, self.fqdn_network_policy) if one is not None]
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
             metadata=_metadata(plan),
-            spec=_deployment_spec(plan, args.token_version),
+            spec=_deployment_spec(plan, args),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # No pod is there before what guards it, and none is left when that goes.
@@ -142,7 +149,7 @@ def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> me
     return meta.v1.ObjectMetaArgs(name=plan.name, namespace=plan.namespace, labels=plan.labels, annotations=annotations)
 
 
-def _deployment_spec(plan: ServerPlan, token_version: pulumi.Input[str] | None) -> apps.v1.DeploymentSpecArgs:
+def _deployment_spec(plan: ServerPlan, args: InferenceServerArgs) -> apps.v1.DeploymentSpecArgs:
     rollout = plan.rollout
     return apps.v1.DeploymentSpecArgs(
         replicas=plan.replicas,
@@ -156,16 +163,18 @@ def _deployment_spec(plan: ServerPlan, token_version: pulumi.Input[str] | None) 
             ),
         ),
         template=core.v1.PodTemplateSpecArgs(
-            metadata=meta.v1.ObjectMetaArgs(labels=plan.labels, annotations=_pod_annotations(plan, token_version)),
+            metadata=meta.v1.ObjectMetaArgs(labels=plan.labels, annotations=_pod_annotations(plan, args)),
             spec=_pod_spec(plan),
         ),
     )
 
 
-def _pod_annotations(plan: ServerPlan, token_version: pulumi.Input[str] | None) -> dict[str, pulumi.Input[str]] | None:
+def _pod_annotations(plan: ServerPlan, args: InferenceServerArgs) -> dict[str, pulumi.Input[str]] | None:
     annotations: dict[str, pulumi.Input[str]] = dict(plan.model_volume.annotations) if plan.model_volume else {}
-    if plan.uses_token and token_version is not None:
-        annotations[_TOKEN_VERSION] = token_version
+    if plan.uses_token and args.token_version is not None:
+        annotations[_TOKEN_VERSION] = args.token_version
+    if plan.api_keys and args.api_keys_version is not None:
+        annotations[_API_KEYS_VERSION] = args.api_keys_version
     return annotations or None
 
 
@@ -197,7 +206,7 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
         ),
         containers=[_container(plan)],
         topology_spread_constraints=[_spread(key, plan) for key in _SPREAD_OVER],
-        volumes=[_cache_volume(plan), _shared_memory_volume(plan), *_model_volumes(plan)],
+        volumes=[_cache_volume(plan), _shared_memory_volume(plan), *_model_volumes(plan), *_api_key_volumes(plan)],
     )
 
 
@@ -264,6 +273,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
                 if plan.model_volume
                 else []
             ),
+            *_api_key_mounts(plan),
         ],
     )
 
@@ -280,6 +290,14 @@ def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
             )
             for name in _TOKEN_VARIABLES
         }
+    keys = plan.api_keys
+    if keys and keys.variable:
+        plain[keys.variable] = core.v1.EnvVarArgs(
+            name=keys.variable,
+            value_from=core.v1.EnvVarSourceArgs(
+                secret_key_ref=core.v1.SecretKeySelectorArgs(name=keys.secret_name, key=keys.secret_key)
+            ),
+        )
     return [variable for _, variable in sorted(plain.items())]
 
 
@@ -325,6 +343,31 @@ def _model_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
         return []
     claim = core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=plan.model_volume.claim, read_only=True)
     return [core.v1.VolumeArgs(name=_MODEL, persistent_volume_claim=claim)]
+
+
+def _api_key_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
+    keys = plan.api_keys
+    if keys is None or keys.file is None:
+        return []
+    file = keys.file.rpartition("/")[2]
+    return [
+        core.v1.VolumeArgs(
+            name=_API_KEYS,
+            secret=core.v1.SecretVolumeSourceArgs(
+                secret_name=keys.secret_name,
+                # For the user and group of the pod alone.
+                default_mode=0o440,
+                items=[core.v1.KeyToPathArgs(key=keys.secret_key, path=file)],
+            ),
+        )
+    ]
+
+
+def _api_key_mounts(plan: ServerPlan) -> list[core.v1.VolumeMountArgs]:
+    keys = plan.api_keys
+    if keys is None or keys.file is None:
+        return []
+    return [core.v1.VolumeMountArgs(name=_API_KEYS, mount_path=keys.file.rpartition("/")[0], read_only=True)]
 
 
 def _cpu(millicores: int) -> str:

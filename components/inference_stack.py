@@ -1,6 +1,7 @@
 """A whole stack as one component, for programs that want it below a resource of its own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -16,11 +17,13 @@ class InferenceStackArgs:
     Attributes:
         plan: the stack, decided and checked.
         token: the Hugging Face token, where the plan takes it from the config.
+        api_keys: API keys by their names in the config, where the plan takes some from there.
 
     """
 
     plan: StackPlan
     token: pulumi.Input[str] | None = None
+    api_keys: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
 
 
 class InferenceStack(pulumi.ComponentResource):
@@ -36,5 +39,7 @@ class InferenceStack(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InferenceStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, None, opts)
-        self.resources = create_stack(args.plan, token=args.token, opts=pulumi.ResourceOptions(parent=self))
+        self.resources = create_stack(
+            args.plan, token=args.token, api_keys=args.api_keys, opts=pulumi.ResourceOptions(parent=self)
+        )
         self.register_outputs(self.resources.outputs)

@@ -12,7 +12,9 @@ import pulumi_kubernetes as kubernetes
 
 from gke_llm_inference.planning import StackPlan
 
+from .api_keys import ApiKeys, ApiKeysArgs
 from .cluster import GkeCluster, GkeClusterArgs
+from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
@@ -29,6 +31,7 @@ class StackResources:
         token: the Hugging Face token's way into the cluster.
         node_pools: GPU node pools by their names in the settings.
         servers: inference servers by their names in the settings.
+        gateway: load balancers before the servers; None where no server is reached from outside of the cluster.
 
     """
 
@@ -38,11 +41,17 @@ class StackResources:
     token: HuggingFaceToken
     node_pools: Mapping[str, GpuNodePool]
     servers: Mapping[str, InferenceServer]
+    gateway: Gateway | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
         """What others need to know of the stack, by the names that a stack reference finds them under."""
+        reached = {
+            "endpoints": {one.server: self.plan.access.url_of(one) for one in self.plan.access.servers},
+            "addresses": dict(self.gateway.addresses) if self.gateway else {},
+        }
         return {
+            **{name: value for name, value in reached.items() if value},
             "clusterName": self.cluster.cluster_name,
             "kubeconfig": self.cluster.kubeconfig,
             "nodeServiceAccount": self.cluster.node_service_account,
@@ -52,13 +61,19 @@ class StackResources:
 
 
 def create_stack(
-    plan: StackPlan, *, token: pulumi.Input[str] | None = None, opts: pulumi.ResourceOptions | None = None
+    plan: StackPlan,
+    *,
+    token: pulumi.Input[str] | None = None,
+    api_keys: Mapping[str, pulumi.Input[str]] | None = None,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> StackResources:
     """Registers everything that a plan holds. It adds no resource of its own above the pieces.
 
     Args:
         plan: the stack, decided and checked.
         token: the Hugging Face token, where the plan takes it from the config; made a Pulumi secret in any case.
+        api_keys: API keys by their names in the config, where the plan takes some from there; made Pulumi secrets in
+            any case.
         opts: options of every piece, such as `parent`, `protect` or `transforms`.
 
     """
@@ -88,7 +103,9 @@ def create_stack(
         ready.append(namespace)
     hugging_face = HuggingFaceToken(
         "hugging-face",
-        HuggingFaceTokenArgs(plan=plan.token, token=token, after=ready, replace_with=together),
+        HuggingFaceTokenArgs(
+            plan=plan.token, token=token, after=ready, replace_with=together, served_apis=cluster.served_apis
+        ),
         on_cluster,
     )
     ready += hugging_face.resources
@@ -108,19 +125,62 @@ def create_stack(
         )
         for pool in plan.node_pools
     }
+    keys = {
+        server.key: ApiKeys(
+            f"{server.name}-api-keys",
+            ApiKeysArgs(
+                plan=server.api_keys,
+                namespace=plan.namespace,
+                keys=api_keys or {},
+                after=[namespace] if namespace else [],
+                replace_with=together,
+                served_apis=cluster.served_apis,
+            ),
+            on_cluster,
+        )
+        for server in plan.servers
+        if server.api_keys
+    }
     servers = {
         server.key: InferenceServer(
             server.name,
             InferenceServerArgs(
                 plan=server,
-                after=[*ready, pools[server.node_pool].node_pool] if server.node_pool else ready,
+                after=[
+                    *ready,
+                    *(keys[server.key].resources if server.key in keys else []),
+                    *([pools[server.node_pool].node_pool] if server.node_pool else []),
+                ],
                 token_version=hugging_face.version,
+                api_keys_version=keys[server.key].version if server.key in keys else None,
                 replace_with=together,
+                served_apis=cluster.served_apis,
             ),
             on_cluster,
         )
         for server in plan.servers
     }
+    gateway = None
+    if plan.access.servers:
+        gateway = Gateway(
+            "gateway",
+            GatewayArgs(
+                plan=plan.access,
+                namespace=plan.namespace,
+                network=cluster.vpc,
+                services={key: server.service for key, server in servers.items()},
+                after=[namespace] if namespace else [],
+                replace_with=together,
+                served_apis=cluster.served_apis,
+            ),
+            on_cluster,
+        )
     return StackResources(
-        plan=plan, cluster=cluster, namespace=namespace, token=hugging_face, node_pools=pools, servers=servers
+        plan=plan,
+        cluster=cluster,
+        namespace=namespace,
+        token=hugging_face,
+        node_pools=pools,
+        servers=servers,
+        gateway=gateway,
     )

@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = "gke-llm-inference"
 STACKS = ("dev", "staging", "prod", "local")
 GUIDE = REPOSITORY / "examples" / "guide"
+ACCESS = REPOSITORY / "examples" / "access"
 UPDATE = "UPDATE_GOLDEN"
 """With this variable set to 1 in the environment, golden files are written anew instead of compared."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SkipValidation
 
+from gke_llm_inference.catalog.access_facts import AccessFacts
 from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
     Accelerator,
@@ -41,6 +42,8 @@ class Catalog(Facts):
     models: dict[str, Model]
     checkpoints: dict[str, Checkpoint]
     servers: dict[ServerKind, InferenceServerFacts]
+    access: dict[ServerKind, AccessFacts]
+    """What a load balancer may let through to each server, and what an API key guards."""
     gke: GkeFacts
     network: NetworkFacts
     disks: DiskFacts

@@ -261,6 +261,8 @@ class GkeFacts(Facts):
     name_limits: NameLimits
     shared_clients_per_gpu: Positive
     shutdown: ShutdownLimits
+    served_within_seconds: dict[str, Positive]
+    """How long a new cluster may take to serve custom resources, by API group; an empty name is every other group."""
     system_namespaces: tuple[str, ...]
     """Namespaces of Kubernetes and of GKE, with * for any end."""
 

@@ -36,6 +36,7 @@ def load_catalog() -> Catalog:
             "models": models["models"],
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
+            "access": {kind: read(root / "servers" / "access" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "gke": read(root / "gke.yaml"),
             "network": read(root / "network.yaml"),
             "disks": read(root / "disks.yaml"),

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.planning.alternatives import Alternative
@@ -54,6 +56,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
             for server in plan.servers
             if only in (None, server.key)
         },
+        "gateways": gateway_document(plan.access),
         "cost": _cost_document(_total(plan, catalog), catalog),
         "quota": [
             {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
@@ -69,7 +72,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     lines: list[str] = []
     for server in plan.servers:
         if only in (None, server.key):
-            lines += [*_server_lines(server, costs[server.key], plan.cluster.region, catalog, look), ""]
+            lines += [*_server_lines(server, costs[server.key], plan, catalog, look), ""]
     total = _total(plan, catalog)
     lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
@@ -149,6 +152,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
                 usd_per_million_tokens(cost, server.replicas, server.measured_tokens_per_second)
             ),
         },
+        "access": access_document(server, plan.access),
         "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
@@ -208,8 +212,8 @@ def _finding_document(finding: Finding) -> dict[str, str]:
     return {"path": finding.path, "what": finding.what, "why": finding.why, "fix": finding.fix}
 
 
-def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: Catalog, look: Look) -> Iterator[str]:
-    resources = server.resources
+def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Catalog, look: Look) -> Iterator[str]:
+    resources, region = server.resources, plan.cluster.region
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
     yield f"  replicas   {server.replicas}, each on {server.gpu_count} {look.times} {server.gpu_type}"
     if server.memory is not None:
@@ -222,6 +226,7 @@ def _server_lines(server: ServerPlan, cost: Cost, region: str | None, catalog: C
     yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield f"  network    {_network(server)}"
+    yield from access_lines(server, plan.access)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):
@@ -304,11 +309,12 @@ def _costs(plan: StackPlan, catalog: Catalog) -> dict[str, Cost]:
 
 
 def _total(plan: StackPlan, catalog: Catalog) -> Cost:
-    if not plan.node_pools:
-        return total_cost(list(_costs(plan, catalog).values()))
-    return total_cost(
-        [pool_cost(pool, running_nodes(pool, plan.servers), plan.cluster, catalog) for pool in plan.node_pools]
-    )
+    if plan.node_pools:
+        costs = [pool_cost(pool, running_nodes(pool, plan.servers), plan.cluster, catalog) for pool in plan.node_pools]
+    else:
+        costs = list(_costs(plan, catalog).values())
+    total = total_cost(costs)
+    return replace(total, note="; ".join(filter(None, (total.note, UNPRICED)))) if plan.access.gateways else total
 
 
 def _quota(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:

@@ -48,6 +48,13 @@ def _openings(resource: Resource) -> Iterator[tuple[str, str]]:
             internal = any(str(kind).lower() == "internal" for kind in kinds)
             if _at(inputs, "spec", "type") == "LoadBalancer" and not internal:
                 yield "it can be reached from the internet, by whoever finds its address", "a server on the internet"
+        case "kubernetes:gateway.networking.k8s.io/v1:Gateway":
+            name = _at(inputs, "spec", "gatewayClassName")
+            if isinstance(name, str) and "rilb" not in name and "internal" not in name:
+                yield "it can be reached from the internet, for what its routes let through", "a server on the internet"
+            listeners = _at(inputs, "spec", "listeners")
+            if any(_at(one, "protocol") == "HTTP" for one in (listeners if isinstance(listeners, list) else ())):
+                yield "it listens without TLS", "requests in clear"
         case "gcp:compute/firewall:Firewall":
             ranges = _at(inputs, "sourceRanges")
             for one in wide_ranges(ranges if isinstance(ranges, list) else ()):

@@ -1,6 +1,14 @@
 """Pure decisions: settings and catalog in, a frozen plan out. Needs neither Pulumi nor a cloud."""
 
 from gke_llm_inference.catalog import Catalog, load_catalog
+from gke_llm_inference.planning.access.plan import (
+    AccessPlan,
+    AllowedRoute,
+    ApiKeyPlan,
+    GatewayPlan,
+    RateLimitPlan,
+    ServerAccess,
+)
 from gke_llm_inference.planning.plan import (
     ClusterPlan,
     NodePoolPlan,
@@ -16,12 +24,18 @@ from gke_llm_inference.planning.plan import (
 from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 
 __all__ = [
+    "AccessPlan",
+    "AllowedRoute",
+    "ApiKeyPlan",
     "Catalog",
     "ClusterPlan",
+    "GatewayPlan",
     "NodePoolPlan",
     "PodResources",
     "ProbePlan",
+    "RateLimitPlan",
     "RolloutPlan",
+    "ServerAccess",
     "ServerPlan",
     "ShutdownPlan",
     "StackIdentity",

@@ -72,6 +72,7 @@ def plan_cluster(
             if isinstance(settings, ExistingCluster)
             else dns_label(f"{name}-nodes", catalog.gke.name_limits.service_account_id),
             system_disk_type=_system_disk_type(settings, catalog) if isinstance(settings, StandardCluster) else None,
+            served_within_seconds=catalog.gke.served_within_seconds,
         ),
         problems,
     )

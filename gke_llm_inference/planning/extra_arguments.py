@@ -179,7 +179,7 @@ def _argument_problem(
             path=where,
             what="would put a secret on the command line",
             why="everybody who may list processes or pods can read it",
-            fix="keep the token under huggingFace; put an API key in front of the server, in a gateway",
+            fix="keep the token under huggingFace; API keys under apiKeys",
         )
     if not one.texts[0].startswith("--"):
         return Finding(

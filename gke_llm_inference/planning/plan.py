@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
+from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
@@ -43,6 +44,7 @@ class ClusterPlan:
         service_account_id: id of the nodes' service account, for a cluster that is made.
         region: region of `location`.
         system_disk_type: boot disk of the CPU pool's nodes, for a Standard cluster that is made.
+        served_within_seconds: how long to wait for custom resources, by API group; an empty name is every other group.
 
     """
 
@@ -53,6 +55,7 @@ class ClusterPlan:
     region: str | None
     service_account_id: str | None
     system_disk_type: str | None = None
+    served_within_seconds: dict[str, int] = field(default_factory=dict)
 
     @property
     def protected(self) -> bool:
@@ -389,6 +392,7 @@ class ServerPlan:
         measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
         host_ipc: whether its pods take the IPC namespace of their node, as MPS needs it.
+        api_keys: how it gets the API keys that it accepts; None where it asks for none.
         alternatives: what would fit, where the server does not or only just, cheapest first.
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
         faster: what would meet its objectives, where it misses them, cheapest first.
@@ -440,6 +444,7 @@ class ServerPlan:
     faster: tuple[FasterAlternative, ...] = ()
     priority_class: str | None = None
     house_arguments: tuple[str, ...] = ()
+    api_keys: ApiKeyPlan | None = None
 
     @property
     def all_arguments(self) -> tuple[str, ...]:
@@ -476,4 +481,5 @@ class StackPlan:
     namespace: str
     create_namespace: bool
     namespace_labels: dict[str, str]
+    access: AccessPlan = field(default_factory=AccessPlan)
     warnings: tuple[Finding, ...] = field(default=())

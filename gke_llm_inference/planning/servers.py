@@ -7,6 +7,8 @@ from gke_llm_inference.catalog.kubernetes_names import (
     GPU_RESOURCE,
     SPOT_LABEL,
 )
+from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
+from gke_llm_inference.planning.access.exposed import exposure_of
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
@@ -52,6 +54,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     spot = server.on_spot
     volume = settings.model_volume
     uses_token = volume is None and stack.has_token
+    api_keys = plan_api_keys(server.key, settings, cluster.project, catalog)
     start = plan_start(
         settings,
         server.image,
@@ -70,6 +73,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         port=facts.port,
         volume=volume,
         cluster=cluster.settings,
+        proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
     )
     labels = {
         **settings.labels,
@@ -91,11 +95,12 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in server.arguments),
-        house_arguments=_house_arguments(server, shutdown),
+        house_arguments=(*_house_arguments(server, shutdown), *api_key_arguments(api_keys)),
         environment=tuple(
             sorted(
                 {
                     **facts.environment,
+                    **api_key_environment(settings, catalog),
                     **volume_environment(volume),
                     **_runner(settings),
                     **settings.extra_env,
@@ -142,6 +147,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         host_ipc=host_ipc,
         priority_class=settings.priority_class,
         network_policy=network_policy,
+        api_keys=api_keys,
     )
 
 

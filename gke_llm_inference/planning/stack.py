@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
+from gke_llm_inference.planning.access.decide import plan_access
+from gke_llm_inference.planning.access.findings import gateway_findings
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
@@ -41,7 +43,8 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         Refusal: with every problem of the settings.
 
     """
-    stack, token, findings = _frame(settings, identity, catalog or load_catalog())
+    catalog = catalog or load_catalog()
+    stack, token, findings = _frame(settings, identity, catalog)
     planned = _planned(settings, stack, findings)
     problems = problems_of(planned.findings)
     if problems:
@@ -60,6 +63,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
+        access=plan_access(settings, stack.cluster, servers, catalog, name=f"{identity.project}-{identity.stack}"),
         warnings=tuple(sorted(warnings)),
     )
 
@@ -127,6 +131,7 @@ def _frame(
         catalog=catalog,
         propose=Trials(),
         propose_faster=FasterTrials(),
+        gateway=settings.gateway,
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
     return (
@@ -139,6 +144,7 @@ def _frame(
             *of_pools,
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
+            *gateway_findings(settings, cluster, catalog),
         ],
     )
 

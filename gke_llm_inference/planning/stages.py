@@ -16,6 +16,7 @@ from gke_llm_inference.planning.speeds import Speeds
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import (
     Finding,
+    GatewaySettings,
     HuggingFaceSettings,
     NetworkPolicySettings,
     NodePoolSettings,
@@ -41,6 +42,7 @@ class StackFrame:
         image_digests: digests of images by name and tag.
         network_policy: what the stack says about network policies.
         catalog: the facts to decide by.
+        gateway: the load balancers' settings.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
@@ -56,6 +58,7 @@ class StackFrame:
     image_digests: Mapping[str, str]
     network_policy: NetworkPolicySettings
     catalog: Catalog
+    gateway: GatewaySettings
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: Speeds = field(default_factory=Speeds)

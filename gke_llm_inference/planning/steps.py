@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
+from gke_llm_inference.planning.access.exposed import exposure_of
+from gke_llm_inference.planning.access.findings import server_access_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
@@ -82,6 +84,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         ),
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
+        *server_access_findings(path, settings, version, server.stack.gateway, server.stack.cluster.project, catalog),
     ]
     if served is None:
         return None
@@ -232,7 +235,14 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated and stopped."""
     stack = server.stack
     findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
-    shutdown, found = plan_shutdown(server, PodEnd(spot=server.on_spot, extended=server.pool is not None))
+    shutdown, found = plan_shutdown(
+        server,
+        PodEnd(
+            spot=server.on_spot,
+            extended=server.pool is not None,
+            gateway=exposure_of(server.settings, server.stack.gateway) != "none",
+        ),
+    )
     findings += found
     return plan_server(server, shutdown)
 

@@ -11,7 +11,12 @@ from gke_llm_inference.policy.rules.clusters import (
     NODE_IDENTITY,
     PRIVATE_NODES,
 )
-from gke_llm_inference.policy.rules.exposure import AUTHENTICATED_ENTRY
+from gke_llm_inference.policy.rules.exposure import (
+    ALLOWED_EXPOSURES,
+    AUTHENTICATED_ENTRY,
+    ENCRYPTED_ENTRY,
+    INTERNAL_AUTHENTICATION,
+)
 from gke_llm_inference.policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
 from gke_llm_inference.policy.rules.network import NETWORK_POLICIES
 from gke_llm_inference.policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
@@ -19,6 +24,7 @@ from gke_llm_inference.policy.rules.tokens import TOKEN_FROM_SECRET
 from gke_llm_inference.policy.rules.vulnerabilities import KNOWN_VULNERABILITIES
 
 POLICIES: tuple[Policy, ...] = (
+    ALLOWED_EXPOSURES,
     ALLOWED_GPUS,
     ALLOWED_REGIONS,
     AUTHENTICATED_ENTRY,
@@ -26,10 +32,12 @@ POLICIES: tuple[Policy, ...] = (
     CONTROL_PLANE_ACCESS,
     DELETION_PROTECTION,
     DISRUPTION_BUDGETS,
+    ENCRYPTED_ENTRY,
     GPU_BUDGET,
     GPU_LIMITS,
     GPU_POOL_MAXIMUM,
     IMAGE_DIGESTS,
+    INTERNAL_AUTHENTICATION,
     KNOWN_VULNERABILITIES,
     NETWORK_POLICIES,
     NODE_IDENTITY,

@@ -88,7 +88,9 @@ COMPONENTS = {
                 Argument(GCP_PROJECT, "Google Cloud project; gcp:project of the stack's configuration if absent."),
             ),
             {
+                "addresses": ("map?", "Addresses that the stack reserved for load balancers, by exposure."),
                 "clusterName": ("string", "Name in Google Cloud, or the kubeconfig's context."),
+                "endpoints": ("map?", "OpenAI API of each server that is reached from outside, by the server's name."),
                 "kubeconfig": ("string?", "Kubeconfig without credentials; none for a kubeconfig context."),
                 "namespace": ("string", "Kubernetes namespace of the servers."),
                 "nodeServiceAccount": ("string?", "Email that nodes run as."),

@@ -4,15 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
 from gke_llm_inference.provider.arguments import GCP_PROJECT, Component, ServerArguments
 from gke_llm_inference.settings import (
+    ConfigApiKeys,
     ConfigToken,
     ExistingCluster,
     Finding,
     Refusal,
+    SecretManagerApiKeys,
+    ServerSettings,
     StackSettings,
     parse_settings,
     suggestion,
@@ -58,6 +62,8 @@ def stack_plan(raw: Mapping[str, Any], identity: StackIdentity, *, has_token: bo
     )
     if from_config and not has_token and not preview:
         problems.append(missing)
+    for key, server in sorted(settings.servers.items()):
+        problems += _api_key_problems(f"servers.{key}", server, ConfigApiKeys)
     try:
         plan = plan_stack(settings, identity)
     except Refusal as refusal:
@@ -81,6 +87,10 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     if leaked:
         raise Refusal(leaked)
     arguments = parse_model(ServerArguments, raw)
+    problems = [
+        *_api_key_problems("server", arguments.server, ConfigApiKeys | SecretManagerApiKeys),
+        *_exposure_problems(arguments.server),
+    ]
     settings = StackSettings(
         # Only the profile decides anything; the program's Kubernetes provider knows the cluster.
         cluster=ExistingCluster(mode="existing", profile=arguments.profile, kubeconfig_context=name),
@@ -99,7 +109,9 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     try:
         plan = plan_stack(_with_files(settings), identity)
     except Refusal as refusal:
-        raise Refusal(map(located, refusal.problems)) from None
+        raise Refusal([*problems, *map(located, refusal.problems)]) from None
+    if problems:
+        raise Refusal(problems)
     return replace(plan, warnings=tuple(map(located, plan.warnings)))
 
 
@@ -155,6 +167,34 @@ def argument_problems(component: Component, raw: Mapping[str, Any]) -> list[Find
             Finding(path=GCP_PROJECT, what="is not text", why="ids of projects are text", fix="write the project's id")
         )
     return problems
+
+
+def _api_key_problems(path: str, server: ServerSettings, unsupported: type | UnionType) -> list[Finding]:
+    """Sources of API keys that a component does not have."""
+    if not isinstance(server.api_keys, unsupported):
+        return []
+    return [
+        Finding(
+            path=f"{path}.apiKeys.source",
+            what=f"{server.api_keys.source} is for stack files",
+            why="this component does not make the Secret with the keys",
+            fix="make a Secret in the namespace and use existingSecret",
+        )
+    ]
+
+
+def _exposure_problems(server: ServerSettings) -> list[Finding]:
+    """A single server is put before no load balancer."""
+    if server.exposure in (None, "none"):
+        return []
+    return [
+        Finding(
+            path="server.exposure",
+            what=f"{server.exposure} needs a whole stack",
+            why="load balancers are a stack's, and this component makes one server only",
+            fix="use InferenceStack, or put a load balancer of your own before the Service",
+        )
+    ]
 
 
 def _stack_property(finding: Finding) -> Finding:

@@ -93,7 +93,7 @@ def secret_findings(found: Iterable[tuple[str, str]], *, key: str = "") -> Itera
         what, fix = "holds a secret", "keep the token under huggingFace; other secrets are not supported here"
         if ".extraArgs[" in where:
             what = "would put a secret on the command line"
-            fix = "keep the token under huggingFace; put an API key in front of the server, in a gateway"
+            fix = "keep the token under huggingFace; API keys under apiKeys"
         elif key:
             fix = f"revoke it, then: pulumi config set --secret {key}"
         why = f"it looks like a secret ({kind}), and ends up in git, in plans and in manifests in clear text"

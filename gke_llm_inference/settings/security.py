@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pydantic.alias_generators import to_camel
 
+from gke_llm_inference.settings import access_security
 from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
@@ -229,6 +230,11 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     _pinned_images,
     _image_digests,
     _pinned_models,
+    access_security.exposure_of_servers,
+    access_security.encryption,
+    access_security.api_keys,
+    access_security.routes,
+    access_security.rate_limit,
 )
 
 

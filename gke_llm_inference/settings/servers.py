@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_va
 
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
+from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings
 from gke_llm_inference.settings.base import DnsLabel, Image, Labels, ModelId, PositiveInt, Settings, Version, refused
 from gke_llm_inference.settings.calibration import Calibration
 from gke_llm_inference.settings.lifecycle import PriorityClassName, ShutdownSettings
@@ -142,6 +143,14 @@ class _ServerSettings(Settings):
     """Labels of the pods beside the recommended ones."""
     network_policy: ServerNetworkPolicySettings | None = None
     """Who may talk to the server, and whom it may talk to, where that differs from the stack."""
+    exposure: Exposure | None = None
+    """Who may reach the server: nobody from outside of the cluster, the VPC, or the internet; gateway's if absent."""
+    hostname: Hostname | None = None
+    """Hostname under which the load balancer knows the server; gateway's if absent."""
+    routes: Annotated[tuple[RouteSettings, ...], Field(strict=False)] = ()
+    """Paths that the load balancer lets through beside those of the OpenAI API."""
+    api_keys: ApiKeySettings = NoApiKeys(source="none")
+    """Where the server finds the API keys that it accepts; whoever reaches it may use it if absent."""
     _measured: Calibration | None = PrivateAttr(default=None)
 
     @property

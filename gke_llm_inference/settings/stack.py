@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints, model_validator
 
+from gke_llm_inference.settings.access import GatewaySettings
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
@@ -28,6 +29,8 @@ class StackSettings(Settings):
     """Kubernetes namespace of the servers."""
     create_namespace: bool = True
     """Whether the stack makes the namespace; false where it exists already."""
+    gateway: GatewaySettings = GatewaySettings()
+    """Load balancers through which servers are reached from outside of the cluster."""
     image_digests: dict[ImageReference, Digest] = {}
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
     network_policy: NetworkPolicySettings = NetworkPolicySettings()

@@ -1,6 +1,7 @@
 """Settings from a stack's configuration as Pulumi keeps it: texts by namespaced key, some of them encrypted."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.merge import Origins, merged
 from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
-from gke_llm_inference.settings.pulumi_keys import BASE_KEY, TOKEN_KEY
+from gke_llm_inference.settings.pulumi_keys import API_KEY_NAME, BASE_KEY, TOKEN_KEY
 from gke_llm_inference.settings.remainder import Remainder, remainder_of
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -119,14 +120,15 @@ def _own_values(
                 problems += secret_findings(found, key=full_key)
             continue
         key = full_key.removeprefix(prefix)
-        if key == TOKEN_KEY:
+        if key == TOKEN_KEY or re.fullmatch(API_KEY_NAME, key):
             if not secret:
+                word = "token" if key == TOKEN_KEY else "key"
                 problems.append(
                     Finding(
-                        path=TOKEN_KEY,
+                        path=key,
                         what="is not encrypted",
-                        why="a token in clear text ends up in git and in the state",
-                        fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
+                        why=f"a {word} in clear text ends up in git and in the state",
+                        fix=f"revoke it, then: pulumi config set --secret {key}",
                     )
                 )
         elif secret:
@@ -134,7 +136,8 @@ def _own_values(
                 Finding(
                     path=key,
                     what="holds an encrypted value",
-                    why=f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} is secret",
+                    why=f"settings are plain data that appears in plans and previews; only {TOKEN_KEY} and "
+                    "API keys are secret",
                     fix="move the secret out of it",
                 )
             )

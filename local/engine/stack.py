@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 # The provider reads it itself, where it takes no argument of that name.
 _PASSED_ON = ("PULUMI_K8S_ENABLE_PATCH_FORCE",)
+_PROGRAM_NAMES = {"KUBECONFIG": "GKE_LLM_INFERENCE_KUBECONFIG"}
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class EngineStack:
 
     def _translating_errors(self, operation: Callable[[], T]) -> T:
         try:
-            with _without_kubeconfig():
+            with _environment_of_program(self.environment):
                 return operation()
         except FailedCommand as error:
             if self.command.interrupted.is_set():
@@ -253,17 +254,20 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_kubeconfig() -> Iterator[None]:
-    """Keeps the caller's clusters out: the program runs in this process, and its SDK makes an argument of the variable.
+def _environment_of_program(engine: Mapping[str, str]) -> Iterator[None]:
+    """What the engine's own environment says holds for the program too, which runs in this process.
 
-    What the engine's own environment says holds then.
+    But KUBECONFIG, of which its SDK makes an argument: the caller's clusters stay out, and the engine's has another
+    name.
     """
-    kept = os.environ.pop("KUBECONFIG", None)
+    kept = dict(os.environ)
+    os.environ.pop("KUBECONFIG", None)
+    os.environ.update({_PROGRAM_NAMES.get(name, name): value for name, value in engine.items()})
     try:
         yield
     finally:
-        if kept is not None:
-            os.environ["KUBECONFIG"] = kept
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 def _error_message(error: FailedCommand) -> str:

@@ -11,10 +11,15 @@ from gke_llm_inference.settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
 from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned, standard_stack
 from tests.presets.test_matrix import server_of
-from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
+from tests.stacks.test_access import COMBINATIONS, stack_file
+from tests.support import ACCESS, GUIDE, REPOSITORY, STACKS, Recordings
 from tools.preset_reference import matrix
 
-EXAMPLES = [*(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS), *sorted(GUIDE.glob("Pulumi.*.yaml"))]
+EXAMPLES = [
+    *(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS),
+    *sorted(GUIDE.glob("Pulumi.*.yaml")),
+    *sorted(ACCESS.glob("Pulumi.*.yaml")),
+]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem.removeprefix("Pulumi."))
@@ -97,3 +102,16 @@ def test_a_cache_on_a_disk_of_its_own_gets_one_that_goes_with_the_pod(
     assert (claim.status.phase, claim.spec.storage_class_name) == ("Bound", "premium-rwo")
     standard.clear()
     standard.wait(lambda: not standard.core.list_persistent_volume().items, "the disk is gone")
+
+
+@pytest.mark.parametrize(("exposure", "mode", "server"), [one for one in COMBINATIONS if one[1] != "existing"])
+def test_every_combination_of_access_is_accepted_under_strict_validation(
+    exposure: str, mode: str, server: str, request: pytest.FixtureRequest, recordings: Recordings
+) -> None:
+    cluster: Cluster = request.getfixturevalue(mode)
+    namespace, *documents = documents_of(recordings.config(stack_file(exposure, mode, server)))
+    cluster.apply(namespace)
+    kinds = {document["kind"] for document in documents}
+    assert ({"Gateway", "HTTPRoute", "HealthCheckPolicy", "GCPBackendPolicy"} <= kinds) == (exposure != "none")
+    for document in documents:
+        cluster.apply(document, dry_run=True)

@@ -24,6 +24,7 @@ from tests.diff.test_plan_changes import changed, document_of, facts
 from tests.support import DEPLOYMENT, INFERENCE_SERVER, SERVICE, Recordings
 
 FIREWALL = "gcp:compute/firewall:Firewall"
+GATEWAY = "kubernetes:gateway.networking.k8s.io/v1:Gateway"
 MEMBER = "gcp:storage/bucketIAMMember:BucketIAMMember"
 
 
@@ -207,6 +208,14 @@ def test_what_was_open_before_is_not_told_again() -> None:
     ("new", "said"),
     [
         (resource(SERVICE, "x", {"spec": {"type": "LoadBalancer"}}), "it can be reached from the internet"),
+        (
+            resource(GATEWAY, "x", {"spec": {"gatewayClassName": "gke-l7-regional-external-managed"}}),
+            "for what its routes",
+        ),
+        (
+            resource(GATEWAY, "x", {"spec": {"gatewayClassName": "gke-l7-rilb", "listeners": [{"protocol": "HTTP"}]}}),
+            "it listens without TLS",
+        ),
         (resource(FIREWALL, "x", {"sourceRanges": ["0.0.0.0/0"]}), "it lets in the internet: 0.0.0.0/0"),
         (resource(MEMBER, "x", {"member": "allUsers", "role": "roles/storage.objectViewer"}), "to everybody: allUsers"),
         (cluster(**networks("0.0.0.0/0")), "its control plane is open to the internet: 0.0.0.0/0 is among"),

@@ -55,6 +55,8 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
     ),
     ACCOUNT: ("accountId", "project"),
     "gcp:compute/network:Network": ("name", "project", "autoCreateSubnetworks"),
+    "gcp:compute/address:Address": ("name", "project", "region", "addressType", "networkTier"),
+    "gcp:compute/regionSecurityPolicy:RegionSecurityPolicy": ("name", "project", "region", "type"),
     "gcp:compute/subnetwork:Subnetwork": ("name", "project", "region", "network"),
     "gcp:compute/router:Router": ("name", "project", "region", "network"),
     "gcp:compute/routerNat:RouterNat": ("name", "project", "region", "router"),
@@ -193,6 +195,8 @@ class GoogleCloud(ProviderBase):
             email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
             state |= {"email": email, "member": f"serviceAccount:{email}"}
         else:
+            if type_ == "gcp:compute/address:Address":
+                state["address"] = "203.0.113.7"
             state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
         return state
 

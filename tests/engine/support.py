@@ -32,6 +32,7 @@ AUTH_PLUGIN = "gke-gcloud-auth-plugin"
 """What kubeconfigs of GKE's clusters name for credentials."""
 TOKEN = "hf_plantedPlantedPlanted0123456789"
 TOKEN_KEY = f"{PROJECT}:huggingFaceToken"
+API_KEYS = {f"{PROJECT}:{name}": f"{name}PlantedPlantedPlanted0123456789" for name in ("apiKey", "apiKey2")}
 
 _KINDS = (("v1", "Secret"), ("v1", "Service"), ("apps/v1", "Deployment"), ("policy/v1", "PodDisruptionBudget"))
 
@@ -93,7 +94,7 @@ class Bench:
             directory=self.directory / "state",
             project=project,
             config=load_stack(project, None, path),
-            secrets={TOKEN_KEY: token},
+            secrets={TOKEN_KEY: token, **API_KEYS},
             provider=self.provider,
             environment=self.environment,
             program=program,

@@ -11,10 +11,14 @@ from gke_llm_inference.pulumi_protocol.wire import SECRET_SIGNATURE, SIGNATURE_K
 from gke_llm_inference.terminal import SECRET, UNKNOWN
 from tests.cluster.support import plan_of_file
 from tests.engine.support import Bench
-from tests.support import GUIDE, REPOSITORY, STACKS, Recordings
+from tests.support import ACCESS, GUIDE, REPOSITORY, STACKS, Recordings
 
 TEAMS = REPOSITORY / "examples" / "platform-team"
-EXAMPLES = [*(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS), *sorted(GUIDE.glob("Pulumi.*.yaml"))]
+EXAMPLES = [
+    *(REPOSITORY / f"Pulumi.{stack}.yaml" for stack in STACKS),
+    *sorted(GUIDE.glob("Pulumi.*.yaml")),
+    *sorted(ACCESS.glob("Pulumi.*.yaml")),
+]
 
 ONLY_IN_THE_ENGINE = {
     "pulumi:providers:gcp": "default providers are the engine's own; no program registers them",
@@ -34,6 +38,7 @@ RENAMED_INPUTS = {("kubernetes:core/v1:Secret", "stringData"): "data"}
 """Inputs that the provider writes as the API server does."""
 ONLY_DEPLOYED = {
     "inputs.spec.template.metadata.annotations.llm-inference/token-version": "the Secret has it once it is applied",
+    "inputs.spec.template.metadata.annotations.llm-inference/api-keys-version": "likewise",
 }
 """Inputs that are empty in a preview, with the reason."""
 OPTIONS = ("additionalSecretOutputs", "customTimeouts", "ignoreChanges", "protect", "retainOnDelete")

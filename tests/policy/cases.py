@@ -166,6 +166,33 @@ def backend_config(iap: Any) -> Resource:
 
 
 BEHIND = service({"type": "ClusterIP"}, {"cloud.google.com/backend-config": '{"default": "config"}'})
+CHAT = (("POST", "/v1/chat/completions"), ("GET", "/v1/models"))
+API_KEY = {"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api_key"}}}
+TGI_KEY = {**API_KEY, "name": "API_KEY"}
+
+
+def exact_route(*matches: Any) -> Resource:
+    """A route that lets through paths by method."""
+    shown = [
+        one if one == UNKNOWN else {"method": one[0], "path": {"type": "Exact", "value": one[1]}} for one in matches
+    ]
+    spec = {"parentRefs": [{"name": "door"}], "rules": [{"matches": shown, "backendRefs": [{"name": "server"}]}]}
+    return custom("gateway.networking.k8s.io/v1", "HTTPRoute", "route", spec)
+
+
+def keyed(*variables: Any, args: list[str] | None = None) -> tuple[Resource, ...]:
+    """A server with a Service before it, and what it has of keys."""
+    container = {**CONTAINER, "env": UNKNOWN if variables == (UNKNOWN,) else list(variables), "args": args or []}
+    volumes = [{"name": "api-keys", "secret": {"secretName": "keys"}}]
+    return (service({"type": "ClusterIP", "selector": LABELS}), server(container, volumes=volumes))
+
+
+def listening(*listeners: Properties) -> Resource:
+    """A Gateway of a class that is not known."""
+    spec = {"gatewayClassName": UNKNOWN, "listeners": list(listeners)}
+    return custom("gateway.networking.k8s.io/v1", "Gateway", "door", spec)
+
+
 BALANCER = service({"type": "LoadBalancer"})
 INTERNAL_BALANCER = service({"type": "LoadBalancer"}, {"networking.gke.io/load-balancer-type": "Internal"})
 
@@ -182,6 +209,7 @@ _ENV = "spec.template.spec.containers[0].env[0]"
 _ARGS = "spec.template.spec.containers[0].args"
 _CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 _PLAIN = "holds a credential in plain text"
+_NO_KEY = "and some of it without an API key"
 _PUBLIC_BALANCER = "is a public load balancer without authentication"
 # 730 hours × 20 GPUs × 0.7068 USD
 _BUDGET = (
@@ -372,16 +400,63 @@ CASES = (
         "authenticated-entry",
         "Gateway without IAP",
         (GATEWAY, ROUTE),
-        (("door", "is a public Gateway, whose HTTPRoute route leads to server without IAP"),),
+        (("door", f"is a public Gateway, whose HTTPRoute route leads to server without IAP, {_NO_KEY}"),),
     ),
     Case(
         "authenticated-entry",
         "Gateway with IAP off",
         (GATEWAY, ROUTE, backend_policy({"iap": {"enabled": False}})),
-        (("door", "is a public Gateway, whose HTTPRoute route leads to server without IAP"),),
+        (("door", f"is a public Gateway, whose HTTPRoute route leads to server without IAP, {_NO_KEY}"),),
     ),
     Case("authenticated-entry", "Gateway with IAP", (GATEWAY, ROUTE, backend_policy({"iap": {"enabled": True}}))),
     Case("authenticated-entry", "internal Gateway", (INTERNAL_GATEWAY, ROUTE)),
+    Case("authenticated-entry", "paths that the key guards", (GATEWAY, exact_route(*CHAT), *keyed(API_KEY))),
+    Case("authenticated-entry", "keys of a file", (GATEWAY, exact_route(*CHAT), *keyed(args=["--config", "/k.yaml"]))),
+    Case("authenticated-entry", "unknown variables", (GATEWAY, exact_route(*CHAT), *keyed(UNKNOWN))),
+    *(
+        Case(
+            "authenticated-entry",
+            title,
+            stack,
+            (("door", f"is a public Gateway, whose HTTPRoute route leads to server without IAP, {_NO_KEY}"),),
+        )
+        for title, stack in (
+            ("no key", (GATEWAY, exact_route(*CHAT), *keyed())),
+            ("an empty key in clear", (GATEWAY, exact_route(*CHAT), *keyed({"name": "VLLM_API_KEY", "value": ""}))),
+            ("another server's key", (GATEWAY, exact_route(*CHAT), *keyed({**API_KEY, "name": "API_KEY_OF_MINE"}))),
+            (
+                "an open path",
+                (GATEWAY, exact_route(("POST", "/v1/completions"), ("POST", "/invocations")), *keyed(API_KEY)),
+            ),
+            ("every path", (GATEWAY, ROUTE, *keyed(API_KEY))),
+            (
+                "a path of a server whose key guards others",
+                (GATEWAY, exact_route(("GET", "/v1/models")), *keyed(TGI_KEY)),
+            ),
+        )
+    ),
+    # internal-authentication
+    Case(
+        "internal-authentication",
+        "no key",
+        (INTERNAL_GATEWAY, exact_route(*CHAT), *keyed()),
+        (("door", f"its HTTPRoute route leads to server, {_NO_KEY}"),),
+    ),
+    Case("internal-authentication", "a key", (INTERNAL_GATEWAY, exact_route(*CHAT), *keyed(API_KEY))),
+    Case("internal-authentication", "on the internet", (GATEWAY, ROUTE)),
+    Case("internal-authentication", "unknown matches", (INTERNAL_GATEWAY, exact_route(UNKNOWN), *keyed(API_KEY))),
+    # encrypted-entry
+    Case(
+        "encrypted-entry",
+        "HTTP beside HTTPS",
+        (listening({"protocol": "HTTPS"}, {"protocol": "HTTP"}),),
+        (("door", "listens without TLS: spec.listeners[1].protocol"),),
+    ),
+    Case("encrypted-entry", "HTTPS", (listening({"protocol": "HTTPS"}),)),
+    Case("encrypted-entry", "unknown protocol", (listening({"protocol": UNKNOWN}),)),
+    # allowed-exposures; each environment allows both as they are shipped
+    Case("allowed-exposures", "internal and external", (INTERNAL_GATEWAY, GATEWAY, BALANCER)),
+    Case("allowed-exposures", "unknown class", (listening(),)),
     Case("authenticated-entry", "unknown policy", (GATEWAY, ROUTE, backend_policy(UNKNOWN))),
     Case(
         "authenticated-entry",

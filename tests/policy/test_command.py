@@ -22,15 +22,17 @@ Thing("gcp:storage/bucket:Bucket", "models", {{"location": "MARS-EAST1", "labels
 '''
 
 _TEXT = """\
-Policies: 17 checked with the levels of dev, 4 violations, 3 mandatory
+Policies: 20 checked with the levels of dev, 4 violations, 3 mandatory
 
   mandatory: authenticated-entry
     ! web: is a public load balancer without authentication
-      why: Inference servers do not authenticate clients: whoever finds the
-      address can use the GPUs and read the answers.
-      fix: keep Services internal (networking.gke.io/load-balancer-type:
-      Internal), or put a Gateway or Ingress with Identity-Aware Proxy in front
-      of them
+      why: Whoever finds the address can use the GPUs and read the answers.
+      Inference servers ask for a key only where they have one, and only on some
+      of their paths.
+      fix: set apiKeys of the server, and let a Gateway through to paths that
+      the key guards; or keep Services internal
+      (networking.gke.io/load-balancer-type: Internal), or put Identity-Aware
+      Proxy in front of them
 
   mandatory: token-from-secret
     ! map: data.token holds a credential in plain text

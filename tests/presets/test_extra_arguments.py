@@ -16,7 +16,7 @@ from tests.planning.support import existing_stack, outcome_of
 from tests.presets.support import GEMMA, TGI, VLLM, only_problem, outcome, plan_of, problems_of
 from tests.settings.support import PROPERTY, TOKEN
 
-SECRET_FIX = "keep the token under huggingFace; put an API key in front of the server, in a gateway"
+SECRET_FIX = "keep the token under huggingFace; API keys under apiKeys"
 PLANTED = {
     "Hugging Face": TOKEN,
     "Google": "AIzaSyA1234567890abcdefghijklmnopqrstuv",

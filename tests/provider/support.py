@@ -119,10 +119,10 @@ class Provider:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Provider]:
+def running(variables: Mapping[str, str] | None = None) -> Iterator[Provider]:
     """The provider as the engine starts it, in another directory than the repository."""
     # The SDK for Kubernetes makes an argument of KUBECONFIG.
-    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"} | dict(variables or {})
     process = subprocess.Popen(
         [sys.executable, str(REPOSITORY / "provider")], cwd="/", env=environment, stdout=subprocess.PIPE, text=True
     )

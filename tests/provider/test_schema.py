@@ -133,7 +133,7 @@ def described(field: FieldInfo) -> str:
         return field.description or ""
     text = json.dumps(default) if isinstance(default, bool) else str(default)
     if isinstance(default, tuple):
-        text = "[SA, SU]"
+        text = f"[{', '.join(default)}]"
     return f"{field.description} Default: `{text}`."
 
 
@@ -179,7 +179,17 @@ def test_a_servers_arguments_are_those_of_a_stack(own: str, model: type[BaseMode
 
 def test_the_outputs_are_what_the_components_register(provider: Provider, schema: dict[str, Any]) -> None:
     server = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 4096}
-    stack = {"cluster": {"mode": "autopilot", "location": "us-central1"}, "servers": {"qwen": server}}
+    reached = {
+        **server,
+        "exposure": "external",
+        "hostname": "llm.example.com",
+        "apiKeys": {"source": "existingSecret", "secretName": "keys"},
+    }
+    stack = {
+        "cluster": {"mode": "autopilot", "location": "us-central1"},
+        "gateway": {"tls": {"source": "secret", "secretName": "tls"}},
+        "servers": {"qwen": reached},
+    }
     for token, inputs in ((STACK_TYPE, {**stack, "gcpProject": "my-project"}), (SERVER_TYPE, {"server": server})):
         resource = schema["resources"][token]
         made = provider.construct(token, inputs)

@@ -48,6 +48,10 @@ def callers(*peers: Raw) -> Raw:
     return {**autopilot_stack(), "networkPolicy": {"allowFrom": list(peers)}}
 
 
+def reached(**gateway: Any) -> Raw:
+    return {**autopilot_stack(), "gateway": {"exposure": "external", **gateway}}
+
+
 # Each pair is (weak, strong): prod weak and staging strong is refused, the other way round is fine.
 PAIRS = {
     "cluster.mode": ({**autopilot_stack(), "cluster": EXISTING}, autopilot_stack()),
@@ -67,6 +71,11 @@ PAIRS = {
     "servers.gemma.image": (autopilot_stack(image=TAG), autopilot_stack(image=DIGEST)),
     "imageDigests": (autopilot_stack(), {**autopilot_stack(), "imageDigests": {TAG: f"sha256:{'0' * 64}"}}),
     "servers.gemma.revision": (autopilot_stack(revision="main"), autopilot_stack(revision=COMMIT)),
+    "servers.gemma.exposure": (autopilot_stack(exposure="external"), autopilot_stack(exposure="internal")),
+    "servers.gemma.apiKeys": (autopilot_stack(), autopilot_stack(apiKeys={"source": "config"})),
+    "servers.gemma.routes[0]": (autopilot_stack(routes=[{"path": "/generate"}]), autopilot_stack()),
+    "gateway.tls": (reached(), reached(tls={"source": "secret", "secretName": "tls"})),
+    "gateway.rateLimit": (reached(), reached(rateLimit={"requests": 60})),
 }
 
 

@@ -140,4 +140,4 @@ def test_a_token_under_an_unknown_key_of_the_stack_is_called_one(shared: Shared,
 def test_a_setting_that_holds_an_encrypted_value_is_refused(shared: Shared) -> None:
     message = preview(shared, REFUSED).ended.stderr
     assert "nodePools: holds an encrypted value" in message
-    assert "only huggingFaceToken is secret" in message
+    assert "only huggingFaceToken and API keys are secret" in message

@@ -1,0 +1,260 @@
+"""Load balancers before the servers: Gateways, what they let through, how they see pods' health, and what they need."""
+
+# Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as kubernetes
+
+from gke_llm_inference.planning.access.plan import AccessPlan, GatewayPlan, RateLimitPlan, ServerAccess
+
+from .served_apis import ServedApis
+
+_GATEWAY_API = "gateway.networking.k8s.io/v1"
+_POLICY_API = "networking.gke.io/v1"
+_LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "gke-llm-inference"}
+_LAST_PRIORITY = 2147483647
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    """What load balancers need.
+
+    Attributes:
+        plan: how servers are reached, decided and checked.
+        namespace: Kubernetes namespace of the servers.
+        network: VPC of the cluster, for the proxy-only subnet; None where that exists already.
+        services: the servers' Services by the servers' names in the configuration.
+        after: what must exist before, such as the namespace.
+        replace_with: what the objects go and come with: the cluster, where the same program makes it.
+        served_apis: what custom resources wait by; they are made at once if None.
+
+    """
+
+    plan: AccessPlan
+    namespace: str
+    network: pulumi.Input[str] | None = None
+    services: Mapping[str, pulumi.Resource] = field(default_factory=dict)
+    after: list[pulumi.Resource] = field(default_factory=list)
+    replace_with: list[pulumi.Resource] = field(default_factory=list)
+    served_apis: ServedApis | None = None
+
+
+class Gateway(pulumi.ComponentResource):
+    """The load balancers of a stack; pass the cluster's Kubernetes provider in the options."""
+
+    TYPE = "gke-llm-inference:index:Gateway"
+
+    addresses: Mapping[str, pulumi.Output[str]]
+    """Addresses that the stack reserved, by exposure; DNS records of the hostnames lead there."""
+    gateways: Mapping[str, kubernetes.apiextensions.CustomResource]
+    """The Gateways by exposure."""
+    routes: Mapping[str, kubernetes.apiextensions.CustomResource]
+    """The HTTPRoutes by the servers' names in the configuration."""
+    proxy_subnet: gcp.compute.Subnetwork | None
+    """Where the load balancers' proxies have their addresses; None where it exists already."""
+    security_policy: gcp.compute.RegionSecurityPolicy | None
+    """The limit of rate on the internet; None without one."""
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, None, opts)
+        self._prefix = name
+        self._args = args
+        plan = args.plan
+        self.proxy_subnet = self._proxy_subnet() if plan.makes_proxy_subnet else None
+        self.security_policy = self._security_policy(plan.rate_limit) if plan.rate_limit else None
+        self.addresses = {}
+        self.gateways = {}
+        for gateway in plan.gateways:
+            self._gateway(gateway)
+        self.routes = {server.server: self._server(server) for server in plan.servers}
+        self.register_outputs({"addresses": self.addresses} if self.addresses else {})
+
+    def _proxy_subnet(self) -> gcp.compute.Subnetwork:
+        plan = self._args.plan
+        return gcp.compute.Subnetwork(
+            f"{self._prefix}-proxies",
+            project=plan.project,
+            region=plan.region,
+            network=self._args.network,
+            ip_cidr_range=plan.proxy_cidr,
+            purpose="REGIONAL_MANAGED_PROXY",
+            role="ACTIVE",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _security_policy(self, limit: RateLimitPlan) -> gcp.compute.RegionSecurityPolicy:
+        compute = gcp.compute
+        everybody = compute.RegionSecurityPolicyRuleMatchArgs(
+            versioned_expr="SRC_IPS_V1",
+            config=compute.RegionSecurityPolicyRuleMatchConfigArgs(src_ip_ranges=["*"]),
+        )
+        return compute.RegionSecurityPolicy(
+            f"{self._prefix}-rate-limit",
+            name=limit.name,
+            project=self._args.plan.project,
+            region=self._args.plan.region,
+            type="CLOUD_ARMOR",
+            rules=[
+                compute.RegionSecurityPolicyRuleArgs(
+                    action="throttle",
+                    priority=1000,
+                    match=everybody,
+                    rate_limit_options=compute.RegionSecurityPolicyRuleRateLimitOptionsArgs(
+                        conform_action="allow",
+                        exceed_action="deny(429)",
+                        enforce_on_key="IP",
+                        rate_limit_threshold=compute.RegionSecurityPolicyRuleRateLimitOptionsRateLimitThresholdArgs(
+                            count=limit.requests, interval_sec=limit.interval_seconds
+                        ),
+                    ),
+                ),
+                # Google wants a rule for whoever no other rule is about.
+                compute.RegionSecurityPolicyRuleArgs(action="allow", priority=_LAST_PRIORITY, match=everybody),
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _gateway(self, plan: GatewayPlan) -> None:
+        needs: list[pulumi.Resource] = [self.proxy_subnet] if self.proxy_subnet else []
+        if plan.reserves_address:
+            address = gcp.compute.Address(
+                f"{self._prefix}-{plan.exposure}-address",
+                name=plan.address,
+                project=self._args.plan.project,
+                region=self._args.plan.region,
+                address_type="EXTERNAL",
+                # The tier of GKE's regional external load balancers.
+                network_tier="STANDARD",
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            needs.append(address)
+            self.addresses = {**self.addresses, plan.exposure: address.address}
+        made = self._custom_resource(
+            f"{self._prefix}-{plan.exposure}", _GATEWAY_API, "Gateway", plan.name, _gateway_spec(plan), needs
+        )
+        self.gateways = {**self.gateways, plan.exposure: made}
+
+    def _server(self, server: ServerAccess) -> kubernetes.apiextensions.CustomResource:
+        plan = self._args.plan
+        prefix = f"{self._prefix}-{server.name}"
+        gateway = next(one for one in plan.gateways if one.exposure == server.exposure)
+        service = self._args.services.get(server.server)
+        needs = [service] if service is not None else []
+        limited = [self.security_policy] if self.security_policy and server.exposure == "external" else []
+        self._custom_resource(
+            f"{prefix}-health", _POLICY_API, "HealthCheckPolicy", server.name, _health_spec(server), needs
+        )
+        self._custom_resource(
+            f"{prefix}-backend",
+            _POLICY_API,
+            "GCPBackendPolicy",
+            server.name,
+            _backend_spec(server, plan.rate_limit),
+            [*needs, *limited],
+        )
+        return self._custom_resource(
+            f"{prefix}-route",
+            _GATEWAY_API,
+            "HTTPRoute",
+            server.name,
+            _route_spec(server, gateway),
+            [*needs, self.gateways[server.exposure]],
+        )
+
+    def _custom_resource(
+        self, name: str, api_version: str, kind: str, object_name: str, spec: dict[str, Any], needs: list[Any]
+    ) -> kubernetes.apiextensions.CustomResource:
+        args = self._args
+        return kubernetes.apiextensions.CustomResource(
+            name,
+            api_version=api_version,
+            kind=kind,
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=args.served_apis.once_served(api_version, kind, object_name) if args.served_apis else object_name,
+                namespace=args.namespace,
+                labels=_LABELS,
+            ),
+            spec=spec,
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*args.after, *needs], replace_with=args.replace_with or None
+            ),
+        )
+
+
+def _gateway_spec(plan: GatewayPlan) -> dict[str, Any]:
+    tls: dict[str, Any] | None = None
+    if plan.certificates:
+        # Regional load balancers take certificates by name; maps of certificates are for global ones.
+        tls = {"mode": "Terminate", "options": {"networking.gke.io/cert-manager-certs": ",".join(plan.certificates)}}
+    elif plan.certificate_secret:
+        tls = {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": plan.certificate_secret}]}
+    listener = {
+        "name": "https" if tls else "http",
+        "protocol": "HTTPS" if tls else "HTTP",
+        "port": plan.port,
+        "allowedRoutes": {"kinds": [{"kind": "HTTPRoute"}], "namespaces": {"from": "Same"}},
+        **({"tls": tls} if tls else {}),
+    }
+    return {
+        "gatewayClassName": plan.class_name,
+        "listeners": [listener],
+        **({"addresses": [{"type": "NamedAddress", "value": plan.address}]} if plan.address else {}),
+    }
+
+
+def _route_spec(server: ServerAccess, gateway: GatewayPlan) -> dict[str, Any]:
+    """What is let through. GKE rejects routes with timeouts; those are in the backend's policy."""
+    return {
+        "parentRefs": [{"name": gateway.name}],
+        "hostnames": [server.hostname],
+        "rules": [
+            {
+                "matches": [
+                    {"path": {"type": "Exact", "value": route.path}, "method": route.method} for route in server.routes
+                ],
+                "backendRefs": [{"name": server.name, "port": server.service_port}],
+            }
+        ],
+    }
+
+
+def _health_spec(server: ServerAccess) -> dict[str, Any]:
+    # Without it GKE asks for /, which vLLM does not have: no pod would ever be well.
+    return {
+        "targetRef": _service(server),
+        "default": {
+            "checkIntervalSec": 5,
+            "timeoutSec": 5,
+            "healthyThreshold": 1,
+            "unhealthyThreshold": 2,
+            "config": {
+                "type": "HTTP",
+                "httpHealthCheck": {
+                    "portSpecification": "USE_FIXED_PORT",
+                    "port": server.pod_port,
+                    "requestPath": server.health_path,
+                },
+            },
+        },
+    }
+
+
+def _backend_spec(server: ServerAccess, limit: RateLimitPlan | None) -> dict[str, Any]:
+    return {
+        "targetRef": _service(server),
+        "default": {
+            "timeoutSec": server.timeout_seconds,
+            "connectionDraining": {"drainingTimeoutSec": server.draining_seconds},
+            **({"securityPolicy": limit.name} if limit and server.exposure == "external" else {}),
+        },
+    }
+
+
+def _service(server: ServerAccess) -> dict[str, str]:
+    return {"group": "", "kind": "Service", "name": server.name}

@@ -1,0 +1,1 @@
+"""How servers are reached from outside of the cluster, and by whom."""
