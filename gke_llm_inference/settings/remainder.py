@@ -12,6 +12,11 @@ from gke_llm_inference.settings.parse import parse_settings
 from gke_llm_inference.settings.stack import StackSettings
 
 _ENTRIES = ("servers", "nodePools")
+# What is known of load balancers whose settings are wrong: that there may be some, as those of servers say.
+_SOME_GATEWAY = {
+    "tls": {"source": "secret", "secretName": "unknown"},
+    "proxySubnet": {"mode": "existing", "cidr": "240.0.0.0/24"},
+}
 # What is known of a token whose settings are wrong: that there is to be one.
 _SOME_TOKEN = {"tokenSource": "existingSecret"}
 
@@ -69,6 +74,14 @@ def _take_out(raw: dict[str, Any], path: str) -> bool:
         return _take_out_entry(raw.get(section), path.removeprefix(section))
     if section == "huggingFace":
         raw[section] = _SOME_TOKEN
+        return True
+    if section == "gateway":
+        raw[section] = _SOME_GATEWAY
+        servers = raw.get("servers")
+        for index, server in enumerate(servers.values() if isinstance(servers, dict) else ()):
+            if isinstance(server, dict) and server.setdefault("exposure", "none") != "none":
+                # What the gateway would have given is not missing.
+                server.setdefault("hostname", f"server-{index}.invalid")
         return True
     if section == "cluster":
         cluster, key = raw.get(section), path.removeprefix(f"{section}.").partition(".")[0].partition("[")[0]

@@ -106,6 +106,19 @@ def test_a_pool_that_cannot_be_read_is_not_missing(tmp_path: Path) -> None:
     assert not any(where.startswith(("servers.elsewhere", "servers.anywhere", "servers.here")) for where in found)
 
 
+def test_what_a_gateway_that_is_wrong_would_give_is_not_missing(tmp_path: Path) -> None:
+    servers = {
+        "open": {**FINE, "exposure": "external"},
+        "keyed": {**FINE, "exposure": "external", "apiKeys": {"source": "config"}},
+        "inside": FINE,
+    }
+    gateway = {"exposure": "externl", "hostname": "llm.example.com", "tls": {"source": "secret", "secretName": "tls"}}
+    assert problems_of({**AUTOPILOT, "gateway": gateway, "servers": servers}, tmp_path) == {
+        "gateway.exposure": "is not a known choice",
+        "servers.open.apiKeys": "is missing, while the server is on the internet",
+    }
+
+
 def test_a_name_with_a_dot_is_one_name(tmp_path: Path) -> None:
     servers = {"a": TOO_LARGE, "a.b": {**FINE, "typo": 1}, "a.b.c": TOO_LARGE}
     found = problems_of({**AUTOPILOT, "servers": servers}, tmp_path)
