@@ -11,9 +11,9 @@ from typing import Literal
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.planning.machines import gpu_counts
-from gke_llm_inference.planning.optimization import Option, Question, optimize
-from gke_llm_inference.planning.optimization.search import CLOSE
-from gke_llm_inference.planning.performance import HEADROOM, LatencyBound, Objectives, Quantity
+from gke_llm_inference.planning.optimization import Option
+from gke_llm_inference.planning.optimize import Asked, optimize
+from gke_llm_inference.planning.performance import HEADROOM, Quantity
 from gke_llm_inference.settings import Refusal
 from tools.markdown import paragraph, table
 from tools.preset_effects import Effect, effect, reference, slower_from
@@ -37,7 +37,6 @@ from tools.reference_servers import (
     kv_tokens,
     planned_server,
     price,
-    profile_load,
     request_tokens,
     requests_at_once,
     step_ms,
@@ -125,11 +124,15 @@ def page() -> str:
 @cache
 def best(rate: float | None, ttft_ms: float, tpot_ms: float, gpus: tuple[str, ...] = ()) -> Option:
     """What `optimize` answers for the reference model and load; the GPUs are all that are known if none is named."""
-    objectives = Objectives(ttft=LatencyBound(milliseconds=ttft_ms), tpot=LatencyBound(milliseconds=tpot_ms))
-    question = Question(
-        model=MODEL, workload=profile_load(rate), objectives=objectives, gpus=gpus or known_gpus(), region=REGION
+    load = () if rate is None else (("requestRate", rate),)
+    asked = Asked(
+        model=MODEL,
+        workload=(("profile", "chat"), *load),
+        objectives=(("ttft", {"milliseconds": ttft_ms}), ("tpot", {"milliseconds": tpot_ms})),
+        gpus=gpus or known_gpus(),
+        region=REGION,
     )
-    found = optimize(question, load_catalog(), read_performance_facts()).best
+    found = optimize(asked, load_catalog()).best
     assert found is not None, "the objectives of the page can be met"
     return found
 
@@ -198,8 +201,8 @@ def _quantize_for_latency() -> Point:
         goal="Latency",
         title="Quantize for latency",
         advice="Explore quantization such as AWQ, and mind its accuracy.",
-        decision=f"""no server is quantized unless it is asked. The search takes fewer bits only where that is more
-            than {100 * CLOSE:.0f} % cheaper within your latencies; FP8 before 4 bits, as it gives up less.""",
+        decision="""no server is quantized unless a technique or a goal is asked for. A goal takes fewer bits only where
+            that is better by more than the predictions' error band; FP8 before 4 bits, as it gives up less.""",
         number=f"""measured on an H100, 4 bits take {times(four.measured)} of a step's time with one request
             (predicted {times(four.predicted)}) and FP8 {times(eight.measured)}, but 4 bits take
             {times(many.measured)} with 256 requests and {times(first.measured)} of the time to the first token of a
@@ -449,7 +452,7 @@ def _anchor(title: str) -> str:
 def _machines(option: Option) -> str:
     candidate = option.candidate
     servers = f"{option.replicas} replica{'s' if option.replicas > 1 else ''}"
-    return f"{servers} of {candidate.gpus} × `{candidate.gpu}` ({candidate.weights.title})"
+    return f"{servers} of {candidate.gpus} × `{candidate.gpu}` ({candidate.weights_title})"
 
 
 def _monthly(option: Option) -> str:

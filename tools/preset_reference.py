@@ -7,13 +7,14 @@ from itertools import groupby
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog, ServerKind, load_catalog
-from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.catalog.preset_facts import Technique
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import Applied, apply_presets
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 from gke_llm_inference.settings.findings import problems_of
 from tools import preset_effects_page as effects
+from tools.goal_reference import goal_lines
 from tools.markdown import table
 
 _DEFAULT_MODEL = "google/gemma-7b-it"
@@ -46,9 +47,9 @@ class Cell:
 
 
 def matrix(catalog: Catalog | None = None) -> Iterator[Cell]:
-    """All cells, by preset, server and version."""
+    """All cells of techniques, by preset, server and version."""
     facts = catalog or load_catalog()
-    for preset in load_catalog().presets:
+    for preset in (name for name, one in load_catalog().presets.items() if isinstance(one, Technique)):
         for server in ("vllm", "tgi"):
             for version in facts.servers[server].known_versions:
                 yield cell(preset, server, version, facts)
@@ -90,21 +91,9 @@ def markdown_matrix() -> str:
         effects.promise().rstrip("\n"),
         "",
         "## Goals",
+        *goal_lines(load_catalog()),
     ]
     presets = load_catalog().presets
-    for name, preset in presets.items():
-        if isinstance(preset, Goal):
-            parts += ["", f"### {name}", "", f"For {preset.summary}. Costs: {preset.costs}", ""]
-            for choice in preset.choices:
-                what = (
-                    f"the first that fits of {', '.join(f'`{one}`' for one in choice.presets)}"
-                    if choice.presets
-                    else ", ".join(f"`{key}: {value}`" for key, value in choice.settings.items())
-                    if choice.settings
-                    else "the fewest GPUs that hold weights and context by the memory plan"
-                )
-                where = f" ({choice.servers[0]} only)" if len(choice.servers) == 1 else ""
-                parts.append(f"* {what}{where}: {choice.why}")
     parts += ["", "## What the techniques change", "", effects.summary().rstrip("\n")]
     parts += ["", "## Techniques"]
     cells = list(matrix())

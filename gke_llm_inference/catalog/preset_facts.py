@@ -76,23 +76,10 @@ class Technique(_Preset):
         return self.vllm if server == "vllm" else self.tgi
 
 
-class GoalChoice(Facts):
-    """One step toward a goal: the first technique that can be used, a setting, or how to use GPUs."""
-
-    presets: tuple[str, ...] = ()
-    """Techniques, best first; one is taken unless its slot is taken already."""
-    settings: dict[str, Any] = {}
-    parallelism: Literal["fewestGpus"] | None = None
-    """Whether the fewest GPUs that hold weights and context are taken for each replica."""
-    servers: tuple[ServerKind, ...] = ("tgi", "vllm")
-    why: str
-
-
 class Goal(_Preset):
-    """What to optimize for; it chooses techniques and settings that the stack leaves open."""
+    """What to optimize for: a search chooses GPUs, weights and limits that the stack leaves open."""
 
     kind: Literal["goal"]
-    choices: tuple[GoalChoice, ...]
 
 
 Preset = Annotated[Technique | Goal, Field(discriminator="kind")]

@@ -108,7 +108,9 @@ def checked_goal(text: str, catalog: Catalog) -> str | None:
 
 def goals(catalog: Catalog) -> tuple[str, ...]:
     """Names of the goals, and the word for none."""
-    return (*(name for name, preset in catalog.presets.items() if preset.kind == "goal"), NO_GOAL)
+    goals = (name for name, preset in catalog.presets.items() if preset.kind == "goal")
+    # A new stack has no objectives to meet yet.
+    return (*(name for name in goals if name != "objectives"), NO_GOAL)
 
 
 def checked_region(text: str, accelerator: str, catalog: Catalog) -> str:

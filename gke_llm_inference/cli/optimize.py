@@ -1,8 +1,8 @@
-"""The subcommand `optimize`: which GPUs, weights and limits serve a model's load at the least cost."""
+"""The subcommand `optimize`: which GPUs, weights and limits serve a model's load best."""
 
 import json as json_format
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.cli import options
 from gke_llm_inference.cli.failures import EXIT_FINE, EXIT_WRONG
@@ -11,57 +11,59 @@ from gke_llm_inference.terminal import printable, write
 
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import Catalog
-    from gke_llm_inference.catalog.performance_facts import PerformanceFacts
-    from gke_llm_inference.planning.performance import LatencyBound, Workload
-
-_PERCENTILE = 95
 
 
 def optimize(
     model: options.ServedModel,
     gpus: options.Gpus = None,
+    goal: options.SearchedGoal = None,
     workload: options.WorkloadProfile = None,
     input: options.InputTokens = None,  # noqa: A002 - the option's name
     output: options.OutputTokens = None,
     rate: options.Rate = None,
+    concurrency: options.Concurrency = None,
     ttft_p95: options.TtftP95 = None,
     tpot_p95: options.TpotP95 = None,
     region: options.PricedRegion = "us-central1",
+    spot: options.Spot = False,
     json: options.Json = False,
     plot: options.Plot = None,
     project_dir: options.ProjectDirectory = None,  # noqa: ARG001 - the same everywhere; no project is read
 ) -> int:
-    """Find the cheapest GPUs, weights and limits that serve a load fast enough.
+    """Find the GPUs, weights and limits that serve a load best: fast enough at the least cost, or by another goal.
 
-    Every candidate that fits its GPUs is bounded by arithmetic, the cheapest are simulated request by request.
+    Every candidate that fits its GPUs is bounded by arithmetic, the best are simulated request by request.
     Latencies are estimates; what is proposed has passed the whole planner.
     """
     from gke_llm_inference.catalog import load_catalog
     from gke_llm_inference.cli.optimize_report import optimum_document, optimum_text
-    from gke_llm_inference.planning.optimization import Question
-    from gke_llm_inference.planning.optimization import optimize as search
-    from gke_llm_inference.planning.performance import Objectives
+    from gke_llm_inference.planning.optimize import Asked
+    from gke_llm_inference.planning.optimize import optimize as search
 
     catalog = load_catalog()
-    facts = catalog.performance
-    question = Question(
+    objectives = _objectives(ttft_p95, tpot_p95)
+    if goal == "objectives" and not objectives:
+        raise UsageError("--goal objectives has none to meet: state --ttft-p95 or --tpot-p95")
+    asked = Asked(
         model=_known_model(model, catalog),
-        workload=_workload(workload, input, output, rate, catalog),
-        objectives=Objectives(ttft=_bound("--ttft-p95", ttft_p95), tpot=_bound("--tpot-p95", tpot_p95)),
-        gpus=_gpus(gpus, catalog, facts),
+        goal=goal,
+        workload=_workload(workload, input, output, rate, concurrency, catalog),
+        objectives=objectives,
+        gpus=_gpus(gpus, catalog),
         region=_region(region, catalog),
+        spot=spot,
     )
     if plot is not None:
         _require_plot_library()
-    optimum = search(question, catalog, facts)
+    optimum = search(asked, catalog)
     if json:
-        write(json_format.dumps(optimum_document(optimum), indent=2) + "\n")
+        write(json_format.dumps(optimum_document(asked, optimum), indent=2) + "\n")
     else:
-        write(optimum_text(optimum, facts))
+        write(optimum_text(asked, optimum, catalog.performance))
     if plot is not None:
         from gke_llm_inference.cli.optimize_plot import draw
 
-        draw(optimum, plot)
+        draw(asked, optimum, plot)
         print(f"wrote {printable(str(plot))}", file=sys.stderr)
     return EXIT_FINE if optimum.best else EXIT_WRONG
 
@@ -88,12 +90,13 @@ def _known_model(model: str, catalog: "Catalog") -> str:
     return model
 
 
-def _gpus(given: str | None, catalog: "Catalog", facts: "PerformanceFacts") -> tuple[str, ...]:
+def _gpus(given: str | None, catalog: "Catalog") -> tuple[str, ...]:
+    from gke_llm_inference.planning.optimization.offers import predictable
     from gke_llm_inference.settings import suggestion
 
-    known = [gpu for gpu in facts.gpus if gpu in catalog.accelerators and gpu in catalog.memory.versions.visible_memory]
     if given is None:
-        return tuple(known)
+        return ()
+    known = predictable(catalog)
     names = [name.strip() for name in given.split(",") if name.strip()]
     for name in names:
         if name not in known:
@@ -113,30 +116,48 @@ def _region(region: str, catalog: "Catalog") -> str:
 
 
 def _workload(
-    profile: str | None, inputs: int | None, outputs: int | None, rate: float | None, catalog: "Catalog"
-) -> "Workload":
-    from gke_llm_inference.planning.performance import workload_of
-    from gke_llm_inference.settings import TokenCounts, WorkloadSettings, suggestion
+    profile: str | None,
+    inputs: int | None,
+    outputs: int | None,
+    rate: float | None,
+    concurrency: int | None,
+    catalog: "Catalog",
+) -> tuple[tuple[str, Any], ...]:
+    """The workload as the settings have it; what is not stated is the profile's."""
+    from gke_llm_inference.planning.performance import DEFAULT_PROFILE
+    from gke_llm_inference.settings import suggestion
 
     profiles = catalog.workloads
-    for option, value in (("--input", inputs), ("--output", outputs), ("--rate", rate)):
+    for option, value in (
+        ("--input", inputs),
+        ("--output", outputs),
+        ("--rate", rate),
+        ("--concurrency", concurrency),
+    ):
         _positive(option, value)
     if profile is not None and profile not in profiles:
         raise UsageError(f"--workload {printable(profile)} is not a profile; {suggestion(profile, profiles)}")
-    stated = WorkloadSettings(
-        profile=profile,
-        input_tokens=TokenCounts(p50=inputs) if inputs else None,
-        output_tokens=TokenCounts(p50=outputs) if outputs else None,
-        request_rate=rate,
-    )
-    return workload_of(stated, profiles)
+    if rate is not None and concurrency is not None:
+        raise UsageError("--rate and --concurrency are two loads; give one of them")
+    own = inputs is not None and outputs is not None
+    stated = {
+        "profile": profile or (None if own else DEFAULT_PROFILE),
+        "inputTokens": inputs,
+        "outputTokens": outputs,
+        "requestRate": rate,
+        "concurrency": concurrency,
+    }
+    return tuple((key, _whole(value)) for key, value in stated.items() if value is not None)
 
 
-def _bound(option: str, milliseconds: float | None) -> "LatencyBound | None":
-    from gke_llm_inference.planning.performance import LatencyBound
+def _objectives(ttft: float | None, tpot: float | None) -> tuple[tuple[str, Any], ...]:
+    stated = {"ttft": _positive("--ttft-p95", ttft), "tpot": _positive("--tpot-p95", tpot)}
+    return tuple((key, {"milliseconds": _whole(value)}) for key, value in stated.items() if value is not None)
 
-    given = _positive(option, milliseconds)
-    return None if given is None else LatencyBound(milliseconds=given, percentile=_PERCENTILE)
+
+def _whole(value: Any) -> Any:
+    """A whole number as people write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _positive(option: str, value: float | None) -> float | None:

@@ -10,10 +10,12 @@ from gke_llm_inference.planning.optimization import Optimum, Option, pareto
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gke_llm_inference.planning.optimize import Asked
+
 _CURVES = 6
 
 
-def draw(optimum: Optimum, path: Path) -> None:
+def draw(asked: Asked, optimum: Optimum, path: Path) -> None:
     """Writes the picture as the file's ending says; an SVG has the same bytes for the same answer.
 
     Raises:
@@ -30,7 +32,7 @@ def draw(optimum: Optimum, path: Path) -> None:
 
     figure, (speed, cost) = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
     question = optimum.question
-    figure.suptitle(f"{question.model}, {question.workload.name}, {question.region} (predicted)")
+    figure.suptitle(f"{asked.model}, {question.workload.name}, {asked.region} (predicted)")
     shown = _distinct(optimum.options)
     for option in shown[:_CURVES]:
         rates = [point.output_tokens_per_second for point in option.curve]
@@ -51,7 +53,7 @@ def draw(optimum: Optimum, path: Path) -> None:
     speed.set_xlim(left=0)
     if shown:
         speed.legend(frameon=False, fontsize=8)
-    unit = "USD per month" if question.workload.rate else "USD per million output tokens"
+    unit = "USD per month" if question.workload.asked else "USD per million output tokens"
     front = list(pareto(optimum.options))
     cost.plot(
         [option.point.tpot_ms.p50 for option in front],

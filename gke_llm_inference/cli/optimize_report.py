@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from gke_llm_inference.planning.optimization import Optimum, Option, settings_of
-from gke_llm_inference.planning.optimization.search import SHOWN
-from gke_llm_inference.planning.performance import HEADROOM, Distribution, LatencyBound
+from gke_llm_inference.planning.optimization import BEARABLE, Optimum, Option
+from gke_llm_inference.planning.optimization.offers import NOT_STATED
+from gke_llm_inference.planning.optimization.told import latencies, limits_of, what_of
+from gke_llm_inference.planning.optimize import SHOWN, Asked, fragment
+from gke_llm_inference.planning.performance import HEADROOM, Distribution, LatencyBound, Workload
 from gke_llm_inference.terminal import rendered, wrapped
 
 if TYPE_CHECKING:
@@ -20,53 +22,68 @@ _BASES = {
     "transferred": "kernels measured on an H100, roofs of this GPU",
     "estimated": "roofs of this GPU from its data sheet or others' tables",
 }
+_GOALS = {
+    "cost": "the least cost",
+    "latency": "the least time of a mean request",
+    "objectives": "the least cost at which the objectives are met",
+    "throughput": "the least cost of an output token",
+}
 
 
-def optimum_text(optimum: Optimum, facts: PerformanceFacts) -> str:
+def optimum_text(asked: Asked, optimum: Optimum, facts: PerformanceFacts) -> str:
     """The answer, the table of the best, and the fragment of a stack file."""
     question, workload = optimum.question, optimum.question.workload
-    load = f"{workload.rate:g} requests a second" if workload.rate else "no rate given: by the price of a token"
+    goal = question.goals[0]
     parts: list[Any] = [
         "\n".join(
             wrapped(
-                f"{question.model} in {question.region}, workload {workload.name}: {_tokens(workload.inputs)} in, "
-                f"{_tokens(workload.outputs)} out, {load}."
+                f"{asked.model} in {asked.region}, workload {workload.name}: {_tokens(workload.inputs)} in, "
+                f"{_tokens(workload.outputs)} out, {_load(workload)}. Goal {goal}: {_GOALS[goal]}."
             )
         )
     ]
+    parts += [f"\n{line}" for line in _unstated(optimum)]
     if optimum.best is None:
         parts.append("\nNothing meets the objectives.")
+        if optimum.nearest is not None:
+            parts += ["", *_verdict("Nearest", optimum.nearest, facts)]
     else:
-        parts += ["", *_verdict(optimum.best, facts), "", _table(optimum)]
+        parts += ["", *_verdict("Best", optimum.best, facts)]
+    if optimum.advised is not None:
+        parts += ["", *_advice(optimum.advised)]
+    if optimum.options:
+        parts += ["", _table(optimum)]
     for heading, pairs in (("Too slow", optimum.too_slow), ("Refused", optimum.refused)):
         if pairs:
             parts.append(f"\n{heading}:")
             parts += ["\n".join(wrapped(f"{name}: {why}", "  ", "    ")) for name, why in _grouped(pairs)]
     if optimum.best is not None:
-        parts += ["", "In the stack's file, for a Standard cluster:", "", fragment(optimum.best, optimum.context)]
+        parts += ["", "In the stack's file, for a Standard cluster:", "", fragment_text(asked, optimum.best)]
     return rendered(*parts)
 
 
-def fragment(option: Option, context: int) -> str:
+def fragment_text(asked: Asked, option: Option) -> str:
     """The part of a stack file that deploys an option."""
-    raw = settings_of(option.candidate, option.replicas, context)
-    keyed = {f"{NAMESPACE}:{key}": value for key, value in raw.items()}
+    keyed = {f"{NAMESPACE}:{key}": value for key, value in fragment(asked, option).items()}
     text: str = yaml.safe_dump({"config": keyed}, sort_keys=False, default_flow_style=None, width=78)
     return text
 
 
-def optimum_document(optimum: Optimum) -> dict[str, Any]:
+def optimum_document(asked: Asked, optimum: Optimum) -> dict[str, Any]:
     """The JSON document: stable keys, USD, ms, requests and tokens per second."""
     question = optimum.question
     workload = question.workload
+    best = optimum.best
     return {
-        "model": question.model,
-        "region": question.region,
+        "model": asked.model,
+        "region": asked.region,
+        "goal": question.goals[0],
         "workload": {
             "profile": workload.name,
             "inputTokens": {"p50": workload.inputs.p50, "p90": workload.inputs.p90},
             "outputTokens": {"p50": workload.outputs.p50, "p90": workload.outputs.p90},
             "requestRate": workload.rate,
+            "concurrency": workload.concurrency,
             "burstiness": workload.burstiness,
             "prefixCacheHitRate": workload.prefix_hit_rate,
             "source": workload.source,
@@ -74,12 +91,16 @@ def optimum_document(optimum: Optimum) -> dict[str, Any]:
         "objectives": {
             "ttftP95Ms": _milliseconds(question.objectives.ttft),
             "tpotP95Ms": _milliseconds(question.objectives.tpot),
+            "assumed": question.is_assumed,
         },
         "considered": optimum.considered,
-        "best": _option(optimum.best) if optimum.best else None,
-        "settings": settings_of(optimum.best.candidate, optimum.best.replicas, optimum.context)
-        if optimum.best
+        "simulations": optimum.simulations,
+        "best": _option(best) if best else None,
+        "nearest": _option(optimum.nearest) if optimum.nearest else None,
+        "advised": {**_option(optimum.advised), "why": optimum.advised.candidate.offer.advised}
+        if optimum.advised
         else None,
+        "settings": fragment(asked, best) if best else None,
         "options": [_option(option) for option in optimum.options[:SHOWN]],
         "tooSlow": [{"candidate": name, "why": why} for name, why in optimum.too_slow],
         "refused": [{"candidate": name, "why": why} for name, why in optimum.refused],
@@ -91,13 +112,16 @@ def _option(option: Option) -> dict[str, Any]:
     return {
         "accelerator": candidate.gpu,
         "gpus": candidate.gpus,
-        "machineType": candidate.machine_type,
-        "model": candidate.weights.model,
-        "weights": candidate.weights.title,
-        "kvCacheDtype": "fp8_e4m3" if candidate.fp8_cache else "auto",
+        "machineType": candidate.offer.machine_type,
+        "provisioning": candidate.offer.provisioning,
+        "model": candidate.weights.model.id,
+        "weights": candidate.weights_title,
+        "kvCacheDtype": candidate.kv_cache,
+        "maxModelLen": candidate.plan.limits.max_model_len,
         "maxNumSeqs": candidate.sequences,
         "maxNumBatchedTokens": candidate.batched_tokens,
         "replicas": option.replicas,
+        "usdPerHour": _rounded(option.usd_per_hour),
         "usdPerMonth": _rounded(option.usd_per_month),
         "usdPerMillionOutputTokens": _rounded(option.usd_per_million_output_tokens),
         "highestRate": round(option.most.rate, 3),
@@ -106,8 +130,12 @@ def _option(option: Option) -> dict[str, Any]:
         "tpotMs": _percentiles(point.tpot_ms),
         "outputTokensPerSecond": round(point.output_tokens_per_second, 1),
         "utilization": round(point.utilization, 3),
-        "basis": option.tpot_band.basis,
-        "errorPercent": {"ttft": round(option.ttft_band.percent, 1), "tpot": round(option.tpot_band.percent, 1)},
+        "basis": option.bands.tpot.basis,
+        "errorPercent": {
+            "rate": round(option.bands.rate.percent, 1),
+            "ttft": round(option.bands.ttft.percent, 1),
+            "tpot": round(option.bands.tpot.percent, 1),
+        },
     }
 
 
@@ -123,21 +151,65 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def _verdict(option: Option, facts: PerformanceFacts) -> list[str]:
-    candidate, point = option.candidate, option.point
+def _load(workload: Workload) -> str:
+    if workload.concurrency is not None:
+        return f"{workload.concurrency:,} requests in flight"
+    return f"{workload.rate:g} requests a second" if workload.rate else "no load stated"
+
+
+def _unstated(optimum: Optimum) -> list[str]:
+    """What is said where no objectives were given."""
+    question, shown = optimum.question, optimum.best or optimum.nearest
+    if not question.is_assumed or shown is None:
+        return []
+    if question.objectives == BEARABLE:
+        text = (
+            "No objectives given: up to 10 s to the first token and 200 ms per token at p95 count as served; "
+            "state --ttft-p95 and --tpot-p95."
+        )
+    else:
+        first = shown.point.ttft_ms.p95 / 1000
+        text = f"No objectives given, and the first token takes {first:,.0f} s at p95; state --ttft-p95."
+    return ["\n".join(wrapped(text))]
+
+
+def _verdict(heading: str, option: Option, facts: PerformanceFacts) -> list[str]:
+    candidate, point, bands = option.candidate, option.point, option.bands
     replicas = f"{option.replicas} replica{'s' if option.replicas != 1 else ''} of "
-    price = f"{option.usd_per_month:,.0f} USD a month, " if option.usd_per_month is not None else ""
+    price = f"{option.usd_per_month:,.0f} USD a month" if option.usd_per_month is not None else ""
+    price = price or f"{option.usd_per_hour:,.2f} USD an hour"
     lines = [
-        f"Best: {replicas}{candidate.name}, on {candidate.machine_type}",
-        f"  {price}{option.usd_per_million_output_tokens:,.2f} USD per million output tokens, input not counted",
+        f"{heading}: {replicas}{candidate.name}, on {candidate.offer.machine_type}",
+        f"  {price}, {option.usd_per_million_output_tokens:,.2f} USD per million output tokens (± "
+        f"{bands.rate.percent:.0f} %), input not counted",
         f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_ms.p95:,.0f} at p95 "
-        f"(± {option.ttft_band.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
-        f"(± {option.tpot_band.percent:.0f} %)",
-        f"  a replica meets the objectives up to {option.most.rate:.2f} requests a second, and gets {point.rate:.2f}",
+        f"(± {bands.ttft.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
+        f"(± {bands.tpot.percent:.0f} %)",
     ]
-    if candidate.weights.preference or candidate.fp8_cache:
+    if heading == "Best":
+        lines.append(
+            f"  a replica gets {point.rate:.2f} requests a second, and meets the objectives at "
+            f"{option.most.rate:.2f} too"
+        )
+    if candidate.weights.model.checkpoint != "none":
+        lines.append(f"  the weights are those of {candidate.weights.model.id}")
+    if candidate.weights.preference or candidate.kv_cache != "auto":
         lines.append("  fewer bits change answers: try it with your own prompts")
-    lines.append(f"  estimated from vLLM {facts.version}: {_BASES[option.tpot_band.basis]}")
+    lines.append(f"  estimated from vLLM {facts.version}: {_BASES[bands.tpot.basis]}")
+    return [line for text in lines for line in wrapped(text.strip(), text[: len(text) - len(text.lstrip())], "    ")]
+
+
+def _advice(option: Option) -> list[str]:
+    """What would be cheaper or faster, and the machines are not asked for so."""
+    price = f"{option.usd_per_month:,.0f} USD a month" if option.usd_per_month is not None else ""
+    price = price or f"{option.usd_per_hour:,.2f} USD an hour"
+    why = option.candidate.offer.advised
+    if why == NOT_STATED:
+        why = "--gpus does not name them"
+    spot = option.candidate.offer.provisioning == "spot"
+    lines = [f"Advised: {what_of(option)}, {price}; {latencies(option)}", f"  {why}"]
+    if spot:
+        lines.append("  Google may take Spot VMs back at any time; --spot searches among them")
     return [line for text in lines for line in wrapped(text.strip(), text[: len(text) - len(text.lstrip())], "    ")]
 
 
@@ -145,23 +217,23 @@ def _table(optimum: Optimum) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    by_month = optimum.question.workload.rate is not None
+    by_month = optimum.question.workload.asked is not None
     table.add_column("GPUs and weights", overflow="fold")
-    for name in ("seqs", "tokens", "replicas", "USD/month" if by_month else "USD/M out", "TTFT", "TPOT", "most/s"):
+    for name in ("replicas", "USD/month" if by_month else "USD/h", "USD/M", "TTFT", "TPOT", "serves/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for option in optimum.options[:SHOWN]:
         candidate, point = option.candidate, option.point
+        price = option.usd_per_month
         table.add_row(
-            candidate.name.replace("nvidia-", ""),
-            str(candidate.sequences),
-            f"{candidate.batched_tokens:,}",
+            f"{candidate.name}{limits_of(candidate)}".replace("nvidia-", "").replace("bfloat16", "bf16"),
             str(option.replicas),
-            f"{option.cost:,.0f}" if by_month else f"{option.cost:,.2f}",
+            f"{price:,.0f}" if price is not None else f"{option.usd_per_hour:,.2f}",
+            f"{option.usd_per_million_output_tokens:,.2f}",
             f"{point.ttft_ms.p95:,.0f}",
             f"{point.tpot_ms.p95:.0f}",
             f"{option.most.rate:.2f}",
         )
-    table.caption = f"ms at p95; a replica gets at most {HEADROOM:.0%} of its highest rate"
+    table.caption = f"ms at p95; a replica gets at most {HEADROOM:.0%} of a rate that it serves"
     return table
 
 

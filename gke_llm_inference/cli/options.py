@@ -52,8 +52,9 @@ def _regions() -> Iterator[str]:
 
 def _goals() -> Iterator[str]:
     from gke_llm_inference.catalog import load_catalog
+    from gke_llm_inference.cli.draft import NO_GOAL, goals
 
-    yield from (name for name, preset in load_catalog().presets.items() if preset.kind == "goal")
+    yield from (name for name in goals(load_catalog()) if name != NO_GOAL)
 
 
 Stack = Annotated[
@@ -202,6 +203,14 @@ OutputTokens = Annotated[int | None, typer.Option("--output", metavar="N", help=
 Rate = Annotated[
     float | None, typer.Option("--rate", metavar="R", help="Requests a second (default: by the price of a token).")
 ]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", metavar="N", help="Requests in flight at any time, in place of --rate.")
+]
+SearchedGoal = Annotated[
+    Literal["cost", "latency", "objectives", "throughput"] | None,
+    typer.Option("--goal", help="What to choose by (default: the cost, within the objectives)."),
+]
+Spot = Annotated[bool, typer.Option("--spot", help="On Spot VMs, at their price.")]
 TtftP95 = Annotated[
     float | None, typer.Option("--ttft-p95", metavar="MS", help="Most milliseconds to the first token, for 95 of 100.")
 ]

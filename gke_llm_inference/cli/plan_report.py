@@ -7,6 +7,7 @@ from typing import Any
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
+from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.planning.alternatives import Alternative
@@ -156,6 +157,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
+        "choice": choice_document(server.choice),
         "warnings": [
             _finding_document(warning)
             for warning in plan.warnings
@@ -242,6 +244,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield from (
         f"  {'decided' if not index else ''!s:<10} {decision}" for index, decision in enumerate(server.decisions)
     )
+    yield from choice_lines(server.choice)
 
 
 def _start_lines(server: ServerPlan) -> Iterator[str]:

@@ -168,6 +168,13 @@ def _cost_note(before: ServerFacts | None, after: ServerFacts | None) -> str:
     return _difference(_usd(before), _usd(after)) if before and after else ""
 
 
+def _choice_note(before: ServerFacts | None, after: ServerFacts | None) -> str:
+    """Why a goal chooses otherwise than it did."""
+    if before is None or after is None or before.choice == after.choice or not after.choice_reason:
+        return ""
+    return f"as it is {quote(after.choice_reason, 300)}"
+
+
 def _words(get: Callable[[ServerFacts], str | None]) -> Callable[[ServerFacts], str]:
     def text(facts: ServerFacts) -> str:
         value = get(facts)
@@ -231,6 +238,7 @@ _FIGURES: tuple[
     ("image", _words(lambda facts: facts.image), _no_note),
     ("replicas", lambda facts: "" if facts.replicas is None else f"{facts.replicas:,}", _no_note),
     ("GPUs per replica", _server_gpus, _no_note),
+    ("choice of the goals", _words(lambda facts: facts.choice), _choice_note),
     ("machine", _words(lambda facts: facts.machine), _no_note),
     ("node pool", _words(lambda facts: facts.node_pool), _no_note),
     ("GPU memory", _fit, _no_note),

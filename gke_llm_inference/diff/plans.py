@@ -49,6 +49,9 @@ class ServerFacts:
         calibrated: whether the memory plan rests on measurements of this version and GPU.
         region: the region of the stack.
         price_region: the region whose prices the costs are.
+        decisions: what presets and rules decided; what goals chose is `choice`.
+        choice: what its goals chose, with their names.
+        choice_reason: why they chose it.
 
     """
 
@@ -86,6 +89,8 @@ class ServerFacts:
     predicted_usd: float | None = None
     calibrated: bool | None = None
     decisions: tuple[str, ...] = ()
+    choice: str | None = None
+    choice_reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +202,7 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
     rate, concurrency = _number(highest.get("requestRate")), _number(highest.get("concurrency"))
     decisions = document.get("decisions")
     calibrated = memory.get("calibrated")
+    choice = _mapping(document.get("choice"))
     return ServerFacts(
         name=name,
         model=_text(document.get("model")),
@@ -230,13 +236,25 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         needed_replicas=_whole(_mapping(performance.get("replicas")).get("needed")),
         predicted_usd=_number(_mapping(performance.get("price")).get("usdPerMillionOutputTokens")),
         calibrated=calibrated if isinstance(calibrated, bool) else None,
-        decisions=tuple(one for one in decisions if isinstance(one, str)) if isinstance(decisions, list) else (),
+        decisions=tuple(one for one in _texts(decisions) if one not in _texts(choice.get("decisions"))),
+        choice=_choice(choice),
+        choice_reason=_text(choice.get("why")) or "",
     )
 
 
 def _speed(verdict: str | None, *, keeps_up: bool) -> str | None:
     parts = [f"{verdict} the objectives"] if verdict else []
     return ", ".join([*parts, *([] if keeps_up else ["the queue grows"])]) or None
+
+
+def _choice(document: dict[str, Any]) -> str | None:
+    """What goals chose and the names of the goals."""
+    what, goals = _text(document.get("what")), ", ".join(_texts(document.get("goals")))
+    return f"{what} by {goals}" if what and goals else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _rollout(document: dict[str, Any]) -> str | None:

@@ -5,7 +5,14 @@ import difflib
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.plan import ClusterPlan
-from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, Finding, ServerAccelerator, suggestion
+from gke_llm_inference.settings import (
+    AcceleratorChoice,
+    AcceleratorSettings,
+    ExistingCluster,
+    Finding,
+    ServerAccelerator,
+    suggestion,
+)
 
 
 def server_accelerator_findings(
@@ -16,6 +23,12 @@ def server_accelerator_findings(
     A GPU that the catalog lacks needs its memory from the stack and nodes that exist already: which machines have it,
     and at what price, is not known.
     """
+    if accelerator.choices:
+        return [
+            problem
+            for index, choice in enumerate(accelerator.choices)
+            for problem in _choice_problems(f"{path}.choices[{index}]", choice, catalog)
+        ]
     if accelerator.type in catalog.accelerators or accelerator.memory_mib is None:
         return accelerator_problems(path, accelerator, catalog) or _memory_problems(path, accelerator, catalog)
     if cluster.profile == "autopilot" or not isinstance(cluster.settings, ExistingCluster):
@@ -37,6 +50,13 @@ def server_accelerator_findings(
             severity="warning",
         )
     ]
+
+
+def _choice_problems(path: str, choice: AcceleratorChoice, catalog: Catalog) -> list[Finding]:
+    """Problems of one of the GPUs that a goal may choose."""
+    counts = gpu_counts(choice.type, catalog) or [1]
+    gpus = ServerAccelerator(type=choice.type, count=choice.count or counts[0])
+    return accelerator_problems(path, gpus, catalog) or _memory_problems(path, gpus, catalog)
 
 
 def _memory_problems(path: str, accelerator: ServerAccelerator, catalog: Catalog) -> list[Finding]:

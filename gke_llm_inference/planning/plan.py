@@ -374,6 +374,66 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunnerUp:
+    """What a goal did not choose.
+
+    Attributes:
+        what: GPUs, weights and limits in words.
+        usd_per_hour: list price of all replicas.
+        replicas: how many of them.
+        ttft_ms: time to the first token, at the 95th percentile.
+        tpot_ms: time per output token, at the 95th percentile.
+        why: why it lost.
+
+    """
+
+    what: str
+    usd_per_hour: float
+    replicas: int
+    ttft_ms: float
+    tpot_ms: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalChoice:
+    """What the goals of a server chose.
+
+    Attributes:
+        goals: their names, the first one first.
+        what: the choice in words.
+        why: by what it won, with its figures and how far they may be off.
+        settings: settings that it gives, by key; a stack that states them keeps the choice.
+        runners_up: the next best, and why each lost.
+        advice: what would be better and the stack rules out; empty if nothing is.
+
+    """
+
+    goals: tuple[str, ...]
+    what: str
+    why: str
+    settings: tuple[tuple[str, str | int | float | bool], ...]
+    runners_up: tuple[RunnerUp, ...] = ()
+    advice: str = ""
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The choice as decisions of the plan."""
+        origin = ", ".join(self.goals)
+        given = ", ".join(f"{key}: {_shown(value)}" for key, value in self.settings)
+        decisions = [Decision(origin, f"takes {self.what}", self.why)]
+        if given:
+            decisions.append(Decision(origin, f"sets {given}", "a stack that states them keeps them"))
+        if self.advice:
+            decisions.append(Decision(origin, "advises", self.advice))
+        return tuple(decisions)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerPlan:
     """One inference server, decided.
 
@@ -398,6 +458,7 @@ class ServerPlan:
         faster: what would meet its objectives, where it misses them, cheapest first.
         priority_class: PriorityClass of its pods; the cluster's default if None.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
+        choice: what its goals chose, and what lost; None where no goal chose.
 
     """
 
@@ -439,6 +500,7 @@ class ServerPlan:
     model_volume: ModelVolumePlan | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
+    choice: GoalChoice | None = None
     host_ipc: bool = False
     performance: "PerformancePlan | None" = None
     faster: tuple[FasterAlternative, ...] = ()

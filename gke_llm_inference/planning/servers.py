@@ -144,6 +144,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         alternatives=server.alternatives,
         performance=server.performance,
         faster=server.faster,
+        choice=server.choice,
         host_ipc=host_ipc,
         priority_class=settings.priority_class,
         network_policy=network_policy,

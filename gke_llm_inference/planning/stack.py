@@ -9,6 +9,7 @@ from gke_llm_inference.planning.access.findings import gateway_findings
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
+from gke_llm_inference.planning.goals import Goals
 from gke_llm_inference.planning.image_digests import unused_digests
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
@@ -44,7 +45,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
 
     """
     catalog = catalog or load_catalog()
-    stack, token, findings = _frame(settings, identity, catalog)
+    stack, token, findings = frame_of(settings, identity, catalog)
     planned = _planned(settings, stack, findings)
     problems = problems_of(planned.findings)
     if problems:
@@ -80,7 +81,7 @@ def stack_problems(
         has_all_pools: whether no node pool is missing; a server finds its place among those that are there otherwise.
 
     """
-    stack, _, findings = _frame(settings, identity, catalog or load_catalog())
+    stack, _, findings = frame_of(settings, identity, catalog or load_catalog())
     if not has_all_pools:
         stack = replace(stack, pools_are_sound=False)
     return problems_of(_planned(settings, stack, findings).findings)
@@ -102,7 +103,7 @@ def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]
     )
 
 
-def _frame(
+def frame_of(
     settings: StackSettings, identity: StackIdentity, catalog: Catalog
 ) -> tuple[StackFrame, TokenPlan, list[Finding]]:
     """What all servers have around them, with the problems and warnings of it."""
@@ -132,6 +133,7 @@ def _frame(
         propose=Trials(),
         propose_faster=FasterTrials(),
         gateway=settings.gateway,
+        choose=Goals(),
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
     return (

@@ -11,7 +11,7 @@ from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
-from gke_llm_inference.planning.plan import ClusterPlan, Decision, NodePoolPlan, PodResources
+from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
 from gke_llm_inference.planning.speeds import Speeds
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import (
@@ -26,6 +26,7 @@ from gke_llm_inference.settings import (
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning.performance import PerformancePlan
+    from gke_llm_inference.planning.presets import Applied, Chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class StackFrame:
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
+        choose: what a server's goals choose; None where they are not to choose.
 
     """
 
@@ -62,6 +64,7 @@ class StackFrame:
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: Speeds = field(default_factory=Speeds)
+    choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
 
     @property
     def has_token(self) -> bool:
@@ -136,12 +139,14 @@ class PresetServer(ModeledServer):
 
     Attributes:
         decisions: what was decided, and why.
-        own: the settings as the stack states them.
+        own: the settings as the stack states them, with what its goals gave in their place.
+        choice: what its goals chose; None where no goal chose.
 
     """
 
     decisions: tuple[Decision, ...]
     own: ServerSettings
+    choice: GoalChoice | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

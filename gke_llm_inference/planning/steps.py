@@ -10,7 +10,7 @@ from dataclasses import replace
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.access.exposed import exposure_of
 from gke_llm_inference.planning.access.findings import server_access_findings
-from gke_llm_inference.planning.autopilot import autopilot_findings, has_room_on_autopilot, raised_requests
+from gke_llm_inference.planning.autopilot import autopilot_findings, raised_requests
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.command_line import command_line
@@ -22,7 +22,6 @@ from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
-from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_volume import model_volume_problems
 from gke_llm_inference.planning.models import served_model
@@ -36,7 +35,7 @@ from gke_llm_inference.planning.objectives import (
 from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
-from gke_llm_inference.planning.presets import apply_presets
+from gke_llm_inference.planning.presets import apply_presets, stated_with
 from gke_llm_inference.planning.servers import plan_server
 from gke_llm_inference.planning.speed import performance_of
 from gke_llm_inference.planning.stages import (
@@ -111,17 +110,23 @@ def presets(server: ModeledServer, findings: Findings) -> PresetServer:
     """The settings with presets applied; for a version that is not known, what presets would give is not either."""
     if not server.version_is_known:
         return PresetServer(**vars(server), decisions=(), own=server.settings)
-    applied = apply_presets(
-        server.path,
-        server.settings,
-        server.version,
-        server.model,
-        server.stack.catalog,
-        _gpus_with_room(server),
-    )
+    asked = (server.path, server.settings, server.version, server.model)
+    applied = apply_presets(*asked, server.stack.catalog)
     findings += applied.findings
+    if server.settings.accelerator.choices and not applied.goals:
+        findings.append(_no_goal_for_list(server.path))
+    choose = server.stack.choose
+    if not applied.goals or choose is None or not server.gpus_are_known or not _is_certain(server, findings):
+        return PresetServer(
+            **{**vars(server), "settings": applied.settings}, decisions=applied.decisions, own=server.settings
+        )
+    chosen = choose(server, applied)
+    findings += chosen.findings
     return PresetServer(
-        **{**vars(server), "settings": applied.settings}, decisions=applied.decisions, own=server.settings
+        **{**vars(server), "settings": chosen.settings, "model": chosen.model},
+        decisions=(*applied.decisions, *chosen.decisions),
+        own=stated_with(server.settings, chosen.given, server.stack.catalog),
+        choice=chosen.choice,
     )
 
 
@@ -247,7 +252,16 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     return plan_server(server, shutdown)
 
 
-def _is_certain(server: CommandedServer, findings: Findings) -> bool:
+def _no_goal_for_list(path: str) -> Finding:
+    return Finding(
+        path=f"{path}.accelerator",
+        what="is a list, and no goal chooses from it",
+        why="every replica runs on GPUs of one type",
+        fix="add a goal such as cost to presets, or name one GPU",
+    )
+
+
+def _is_certain(server: ModeledServer, findings: Findings) -> bool:
     """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
     path = server.path
     return all(
@@ -255,19 +269,3 @@ def _is_certain(server: CommandedServer, findings: Findings) -> bool:
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)
     )
-
-
-def _gpus_with_room(server: ModeledServer) -> list[int]:
-    """Numbers of GPUs that the stack's nodes have, with room for what the server requests beside them."""
-    accelerator, stack = server.settings.accelerator, server.stack
-    most = stack.most_gpus(accelerator.type)
-
-    def has_room(count: int) -> bool:
-        if stack.cluster.profile != "autopilot":
-            return True
-        asked = accelerator.model_copy(update={"count": count})
-        resources = pod_resources(count, server.stored_gib, server.settings.resources, stack.catalog)
-        return has_room_on_autopilot(asked, resources, stack.catalog)
-
-    counts = gpu_counts(accelerator.type, stack.catalog)
-    return [count for count in counts if (most is None or count <= most) and has_room(count)]

@@ -15,7 +15,14 @@ from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.placement import place
 from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.planning.stages import AskedServer, CommandedServer, PlacedServer, SizedServer
-from gke_llm_inference.settings import AcceleratorSettings, ExistingCluster, NodePoolSettings, ServerSettings
+from gke_llm_inference.settings import (
+    AcceleratorSettings,
+    ExistingCluster,
+    Finding,
+    NodePoolSettings,
+    ProvisioningSettings,
+    ServerSettings,
+)
 from gke_llm_inference.settings.findings import problems_of
 
 Changes = tuple[tuple[str, str | int | float | bool], ...]
@@ -92,48 +99,86 @@ def tried(server: CommandedServer, changes: Changes) -> Trial | None:
 
 def _sized_with(server: CommandedServer, changes: Changes) -> SizedServer | None:
     """The server with changes up to its pod; None where the planner refuses it, or where it does not start."""
-    settings = _changed(server.own, dict(changes))
+    settings = changed(server.own, dict(changes))
     if settings is None:
         return None
-    findings: Findings = []
-    asked = AskedServer(
-        key=server.key, settings=settings, stack=replace(server.stack, propose=None, propose_faster=None)
-    )
-    sized = _sized(asked, findings)
-    if sized is None or problems_of(findings) or sized.memory is None or not sized.memory.starts:
-        return None
-    return sized
+    sized = _sized_alone(AskedServer(key=server.key, settings=settings, stack=server.stack))
+    return None if isinstance(sized, Finding) else sized
 
 
 def _placed(server: CommandedServer, sized: SizedServer, changes: Changes) -> Trial | None:
     """The place of a server with changes; None where it finds none."""
-    stack = sized.stack
-    added: dict[str, NodePoolSettings] = {}
-    if _needs_pool(sized):
-        added = _pool_for(sized)
-        sized = replace(
-            sized,
-            settings=sized.settings.model_copy(update={"node_pool": None}),
-            stack=replace(stack, pools={**stack.pools, **added}),
-        )
-        if problems_of(check_pools(added, stack.cluster, stack.catalog)[1]):
-            return None
-    placement = place([sized], sized.stack)
-    if problems_of(placement.findings) or not placement.servers:
+    found = _placed_alone(sized)
+    if isinstance(found, Finding):
         return None
-    machine = _machine(placement.servers[0])
-    if machine is None and sized.settings.accelerator.type in stack.catalog.accelerators:
+    placed, pool = found
+    machine = _machine(placed)
+    if machine is None and sized.settings.accelerator.type in sized.stack.catalog.accelerators:
         return None
-    (pool,) = added.items() if added else (None,)
     return Trial(
-        server=placement.servers[0],
+        server=placed,
         changes=(*changes, *((("nodePool", pool[0]),) if pool and server.own.node_pool else ())),
         machine=machine,
         node_pool=pool,
     )
 
 
-def _changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | None:
+def refusal_alone(asked: AskedServer, provisioning: ProvisioningSettings) -> Finding | None:
+    """Why the planner refuses a server that is planned without the others; None where it passes.
+
+    Args:
+        asked: the server.
+        provisioning: how the machines of a node pool are provisioned that the stack would have to have as well.
+
+    """
+    sized = _sized_alone(asked)
+    if isinstance(sized, Finding):
+        return sized
+    if not asked.stack.pools_are_sound:
+        return None  # what runs where is not known before the pools are right
+    placed = _placed_alone(sized, provisioning)
+    return placed if isinstance(placed, Finding) else None
+
+
+def _sized_alone(asked: AskedServer) -> SizedServer | Finding:
+    """The server up to its pod, or the first problem."""
+    findings: Findings = []
+    alone = replace(asked.stack, propose=None, propose_faster=None, choose=None)
+    sized = _sized(replace(asked, stack=alone), findings)
+    problems = problems_of(findings)
+    if problems or sized is None or sized.memory is None or not sized.memory.starts:
+        return problems[0] if problems else _no_room(asked)
+    return sized
+
+
+def _placed_alone(
+    sized: SizedServer, provisioning: ProvisioningSettings | None = None
+) -> tuple[PlacedServer, tuple[str, NodePoolSettings] | None] | Finding:
+    """The place of a server without the others, with the node pool that the stack would have to have as well."""
+    stack = sized.stack
+    added: dict[str, NodePoolSettings] = {}
+    if _needs_pool(sized):
+        added = _pool_for(sized, provisioning)
+        sized = replace(
+            sized,
+            settings=sized.settings.model_copy(update={"node_pool": None}),
+            stack=replace(stack, pools={**stack.pools, **added}),
+        )
+        problems = problems_of(check_pools(added, stack.cluster, stack.catalog)[1])
+        if problems:
+            return problems[0]
+    placement = place([sized], sized.stack)
+    problems = problems_of(placement.findings)
+    if problems or not placement.servers:
+        return problems[0] if problems else _no_room(sized)
+    return placement.servers[0], next(iter(added.items()), None)
+
+
+def _no_room(asked: AskedServer) -> Finding:
+    return Finding(path=asked.path, what="does not fit", why="its memory or its place has no room", fix="")
+
+
+def changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | None:
     """A server's settings with changes; None where they do not go with the others."""
     if "model" in changes and (own.revision or own.architecture or own.config_file):
         return None  # they are those of the model that is exchanged
@@ -145,7 +190,7 @@ def _changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | N
         else:
             update[to_snake(name)] = value
     if gpus:
-        forgotten = {"memory_mib": None} if "type" in gpus else {}
+        forgotten = {"choices": (), **({"memory_mib": None} if "type" in gpus else {})}
         update["accelerator"] = own.accelerator.model_copy(update={**forgotten, **gpus})
     # Presets leave alone what the stack states: a change is stated.
     changed = type(own).model_validate({**own.model_dump(exclude_unset=True), **_plain(update)})
@@ -183,7 +228,7 @@ def _needs_pool(server: SizedServer) -> bool:
     )
 
 
-def _pool_for(server: SizedServer) -> dict[str, NodePoolSettings]:
+def _pool_for(server: SizedServer, provisioning: ProvisioningSettings | None = None) -> dict[str, NodePoolSettings]:
     """A pool for the server's GPUs, otherwise like the one that it would have without the change."""
     asked, pools = server.settings, server.stack.pools
     like = pools.get(asked.node_pool or "") or next(iter(pools.values()), NodePoolSettings())
@@ -191,7 +236,7 @@ def _pool_for(server: SizedServer) -> dict[str, NodePoolSettings]:
     pool = NodePoolSettings(
         accelerator=AcceleratorSettings(type=asked.accelerator.type, count=asked.accelerator.count),
         max_nodes=max(1, asked.replicas),
-        provisioning=like.provisioning,
+        provisioning=provisioning or like.provisioning,
         disk_size_gb=like.disk_size_gb,
         taints=like.taints,
     )

@@ -50,12 +50,14 @@ from gke_llm_inference.settings.node_pools import (
     NodePoolSettings,
     NodeTaint,
     OnDemandProvisioning,
+    ProvisioningSettings,
     ReservationProvisioning,
     SecondaryBootDisk,
     SpotProvisioning,
 )
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.servers import (
+    AcceleratorChoice,
     ArchitectureSettings,
     ModelVolume,
     ResourceSettings,
@@ -68,6 +70,7 @@ from gke_llm_inference.settings.stack import StackSettings
 from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
 
 __all__ = [
+    "AcceleratorChoice",
     "AcceleratorSettings",
     "ApiKeySettings",
     "ArchitectureSettings",
@@ -104,6 +107,7 @@ __all__ = [
     "NodeTaint",
     "ObjectiveSettings",
     "OnDemandProvisioning",
+    "ProvisioningSettings",
     "RateLimitSettings",
     "Refusal",
     "ReservationProvisioning",

@@ -26,6 +26,7 @@ def add_known_values(definitions: dict[str, Schema], catalog: Catalog) -> None:
     gpus, presets = sorted(catalog.accelerators), sorted(catalog.presets)
 
     _only(definitions["AcceleratorSettings"], "type", gpus)
+    _only(definitions["AcceleratorChoice"], "type", gpus)
     _only(definitions["NodePoolSettings"], "machineType", sorted(catalog.machine_types))
     _only(definitions["SystemPool"], "machineType", system)
     _or(definitions["AutopilotCluster"], "location", regions, f"^{_REGION}$")

@@ -1,8 +1,10 @@
 """Settings of an inference server: which server, which model, on which GPUs, within which limits."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, PrivateAttr, StringConstraints, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
@@ -41,11 +43,64 @@ class ArchitectureSettings(ModelArchitecture):
     """Size of the checkpoint's files (total_size of its index); computed from the numbers if absent."""
 
 
+class AcceleratorChoice(Settings):
+    """GPUs that a goal may choose for a server."""
+
+    type: str
+    """GPU as GKE names it, such as nvidia-l4."""
+    count: PositiveInt | None = None
+    """How many of them each replica gets; as many as the goal chooses if absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+
 class ServerAccelerator(AcceleratorSettings):
     """GPUs of each replica of a server."""
 
     memory_mib: Annotated[int, Field(ge=1024, le=10_000_000)] | None = None
     """Memory of one GPU as CUDA reports it, in MiB; the catalog's if absent."""
+    choices: Annotated[tuple[AcceleratorChoice, ...], Field(strict=False)] = ()
+    """GPUs that goals choose from, in place of type and count; a list in place of the mapping means the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            value = {"choices": value}
+        if not isinstance(value, dict) or not value.get("choices"):
+            return value
+        # Until a goal has chosen, the server is one of the first GPU.
+        first = value["choices"][0] if isinstance(value["choices"], list) else None
+        named = first.get("type") if isinstance(first, dict) else first
+        return {"type": named, **value} if isinstance(named, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ServerAccelerator":
+        stated = self.model_fields_set & {"count", "memory_mib"}
+        if self.choices and (stated or self.type != self.choices[0].type):
+            raise refused(
+                "states one GPU and several to choose from",
+                "a goal chooses among the GPUs of the list, each with a count of its own",
+                "keep the list alone, or type and count",
+            )
+        return self
+
+
+class _OrList:
+    """Marks GPUs that a list to choose from may stand for, in the JSON schema."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        gpus = handler(schema)
+        choice = handler.resolve_ref_schema(gpus)["properties"]["choices"]["items"]
+        listed = {"type": "array", "items": {"anyOf": [{"type": "string"}, choice]}, "minItems": 1}
+        return {"anyOf": [gpus, listed]}
+
+
+ServerGpus = Annotated[ServerAccelerator, _OrList()]
+"""GPUs of each replica, or a list of them that a goal chooses from."""
 
 
 class ResourceSettings(Settings):
@@ -97,8 +152,8 @@ class _ServerSettings(Settings):
     """The numbers of a model that the catalog does not have."""
     config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Path of such a model's config.json, from the project's directory; takes the place of architecture."""
-    accelerator: ServerAccelerator = ServerAccelerator()
-    """GPUs of each replica."""
+    accelerator: ServerGpus = ServerAccelerator()
+    """GPUs of each replica; if absent, or a list, a goal chooses the GPU too."""
     node_pool: str | None = None
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import NodePoolPlan, ServerPlan, StackIdentity, StackPlan, plan_stack
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
 from tests.settings.support import Raw, autopilot_stack
@@ -53,9 +53,9 @@ def existing_stack(servers: Raw, **cluster: Any) -> Raw:
     }
 
 
-def planned(raw: Raw, identity: StackIdentity = IDENTITY) -> StackPlan:
+def planned(raw: Raw, identity: StackIdentity = IDENTITY, catalog: Catalog | None = None) -> StackPlan:
     """The plan of `raw`."""
-    return plan_stack(parse_settings(raw), identity)
+    return plan_stack(parse_settings(raw), identity, catalog)
 
 
 def is_of_vulnerabilities(finding: Finding) -> bool:
@@ -63,10 +63,10 @@ def is_of_vulnerabilities(finding: Finding) -> bool:
     return finding.path.endswith(".version") and "vulnerabilit" in finding.what
 
 
-def outcome_of(raw: Raw, identity: StackIdentity = IDENTITY) -> StackPlan | Refusal:
+def outcome_of(raw: Raw, identity: StackIdentity = IDENTITY, catalog: Catalog | None = None) -> StackPlan | Refusal:
     """What planning `raw` gives: a plan or a refusal, never anything else."""
     try:
-        return planned(raw, identity)
+        return planned(raw, identity, catalog)
     except Refusal as refusal:
         return refusal
 

@@ -8,6 +8,7 @@ import pytest
 
 from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.catalog.flags import ServerFlags
+from gke_llm_inference.catalog.preset_facts import Technique
 from gke_llm_inference.cli.plan_report import stack_document
 from gke_llm_inference.planning import ServerPlan, plan_stack
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
@@ -61,9 +62,12 @@ def test_without_a_catalog_the_shipped_one_decides() -> None:
 
 
 def test_presets_are_those_of_the_catalog() -> None:
-    catalog = catalog_with("presets/cost/choices", ())
-    assert "--quantization=fp8" in server_of(SHIPPED, presets=["cost"]).arguments
-    assert "--quantization=fp8" not in server_of(catalog, presets=["cost"]).arguments
+    fp8 = SHIPPED.presets["fp8"]
+    assert isinstance(fp8, Technique)
+    catalog = catalog_with("presets/fp8/vllm", fp8.vllm[:1])  # of checkpoints alone
+    asked = {"presets": ["cost"], "accelerator": {"type": "nvidia-l4", "count": 1}, "revision": "main"}
+    assert "--quantization=fp8" in server_of(SHIPPED, **asked).arguments
+    assert "--quantization=fp8" not in server_of(catalog, **asked).arguments
     renamed = SHIPPED.model_copy(update={"presets": {"8-bit": SHIPPED.presets["fp8"]}})
     assert "--quantization=fp8" in server_of(renamed, presets=["8-bit"]).arguments
     (problem,) = problems_of(renamed, presets=["prefix-caching"])

@@ -122,23 +122,6 @@ _ROWS: dict[str, Row] = {
         **vllm(gives(CONTEXT, ANSWERS), *VLLM_VERSIONS[1:]),
         **tgi(gives("--max-input-tokens=3072", "--max-total-tokens=4096")),
     },
-    # Goals, for a model of 8.5 billion weights on one L4.
-    "latency": {**vllm(gives(FP8, SMALL_BATCH, CHUNKS)), **tgi(gives("--quantize=fp8"))},
-    "throughput": {
-        # A batch that is smaller than the context needs chunked prefill, which 0.6.0 does only when told.
-        **vllm(gives(FP8, E4M3, PREFIXES), "0.6.0"),
-        # 0.10.0 would go back to its older engine for an FP8 KV cache on an L4.
-        **vllm(gives(FP8, LARGE_STEP, PREFIXES), "0.10.0"),
-        **vllm(gives(FP8, E4M3, LARGE_STEP, PREFIXES), "0.19.1", "0.26.0", "0.33.0"),
-        **tgi(gives("--quantize=fp8"), OLD_TGI),
-        **tgi(gives("--quantize=fp8", "--kv-cache-dtype=fp8_e4m3fn"), NEW_TGI),
-    },
-    "cost": {
-        **vllm(gives(FP8, E4M3, CONTEXT), "0.6.0", "0.19.1", "0.26.0", "0.33.0"),
-        **vllm(gives(FP8, CONTEXT), "0.10.0"),
-        **tgi(gives("--quantize=fp8", *TGI_CONTEXT), OLD_TGI),
-        **tgi(gives("--quantize=fp8", "--kv-cache-dtype=fp8_e4m3fn", *TGI_CONTEXT), NEW_TGI),
-    },
 }
 
 EXPECTED: dict[Key, Gives | Refuses] = {

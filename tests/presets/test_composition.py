@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Any
 
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.catalog.preset_facts import Technique
 from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, existing_stack, planned
-from tests.presets.expected import CHUNKS, CONTEXT, E4M3, FP8, LARGE_STEP, PREFIXES, SMALL_BATCH
+from tests.presets.expected import E4M3, FP8
 from tests.presets.support import (
     FALCON,
     GEMMA,
@@ -37,7 +36,7 @@ from tests.presets.support import (
 
 PRESETS = load_catalog().presets
 TECHNIQUES = {name: preset for name, preset in PRESETS.items() if isinstance(preset, Technique)}
-GOALS = [name for name, preset in PRESETS.items() if isinstance(preset, Goal)]
+
 OF_WEIGHTS_AND_CACHE = (FP8, E4M3)
 
 
@@ -76,7 +75,9 @@ def test_a_goal_chooses_for_what_techniques_leave_open_wherever_it_stands() -> N
     first, last = plan_of(presets=["cost", "bitsandbytes"]), plan_of(presets=["bitsandbytes", "cost"])
     assert first.arguments == last.arguments
     assert "--quantization=bitsandbytes" in first.arguments
-    assert "cost: keeps bitsandbytes (already chosen)" in map(str, first.decisions)
+    assert first.model == GEMMA
+    assert first.choice is not None
+    assert "quantization" not in dict(first.choice.settings)
 
 
 @pytest.mark.parametrize(
@@ -98,39 +99,6 @@ def test_two_techniques_that_decide_on_the_same_thing_are_refused_with_both_name
     assert problem.what == f"{second} conflicts with {first}"
     assert problem.why == f"both decide on the same thing: {thing}"
     assert problem.fix == f"keep one of {first} and {second}"
-
-
-@pytest.mark.parametrize(
-    ("goals", "arguments"),
-    [
-        (("latency", "throughput"), (*OF_WEIGHTS_AND_CACHE, SMALL_BATCH, LARGE_STEP, PREFIXES, CHUNKS)),
-        (("cost", "latency"), (*OF_WEIGHTS_AND_CACHE, CONTEXT, SMALL_BATCH, CHUNKS)),
-        (("throughput", "cost"), (*OF_WEIGHTS_AND_CACHE, CONTEXT, LARGE_STEP, PREFIXES)),
-        (
-            ("cost", "latency", "throughput"),
-            (*OF_WEIGHTS_AND_CACHE, CONTEXT, SMALL_BATCH, LARGE_STEP, PREFIXES, CHUNKS),
-        ),
-    ],
-    ids="-".join,
-)
-def test_goals_compose_and_the_first_decides_on_what_both_want(
-    goals: tuple[str, ...], arguments: tuple[str, ...]
-) -> None:
-    for order in itertools.permutations(goals):
-        assert arguments_of(presets=[*order]) == arguments
-        said = decisions_of(presets=[*order])
-        for later in order[1:]:
-            assert f"{later}: keeps fp8 (already chosen)" in said
-        assert len([text for text in said if "accelerator.count: 1" in text]) == 1
-        assert next(text for text in said if "accelerator.count: 1" in text).startswith(f"{order[0]}: ")
-
-
-def test_a_goal_looks_at_what_an_earlier_one_chose() -> None:
-    # Steps of 4096 tokens are refused for a context of 8192, but not for the 4096 that cost chooses.
-    old = {"version": "0.6.0"}
-    assert LARGE_STEP not in arguments_of(**old, presets=["throughput"])
-    assert LARGE_STEP in arguments_of(**old, presets=["cost", "throughput"])
-    assert LARGE_STEP not in arguments_of(**old, presets=["throughput", "cost"])
 
 
 @pytest.mark.parametrize("name", ["fp8", "cost"])
@@ -188,18 +156,6 @@ def test_a_preset_that_is_refused_does_not_hold_its_place() -> None:
             {"maxModelLen": 2048},
             "--max-model-len=2048",
             "token-limits: maxModelLen: 2048 kept (set explicitly by the stack; the preset would set 4096)",
-        ),
-        (
-            ["cost"],
-            {"maxModelLen": 8000},
-            "--max-model-len=8000",
-            "cost: maxModelLen: 8000 kept (set explicitly by the stack; the preset would set 4096)",
-        ),
-        (
-            ["latency"],
-            {"maxNumSeqs": 8},
-            "--max-num-seqs=8",
-            "latency: maxNumSeqs: 8 kept (set explicitly by the stack; the preset would set 32)",
         ),
         (
             ["prefix-caching"],

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path, read_performance_facts
 from gke_llm_inference.cli.optimize import _workload
-from gke_llm_inference.planning.performance import Load, predict
-from gke_llm_inference.settings import Finding, Refusal
+from gke_llm_inference.planning.performance import Load, predict, workload_of
+from gke_llm_inference.settings import Finding, Refusal, WorkloadSettings
 from tests.presets.expected import EXPECTED, Gives, Refuses
 from tests.presets.support import VLLM
 from tests.support import REPOSITORY
@@ -165,7 +165,8 @@ def test_a_machine_that_is_not_sold_on_demand_has_the_price_of_spot() -> None:
 
 
 def test_the_load_is_what_optimize_takes_for_the_profile() -> None:
-    assert profile_load(4.0) == _workload("chat", None, None, 4.0, load_catalog())
+    stated = WorkloadSettings.model_validate(dict(_workload("chat", None, None, 4.0, None, load_catalog())))
+    assert profile_load(4.0) == workload_of(stated, load_catalog().workloads)
     assert max(prompt + answer for prompt, answer in zip(chat().prompts, chat().answers, strict=True)) <= 4096
 
 

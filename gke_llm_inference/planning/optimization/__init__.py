@@ -1,6 +1,19 @@
-"""Which GPUs, weights and limits serve a load at the least cost."""
+"""Which GPUs, weights and limits serve a load best by a goal: candidates, their speed, and the best of them."""
 
-from gke_llm_inference.planning.optimization.question import Question
-from gke_llm_inference.planning.optimization.search import Optimum, Option, optimize, pareto, settings_of
+from gke_llm_inference.planning.optimization.choice import choose, optimum_of
+from gke_llm_inference.planning.optimization.option import Option
+from gke_llm_inference.planning.optimization.question import BEARABLE, GoalName, Question
+from gke_llm_inference.planning.optimization.search import SIMULATIONS, Optimum, pareto, search
 
-__all__ = ["Optimum", "Option", "Question", "optimize", "pareto", "settings_of"]
+__all__ = [
+    "BEARABLE",
+    "SIMULATIONS",
+    "GoalName",
+    "Optimum",
+    "Option",
+    "Question",
+    "choose",
+    "optimum_of",
+    "pareto",
+    "search",
+]

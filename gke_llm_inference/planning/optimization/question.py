@@ -1,8 +1,16 @@
-"""What is asked of the search: a model, a load, and what its latency and place must be."""
+"""What is asked of the search: goals, a load, and what latency and price may be."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from gke_llm_inference.planning.performance import Objectives, Workload
+from gke_llm_inference.planning.performance import LatencyBound, Objectives, Workload
+
+GoalName = Literal["cost", "latency", "objectives", "throughput"]
+
+
+BEARABLE = Objectives(ttft=LatencyBound(milliseconds=10_000), tpot=LatencyBound(milliseconds=200))
+"""What counts as served where no objectives are stated, unless the goal is throughput: this project's own bounds of
+what somebody who waits and reads may still be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,16 +18,16 @@ class Question:
     """What the search is asked.
 
     Attributes:
-        model: Hugging Face id of a model of the catalog.
+        goals: what to choose by, the first one first; others decide among what it cannot tell apart.
         workload: the requests.
-        objectives: what latency may be.
-        gpus: GPU types to choose from; those with known roofs if empty.
-        region: where it runs.
+        objectives: what latency and price may be.
+        is_assumed: whether the objectives are assumed, as none are stated.
+        replicas: replicas that the stack states; None where the search finds out.
 
     """
 
-    model: str
+    goals: tuple[GoalName, ...]
     workload: Workload
     objectives: Objectives
-    gpus: tuple[str, ...]
-    region: str
+    is_assumed: bool = False
+    replicas: int | None = None

@@ -1,313 +1,327 @@
-"""Finds the cheapest way to serve a load within its objectives: few candidates are simulated, most are bounded away."""
+"""Finds the best way to serve a load by a goal: few candidates are simulated, most are bounded away by arithmetic."""
 
+import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.performance_facts import PerformanceFacts
-from gke_llm_inference.planning.cost import HOURS_PER_MONTH
-from gke_llm_inference.planning.optimization.candidates import Candidate, candidates
+from gke_llm_inference.planning.optimization.candidates import Candidate
+from gke_llm_inference.planning.optimization.criteria import CLOSE, IN_MONEY, Criterion, best_of, criteria, widest
+from gke_llm_inference.planning.optimization.offers import NO_POOL, NOT_STATED
+from gke_llm_inference.planning.optimization.option import COSTLIEST_RUN, COSTLIEST_STEP, Bounded, Option, Scaling
 from gke_llm_inference.planning.optimization.question import Question
-from gke_llm_inference.planning.performance import (
-    HEADROOM,
-    Band,
-    Miss,
-    Objectives,
-    Point,
-    Replica,
-    Workload,
-    error_band,
-    replicas_for,
-    server_limits,
-    step_timer,
-    usd_per_million,
-)
-from gke_llm_inference.planning.stack import StackIdentity, plan_stack
-from gke_llm_inference.settings import Finding, Refusal, parse_settings
+from gke_llm_inference.planning.performance import Objectives
 
-CLOSE = 0.05
-"""Costs that differ by less are the same: predictions are no better."""
-SHOWN = 10
-"""Candidates that are worked out."""
-_SIMULATIONS = 100
+SIMULATIONS = 100
+"""Simulations of a search at most."""
+LATENCY_BUDGET = 5.0
+"""How many times the price of the cheapest that serves the goal `latency` may take where the stack names no GPUs: every
+further GPU is faster by less, and without a bound the dearest machine would always win."""
 _TUNED = 2
-_CONTEXT_STEP = 1024
+_ADVICE_KINDS = 3
 
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A candidate, worked out.
-
-    Attributes:
-        most: the highest rate of one replica within the objectives, and what it does there.
-        point: what each replica does at the rate that it gets.
-        usd_per_month: of all replicas; None without a rate.
-        usd_per_million_output_tokens: at the rate that each replica gets, input not counted.
-        curve: points up to the highest rate, for a picture.
-        ttft_band: how far the time to the first token may be from the prediction.
-        tpot_band: the same of the time per token.
-
-    """
-
-    candidate: Candidate
-    most: Point
-    point: Point
-    replicas: int
-    usd_per_month: float | None
-    usd_per_million_output_tokens: float
-    curve: tuple[Point, ...]
-    ttft_band: Band
-    tpot_band: Band
-
-    @property
-    def cost(self) -> float:
-        """What options are compared by: USD per month where the load is known, else per million output tokens."""
-        return self.usd_per_million_output_tokens if self.usd_per_month is None else self.usd_per_month
+Refuses = Callable[[Candidate, int], str | None]
+"""Why the planner refuses a candidate with so many replicas; None where it passes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimum:
-    """The answer.
+    """What a search found.
 
     Attributes:
+        question: what was asked.
         best: what to take; None where nothing meets the objectives.
-        options: everything that was worked out, cheapest first.
+        nearest: what comes nearest where nothing meets them; None where something does, or nothing fits.
+        options: everything that was worked out and may be taken, best first.
+        advised: the best of what the stack rules out, where it is better by more than the error band.
         considered: candidates that fit their GPUs.
-        refused: candidates that the planner refuses, with its reason.
-        too_slow: candidates that break an objective with a lone request already, and how.
-        context: tokens that a request may have.
+        refused: candidates that the planner refuses or that cannot serve the load, with the reason.
+        too_slow: GPUs with which a lone request misses an objective already, and how.
+        simulations: how many it took.
+        limit_usd_per_hour: what a candidate may cost by the goal `latency`; None where it may cost anything.
 
     """
 
     question: Question
     best: Option | None
+    nearest: Option | None
     options: tuple[Option, ...]
+    advised: Option | None
     considered: int
     refused: tuple[tuple[str, str], ...]
     too_slow: tuple[tuple[str, str], ...]
-    context: int
+    simulations: int
+    limit_usd_per_hour: float | None = None
 
 
-def optimize(question: Question, catalog: Catalog, facts: PerformanceFacts) -> Optimum:
-    """The cheapest candidate that the planner passes and that meets the objectives; the same for the same input.
+def search(
+    question: Question,
+    found: Sequence[Candidate],
+    catalog: Catalog,
+    refuses: Refuses,
+    *,
+    shown: int,
+    is_capped: bool,
+) -> Optimum:
+    """The best of the candidates that the planner passes; the same for the same input.
 
     Args:
-        question: what is asked; its model and GPUs are known.
+        question: what is asked; its workload fits the context of every candidate.
+        found: the candidates.
         catalog: the facts to decide by.
-        facts: facts about speed.
-
-    Raises:
-        Refusal: nothing fits, or no request of the workload fits the model's context.
+        refuses: the planner's word on a candidate.
+        shown: how many candidates are worked out at least, where there are so many.
+        is_capped: whether the goal `latency` is bound to a multiple of the cheapest price.
 
     """
-    context = _context(question, catalog)
-    workload = question.workload.within(context)
-    found = list(candidates(question.model, question.gpus, question.region, context, catalog))
-    if not found:
-        raise Refusal([_nothing_fits(question, context)])
-    bounded = sorted(
-        (_Bounded.of(candidate, question, workload, catalog, facts) for candidate in found),
-        key=lambda one: (one.cost, one.candidate.preference, one.candidate.name),
-    )
-    options: list[Option] = []
-    refused: dict[str, str] = {}
-    passed: set[str] = set()
-    simulations = 0
-    for one in _in_turn(bounded, options):
-        cheapest = min((option.cost for option in options), default=math.inf)
-        if simulations >= _SIMULATIONS:
-            break
-        if one.cost == math.inf or (len(options) >= SHOWN and one.cost > cheapest * (1 + CLOSE)):
-            continue
-        name = one.candidate.name
-        if name in refused:
-            continue
-        if name not in passed:
-            reason = _refusal(one.candidate, question, context, catalog)
-            if reason is not None:
-                refused[name] = reason
-                continue
-            passed.add(name)
-        option, used = one.worked_out(question.objectives)
-        simulations += used
-        if option is not None:
-            options.append(option)
-    options.sort(key=lambda option: (option.cost, option.candidate.preference))
+    workload = question.workload
+    bounded = [Bounded.of(candidate, question, workload, catalog) for candidate in found]
+    own = [one for one in bounded if not one.candidate.offer.advised]
+    others = [one for one in bounded if one.candidate.offer.advised]
+    compared_by = criteria(question)
+    cap = _cap(own) if is_capped and question.goals[0] == "latency" else None
+    run = _Run(question, compared_by, refuses)
+    run.work(_within(own, cap), shown, SIMULATIONS if not others else SIMULATIONS * 3 // 4, question.objectives)
+    options = run.passing(shown)
+    best = best_of(options, compared_by)
+    ordered = _ordered(options, best, compared_by)
+    nearest = None
+    if best is None and question.objectives != Objectives():
+        nearest = run.nearest(own)
+    advised = _advised(question, compared_by, refuses, others, best, cap, SIMULATIONS - run.simulations)
     return Optimum(
         question=question,
-        best=_best(options),
-        options=tuple(options),
+        best=best,
+        nearest=nearest,
+        options=ordered,
+        advised=advised.best,
         considered=len(found),
-        refused=tuple(sorted(refused.items())),
-        too_slow=_too_slow(bounded),
-        context=context,
+        refused=tuple(sorted((run.refused | run.failed | advised.refused).items())),
+        too_slow=_too_slow(own),
+        simulations=run.simulations + advised.simulations,
+        limit_usd_per_hour=cap,
     )
 
 
-def _in_turn(bounded: Sequence["_Bounded"], options: Sequence[Option]) -> Iterator["_Bounded"]:
-    """Every kind once, the cheapest bound first; then other limits of the kinds that came out cheapest."""
-    kinds: dict[str, list[_Bounded]] = {}
-    for one in bounded:
-        kinds.setdefault(one.candidate.name, []).append(one)
-    for same in kinds.values():
-        yield min(same, key=lambda one: one.candidate.preference)
-    best = sorted(options, key=lambda option: option.cost)[:_TUNED]
-    for option in best:
-        same = kinds[option.candidate.name]
-        yield from (one for one in same if one.candidate is not option.candidate)
+class _Run:
+    """Works candidates out until no other can be better."""
 
+    def __init__(self, question: Question, compared_by: Sequence[Criterion], refuses: Refuses) -> None:
+        self._question, self._compared_by, self._refuses = question, compared_by, refuses
+        self._alone = question.goals[0] == "latency"
+        self._passed: set[str] = set()
+        self.options: list[Option] = []
+        self.refused: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.simulations = 0
 
-def settings_of(candidate: Candidate, replicas: int, context: int) -> dict[str, Any]:
-    """The part of a stack file that serves a candidate: its node pool and its server, on a Standard cluster."""
-    server: dict[str, Any] = {
-        "server": "vllm",
-        "model": candidate.weights.model,
-        "accelerator": {"type": candidate.gpu, "count": candidate.gpus},
-        "maxModelLen": context,
-        "maxNumSeqs": candidate.sequences,
-        "maxNumBatchedTokens": candidate.batched_tokens,
-        "replicas": replicas,
-    }
-    if candidate.weights.quantization:
-        server["quantization"] = candidate.weights.quantization
-    if candidate.fp8_cache:
-        server["kvCacheDtype"] = "fp8_e4m3"
-    accelerator = {"type": candidate.gpu, "count": candidate.gpus}
-    return {
-        "nodePools": {"gpu": {"accelerator": accelerator, "maxNodes": max(1, replicas)}},
-        "servers": {server_name(candidate.weights.model): server},
-    }
+    def work(self, bounded: Sequence[Bounded], shown: int, budget: int, objectives: Objectives) -> None:
+        """Works out what may be best, the best bound first, within a number of simulations.
 
+        Every kind once, with the limits that are preferred; then other limits of the kinds that came out best.
+        """
+        first = self._compared_by[0]
+        kinds: dict[str, list[Bounded]] = {}
+        for one in sorted(bounded, key=lambda one: (first.least(one), one.candidate.preference)):
+            if one.load and first.least(one) < math.inf:
+                kinds.setdefault(one.candidate.name, []).append(one)
+        by_cost = first.title == IN_MONEY and self._question.replicas is None
+        work = self._scale if by_cost else self._in_turn
+        work(
+            [min(same, key=lambda one: one.candidate.preference) for same in kinds.values()], shown, budget, objectives
+        )
+        found = sorted(self.options, key=lambda one: (first.value(one), one.candidate.preference))[:_TUNED]
+        # Other limits than the server's own are taken for a gain beyond the band alone.
+        others = [
+            one
+            for option in found
+            for one in kinds.get(option.candidate.name, ())
+            if one.candidate is not option.candidate and self._may_gain(one, option)
+        ]
+        work(others, 1, budget, objectives)
 
-def server_name(model: str) -> str:
-    """A server's name for a model."""
-    return "".join(sign if sign.isalnum() else "-" for sign in model.rpartition("/")[2].lower()).strip("-")
+    def _in_turn(self, bounded: Sequence[Bounded], shown: int, budget: int, objectives: Objectives) -> None:
+        """One candidate after the other, each worked out whole."""
+        first = self._compared_by[0]
+        for one in bounded:
+            if self.simulations + COSTLIEST_RUN > budget:
+                return
+            if self._is_hopeless(first.least(one), shown) or not self._is_passed(one.candidate):
+                continue
+            option, used, why = one.worked_out(objectives, alone=self._alone)
+            self.simulations += used
+            self._keep(one.candidate, option, why)
+
+    def _scale(self, bounded: Sequence[Bounded], shown: int, budget: int, objectives: Objectives) -> None:
+        """A simulation at a time, always of what may be cheapest by all that is known: the first found is the cheapest.
+
+        What it costs at least rises with every number of replicas that is not enough.
+        """
+        asked = self._question.workload.asked
+        assert asked is not None
+        coming = [(one, Scaling(one, asked, objectives)) for one in bounded]
+        heap = [(scaling.least_usd, one.candidate.preference, place) for place, (one, scaling) in enumerate(coming)]
+        heapq.heapify(heap)
+        while heap and self.simulations + COSTLIEST_STEP <= budget:
+            least, preference, place = heapq.heappop(heap)
+            scaling = coming[place][1]
+            if self._is_hopeless(least, shown):
+                return
+            if not self._is_passed(scaling.candidate):
+                continue
+            before = scaling.simulations
+            scaling.step()
+            self.simulations += scaling.simulations - before
+            if scaling.result is None:
+                heapq.heappush(heap, (scaling.least_usd, preference, place))
+            else:
+                self._keep(scaling.candidate, *scaling.result)
+
+    def _may_gain(self, one: Bounded, option: Option) -> bool:
+        """Whether a candidate may be better than an option by more than the band, by any criterion."""
+        margin = 1 + one.bands.rate.percent / 100
+        return any(criterion.least(one) * margin < criterion.value(option) for criterion in self._compared_by)
+
+    def _is_passed(self, candidate: Candidate) -> bool:
+        """Whether the planner passes candidates of the kind."""
+        name = candidate.name
+        if name not in self._passed and name not in self.refused:
+            reason = self._refuses(candidate, 1)
+            if reason is None:
+                self._passed.add(name)
+            else:
+                self.refused[name] = reason
+        return name in self._passed
+
+    def _keep(self, candidate: Candidate, option: Option | None, why: str) -> None:
+        if option is not None:
+            self.options.append(option)
+        else:
+            self.failed.setdefault(candidate.name, why)
+
+    def passing(self, shown: int) -> list[Option]:
+        """The best of each kind, that pass the planner as they are, with limits and replicas."""
+        options = list(self.options)
+        for name in {option.candidate.name for option in options}:
+            self.failed.pop(name, None)
+        kept: list[Option] = []
+        while len(kept) < shown and (best := best_of(options, self._compared_by)) is not None:
+            reason = self._refuses(best.candidate, best.replicas)
+            if reason is None:
+                kept.append(best)
+                options = [one for one in options if one.candidate.name != best.candidate.name]
+            else:
+                options.remove(best)
+                self.refused.setdefault(best.candidate.name, reason)
+        for name in {option.candidate.name for option in kept}:
+            self.refused.pop(name, None)
+        return kept
+
+    def nearest(self, bounded: Sequence[Bounded]) -> Option | None:
+        """What misses the objectives by least, worked out without them."""
+        missed = sorted(
+            bounded,
+            key=lambda one: (
+                one.miss.factor if one.miss else 1.0,
+                one.replicas * one.candidate.usd_per_hour,
+                one.candidate.preference,
+            ),
+        )
+        for one in missed:
+            if self.simulations + COSTLIEST_RUN > SIMULATIONS:
+                return None
+            name = one.candidate.name
+            if name in self.refused:
+                continue
+            option, used, _ = one.worked_out(Objectives(), alone=self._alone)
+            self.simulations += used
+            if option is None:
+                continue
+            reason = self._refuses(one.candidate, option.replicas)
+            if reason is None:
+                return option
+            self.refused[name] = reason
+        return None
+
+    def _is_hopeless(self, least: float, shown: int) -> bool:
+        """Whether even the best that it may be is worse by more than any error, where enough is known to be shown."""
+        if len({option.candidate.name for option in self.options}) < shown:
+            return False
+        first = self._compared_by[0]
+        best = min((first.value(option) for option in self.options), default=math.inf)
+        return least > best * (1 + widest(self.options))
 
 
 @dataclass(frozen=True)
-class _Bounded:
-    """A candidate and what it costs at least, by arithmetic alone."""
-
-    candidate: Candidate
-    cost: float
-    load: float
-    """The highest load that it may serve within the objectives; 0 where a lone request misses one."""
-    replica: Replica
-    ttft_band: Band
-    tpot_band: Band
-    miss: Miss | None
-
-    @classmethod
-    def of(
-        cls, candidate: Candidate, question: Question, workload: Workload, catalog: Catalog, facts: PerformanceFacts
-    ) -> "_Bounded":
-        request = candidate.plan.request
-        gpu = facts.gpus[candidate.gpu]
-        limits = server_limits(
-            request,
-            candidate.plan.state.kv_cache_tokens,
-            catalog.memory,
-            facts,
-            prefix_hit_rate=workload.prefix_hit_rate,
-        )
-        replica = Replica(step_timer(request, gpu, catalog.memory, facts), limits, gpu, workload)
-        miss = replica.miss(question.objectives)
-        load = 0.0 if miss else replica.bound(question.objectives)
-        bands = (error_band("ttft_ms.p50", request, gpu, facts), error_band("tpot_ms.p50", request, gpu, facts))
-        return cls(candidate, _least_cost(candidate, workload, load), load, replica, *bands, miss)
-
-    def worked_out(self, objectives: Objectives) -> tuple[Option | None, int]:
-        """The highest load within the objectives by bisection, and what it costs; with the simulations it took."""
-        most, points = self.replica.highest(objectives, self.load)
-        if most is None:
-            return None, len(points)
-        workload, price = self.replica.workload, self.candidate.usd_per_hour
-        asked = workload.asked
-        replicas = replicas_for(asked, most.load) if asked else 1
-        point = self.replica.at(asked / replicas if asked else most.load * HEADROOM)
-        per_million = usd_per_million(price, point.rate * workload.mean_output)
-        used = len(points) + 1
-        if objectives.usd_per_million_tokens is not None and per_million > objectives.usd_per_million_tokens:
-            return None, used
-        curve = {one.load: one for one in (*points, point) if one.load <= most.load}
-        option = Option(
-            candidate=self.candidate,
-            most=most,
-            point=point,
-            replicas=replicas,
-            usd_per_month=replicas * price * HOURS_PER_MONTH if asked else None,
-            usd_per_million_output_tokens=per_million,
-            curve=tuple(curve[load] for load in sorted(curve)),
-            ttft_band=self.ttft_band,
-            tpot_band=self.tpot_band,
-        )
-        return option, used
+class _Advice:
+    best: Option | None
+    refused: dict[str, str]
+    simulations: int
 
 
-def _least_cost(candidate: Candidate, workload: Workload, load: float) -> float:
-    """What options are compared by, if a replica serves so high a load; infinite where it serves none."""
-    if not load:
-        return math.inf
-    if workload.asked:
-        return replicas_for(workload.asked, load) * candidate.usd_per_hour * HOURS_PER_MONTH
-    return usd_per_million(candidate.usd_per_hour, load * HEADROOM * workload.mean_output)
+def _advised(
+    question: Question,
+    compared_by: Sequence[Criterion],
+    refuses: Refuses,
+    others: Sequence[Bounded],
+    best: Option | None,
+    cap: float | None,
+    budget: int,
+) -> _Advice:
+    """The best of what the stack rules out, if it is better than what it may have by more than the error band."""
+    first = compared_by[0]
+    most = first.value(best) if best is not None else math.inf
+    promising = [one for one in _within(others, cap) if first.least(one) < most]
+    run = _Run(question, compared_by, refuses)
+    found = None
+    # What the stack's own GPUs would be as Spot VMs says more than what it does not name at all.
+    for ruled_out in (False, True):
+        same = [one for one in promising if (one.candidate.offer.advised in (NOT_STATED, NO_POOL)) is ruled_out]
+        names = list(dict.fromkeys(one.candidate.name for one in sorted(same, key=first.least)))[:_ADVICE_KINDS]
+        run.work([one for one in same if one.candidate.name in names], 1, budget, question.objectives)
+        found = found or best_of(run.passing(1), compared_by)
+    if found is not None and best is not None:
+        # That Spot VMs are cheaper is no prediction.
+        spot = found.candidate.offer.provisioning == "spot" != best.candidate.offer.provisioning
+        margin = 1 + (CLOSE if spot else first.tolerance(best, found))
+        if first.value(found) * margin >= first.value(best):
+            found = None
+    return _Advice(found, run.refused, run.simulations)
 
 
-def _best(options: Sequence[Option]) -> Option | None:
-    """The cheapest; of those that cost the same within the band, the one that gives up least."""
-    if not options:
-        return None
-    close = [option for option in options if option.cost <= options[0].cost * (1 + CLOSE)]
-    return min(close, key=lambda option: (option.candidate.preference, option.cost))
+def _cap(bounded: Sequence[Bounded]) -> float | None:
+    """What a candidate may cost an hour where the goal is latency."""
+    cheapest = min((one.usd_per_hour for one in bounded), default=math.inf)
+    return None if cheapest == math.inf else LATENCY_BUDGET * cheapest
 
 
-def _too_slow(bounded: Sequence["_Bounded"]) -> tuple[tuple[str, str], ...]:
+def _within(bounded: Sequence[Bounded], cap: float | None) -> list[Bounded]:
+    return [one for one in bounded if cap is None or one.usd_per_hour <= cap]
+
+
+def _ordered(options: Sequence[Option], best: Option | None, compared_by: Sequence[Criterion]) -> tuple[Option, ...]:
+    rest = sorted(
+        (option for option in options if option is not best),
+        key=lambda one: (*(criterion.value(one) for criterion in compared_by), one.candidate.preference),
+    )
+    return (best, *rest) if best is not None else tuple(rest)
+
+
+def _too_slow(bounded: Sequence[Bounded]) -> tuple[tuple[str, str], ...]:
     """GPUs with which nothing meets the objectives, each by what comes nearest."""
-    by_gpus: dict[tuple[str, int], list[tuple[_Bounded, Miss | None]]] = {}
+    by_gpus: dict[tuple[str, int], list[Bounded]] = {}
     for one in bounded:
-        by_gpus.setdefault((one.candidate.gpu, one.candidate.gpus), []).append((one, one.miss))
+        by_gpus.setdefault((one.candidate.gpu, one.candidate.gpus), []).append(one)
     found = []
     for _, same in sorted(by_gpus.items()):
-        missed = [(miss.factor, one.candidate.preference, one.candidate.name, miss.what) for one, miss in same if miss]
+        missed = [
+            (one.miss.factor, one.candidate.preference, one.candidate.name, one.miss.what) for one in same if one.miss
+        ]
         if len(missed) == len(same):
             _, _, name, what = min(missed)
             found.append((name, what))
     return tuple(found)
-
-
-def _context(question: Question, catalog: Catalog) -> int:
-    longest = catalog.models[question.model].max_positions
-    wanted = question.workload.longest
-    return min(longest, math.ceil(wanted / _CONTEXT_STEP) * _CONTEXT_STEP)
-
-
-def _nothing_fits(question: Question, context: int) -> Finding:
-    return Finding(
-        path="model",
-        what=f"{question.model} with {context:,} tokens of context does not fit any of {', '.join(question.gpus)}",
-        why="neither at its own precision nor with FP8 or 4-bit weights, on any number of them",
-        fix="name larger GPUs, or shorter requests",
-    )
-
-
-def _refusal(candidate: Candidate, question: Question, context: int, catalog: Catalog) -> str | None:
-    """Why the planner refuses a candidate; None where it passes."""
-    raw = {
-        "cluster": {"mode": "standard", "location": question.region},
-        "huggingFace": {"tokenSource": "existingSecret"},
-        **settings_of(candidate, 1, context),
-    }
-    try:
-        plan_stack(parse_settings(raw), StackIdentity("optimize", "optimize", "some-project"), catalog)
-    except Refusal as refusal:
-        return _first(refusal.problems)
-    return None
-
-
-def _first(problems: Sequence[Finding]) -> str:
-    return f"{problems[0].what}: {problems[0].why}" if problems else ""
 
 
 def pareto(options: Sequence[Option]) -> Iterator[Option]:

@@ -1,0 +1,341 @@
+"""A candidate that was simulated, and what it costs at least before it is."""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH
+from gke_llm_inference.planning.optimization.candidates import Candidate
+from gke_llm_inference.planning.optimization.offers import most_replicas
+from gke_llm_inference.planning.optimization.question import Question
+from gke_llm_inference.planning.performance import (
+    HEADROOM,
+    Band,
+    Miss,
+    Objectives,
+    Point,
+    Replica,
+    Workload,
+    error_band,
+    replicas_for,
+    server_limits,
+    step_timer,
+    usd_per_million,
+)
+
+COSTLIEST_RUN = 8
+"""Simulations that working out one candidate takes at most, where no replicas are counted."""
+COSTLIEST_STEP = 3
+"""Simulations that a step of counting replicas takes at most."""
+_GROWTH = 1.3
+_LOWEST_LOAD = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bands:
+    """How far the predictions of a candidate may be off."""
+
+    rate: Band
+    ttft: Band
+    tpot: Band
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A candidate, worked out.
+
+    Attributes:
+        most: the highest load of one replica that was seen to meet the objectives, and what it does there.
+        point: what each replica does at the load that it gets.
+        replicas: as many as the load needs, or as the stack states.
+        usd_per_month: of all replicas; None without a load.
+        usd_per_million_output_tokens: at the load that each replica gets, input not counted.
+        request_ms: a mean request's time at that load: its first token, and the others at the median.
+        curve: points up to the highest load, for a picture.
+        bands: how far the predictions may be off.
+        asked: the load of all replicas, where their number is chosen for it.
+        replica: one of them.
+
+    """
+
+    candidate: Candidate
+    most: Point
+    point: Point
+    replicas: int
+    usd_per_month: float | None
+    usd_per_million_output_tokens: float
+    request_ms: float
+    curve: tuple[Point, ...]
+    bands: Bands
+    asked: float | None
+    replica: Replica = field(compare=False, repr=False)
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Price of all replicas."""
+        return self.replicas * self.candidate.usd_per_hour
+
+    @property
+    def cost(self) -> float:
+        """USD per month where the load is known, else per million output tokens."""
+        return self.usd_per_million_output_tokens if self.usd_per_month is None else self.usd_per_month
+
+    @property
+    def usd_at_most(self) -> float:
+        """USD per million output tokens at the share of its highest load that a replica is given."""
+        mean = self.point.rate and self.usd_per_million_output_tokens * self.point.rate
+        return mean / (self.most.rate * HEADROOM)
+
+    @property
+    def rate_band(self) -> Band:
+        """How far the rate of a replica may be from the prediction."""
+        return self.bands.rate
+
+    @property
+    def ttft_band(self) -> Band:
+        """How far the time to the first token may be from the prediction."""
+        return self.bands.ttft
+
+    @property
+    def tpot_band(self) -> Band:
+        """How far the time per token may be from the prediction."""
+        return self.bands.tpot
+
+    @cached_property
+    def request_band(self) -> float:
+        """How far the time of a mean request may be off, in percent: of both of its parts by their size."""
+        first = self.point.ttft_ms.p50
+        rest = max(0.0, self.request_ms - first)
+        return (first * self.bands.ttft.percent + rest * self.bands.tpot.percent) / max(self.request_ms, 1e-9)
+
+    def usd_if(self, factor: float) -> float:
+        """USD per hour of the replicas that the load would need, were a replica's highest load so many times it."""
+        if self.asked is None:
+            return self.usd_per_hour
+        return replicas_for(self.asked, self.most.load * factor) * self.candidate.usd_per_hour
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A candidate and what it may do at best, by arithmetic alone.
+
+    Attributes:
+        load: the highest load of a replica that it may serve within the objectives; 0 where it serves none.
+        miss: how a lone request misses an objective, where it does.
+
+    """
+
+    candidate: Candidate
+    question: Question
+    replica: Replica
+    load: float
+    miss: Miss | None
+    bands: Bands
+
+    @classmethod
+    def of(cls, candidate: Candidate, question: Question, workload: Workload, catalog: Catalog) -> "Bounded":
+        """The bounds of a candidate under a workload that fits its context."""
+        facts, request = catalog.performance, candidate.plan.request
+        gpu = facts.gpus[candidate.gpu]
+        limits = server_limits(
+            request,
+            candidate.plan.state.kv_cache_tokens,
+            catalog.memory,
+            facts,
+            prefix_hit_rate=workload.prefix_hit_rate,
+        )
+        replica = Replica(step_timer(request, gpu, catalog.memory, facts), limits, gpu, workload)
+        miss = replica.miss(question.objectives)
+        load = 0.0 if miss else replica.bound(question.objectives)
+        bands = Bands(
+            rate=error_band("output_tokens_per_second", request, gpu, facts),
+            ttft=error_band("ttft_ms.p50", request, gpu, facts),
+            tpot=error_band("tpot_ms.p50", request, gpu, facts),
+        )
+        return cls(candidate, question, replica, load, miss, bands)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas at least."""
+        asked = self.replica.workload.asked
+        if self.question.replicas is not None:
+            return self.question.replicas
+        return replicas_for(asked, self.load) if asked and self.load else 1
+
+    @property
+    def usd_per_hour(self) -> float:
+        """USD per hour of all replicas at least; infinite where it serves no load, or there is no room for them."""
+        if not self.load or self.replicas > most_replicas(self.candidate.offer):
+            return math.inf
+        return self.replicas * self.candidate.usd_per_hour
+
+    @property
+    def usd_per_million(self) -> float:
+        """USD per million output tokens at least."""
+        workload = self.replica.workload
+        if not self.load or workload.is_closed:
+            return 0.0 if self.load else math.inf
+        return usd_per_million(self.candidate.usd_per_hour, self.load * HEADROOM * workload.mean_output)
+
+    @property
+    def request_ms(self) -> float:
+        """Time of a mean request at least: alone on the server."""
+        if not self.load:
+            return math.inf
+        return self.replica.lone_ttft_ms(50) + self.replica.workload.mean_output * self.replica.step_ms
+
+    def worked_out(self, objectives: Objectives, *, alone: bool) -> tuple[Option | None, int, str]:
+        """The candidate at its load, the simulations that took, and why there is no such option where there is none.
+
+        Args:
+            objectives: what latency and price may be.
+            alone: whether it is enough to know what a lone request takes, where there is no load.
+
+        """
+        asked = self.replica.workload.asked
+        if asked is None and alone:
+            return self._alone(objectives)
+        if asked is None:
+            return self._at_most(objectives)
+        if self.question.replicas is not None:
+            return self._stated(asked, self.question.replicas, objectives)
+        scaling = Scaling(self, asked, objectives)
+        while scaling.result is None:
+            scaling.step()
+        return (scaling.result[0], scaling.simulations, scaling.result[1])
+
+    def _at_most(self, objectives: Objectives) -> tuple[Option | None, int, str]:
+        """At its share of the highest load."""
+        most, points = self.replica.highest(objectives, self.load or self.replica.bound(objectives))
+        if most is None:
+            return None, len(points), "misses the objectives at any load"
+        point = self.replica.at(most.load * HEADROOM)
+        replicas = self.question.replicas or 1
+        return self.option(most, point, replicas, points, objectives, len(points) + 1)
+
+    def _alone(self, objectives: Objectives) -> tuple[Option | None, int, str]:
+        lone = replace(self.replica, workload=replace(self.replica.workload, rate=None, concurrency=1))
+        point = lone.at(1)
+        if not point.meets(objectives):
+            return None, 1, "misses the objectives with one request at a time"
+        return self.option(point, point, self.question.replicas or 1, (point,), objectives, 1)
+
+    def _stated(self, asked: float, replicas: int, objectives: Objectives) -> tuple[Option | None, int, str]:
+        if not replicas:
+            return None, 0, "has no replicas"
+        share = math.ceil(asked / replicas) if self.replica.workload.is_closed else asked / replicas
+        point = self.replica.at(share)
+        if not point.meets(objectives):
+            return None, 1, f"misses the objectives with {replicas} replicas"
+        return self.option(point, point, replicas, (point,), objectives, 1)
+
+    def option(
+        self,
+        most: Point,
+        point: Point,
+        replicas: int,
+        points: tuple[Point, ...],
+        objectives: Objectives,
+        used: int,
+    ) -> tuple[Option | None, int, str]:
+        """The option with what was simulated; none where its tokens are too dear."""
+        workload, price = self.replica.workload, self.candidate.usd_per_hour
+        per_million = usd_per_million(price, point.rate * workload.mean_output)
+        most_usd = objectives.usd_per_million_tokens
+        if most_usd is not None and per_million > most_usd:
+            return None, used, f"costs {per_million:,.2f} USD per million output tokens"
+        curve = {one.load: one for one in (*points, point) if one.load <= most.load}
+        option = Option(
+            candidate=self.candidate,
+            most=most,
+            point=point,
+            replicas=replicas,
+            usd_per_month=replicas * price * HOURS_PER_MONTH if workload.asked else None,
+            usd_per_million_output_tokens=per_million,
+            request_ms=point.ttft_ms.p50 + workload.mean_output * point.tpot_ms.p50,
+            curve=tuple(curve[load] for load in sorted(curve)),
+            bands=self.bands,
+            asked=workload.asked if self.question.replicas is None else None,
+            replica=self.replica,
+        )
+        return option, used, ""
+
+
+class Scaling:
+    """The fewest replicas of a candidate that serve a load, found one simulation after the other.
+
+    Each must meet the objectives at more than it gets: at its part of the load over `HEADROOM`.
+
+    Attributes:
+        result: the option, or why there is none; None as long as it is not known.
+        simulations: how many it took so far.
+
+    """
+
+    def __init__(self, bounded: Bounded, asked: float, objectives: Objectives) -> None:
+        self._bounded, self._asked, self._objectives = bounded, asked, objectives
+        self._is_closed = bounded.replica.workload.is_closed
+        self._room = most_replicas(bounded.candidate.offer)
+        self._points: dict[float, Point] = {}
+        bound = bounded.load or bounded.replica.bound(objectives)
+        self._most = _LOWEST_LOAD * replicas_for(asked, bound)
+        self._low = replicas_for(asked, bound) - 1
+        self._next = self._low + 1
+        self._good: int | None = None
+        self.result: tuple[Option | None, str] | None = None
+        self.simulations = 0
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is scaled."""
+        return self._bounded.candidate
+
+    @property
+    def least_usd(self) -> float:
+        """USD per hour that it costs at least, by what is known so far."""
+        return (self._low + 1) * self.candidate.usd_per_hour
+
+    def step(self) -> None:
+        """One more simulation, or the last few where the number is found."""
+        if self._good is None:
+            if self._next > self._room:
+                self.result = None, f"needs more than the {self._room:g} replicas that its node pool has room for"
+            elif self._next > self._most or (self._is_closed and self._low and self._load(self._low) <= 1):
+                self.result = None, "misses the objectives at any load"
+            elif self._meets(self._load(self._next)):
+                self._good = self._next
+            else:
+                self._low, self._next = self._next, max(self._next + 1, math.ceil(_GROWTH * self._next))
+        elif self._good - self._low > 1:
+            middle = (self._low + self._good) // 2
+            if self._meets(self._load(middle)):
+                self._good = middle
+            else:
+                self._low = middle
+        if self.result is None and self._good is not None and self._good - self._low == 1:
+            self._finish(self._good)
+
+    def _finish(self, replicas: int) -> None:
+        load = self._load(replicas)
+        # Whether as many are enough if the prediction is off by its band decides what it can be told from.
+        sure = self._load(replicas, 1 + self._bounded.bands.rate.percent / 100)
+        most = self._point(sure if self._meets(sure) else load)
+        share = float(math.ceil(self._asked / replicas)) if self._is_closed else self._asked / replicas
+        point = self._point(share)
+        points = tuple(self._points.values())
+        option, _, why = self._bounded.option(most, point, replicas, points, self._objectives, self.simulations)
+        self.result = option, why
+
+    def _load(self, replicas: int, over: float = 1.0) -> float:
+        load = self._asked / replicas / HEADROOM * over
+        return float(math.ceil(load)) if self._is_closed else load
+
+    def _meets(self, load: float) -> bool:
+        return self._point(load).meets(self._objectives)
+
+    def _point(self, load: float) -> Point:
+        if load not in self._points:
+            self._points[load] = self._bounded.replica.at(load)
+            self.simulations += 1
+        return self._points[load]
