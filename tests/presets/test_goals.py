@@ -297,8 +297,9 @@ def test_other_gpus_that_would_be_better_are_advised_and_not_taken() -> None:
     raw = autopilot_stack(
         model=LLAMA_8B,
         accelerator={"type": "nvidia-l4"},
-        presets=["cost"],
-        workload={"profile": "chat", "requestRate": 20},
+        presets=["objectives"],
+        objectives={"tpot": {"milliseconds": 40}},
+        workload={"profile": "chat", "requestRate": 4},
     )
     plan = outcome_of(raw)
     assert not isinstance(plan, Refusal), str(plan)

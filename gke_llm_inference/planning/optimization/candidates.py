@@ -16,12 +16,15 @@ from gke_llm_inference.planning.optimization.offers import Offer
 from gke_llm_inference.planning.stages import ModeledServer
 from gke_llm_inference.planning.techniques import usable_rule
 from gke_llm_inference.planning.unplanned import kv_cache_mib
+from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings
 
 # What makes weights smaller: while loading, or as a checkpoint. Of those with 4 bits, which run on the same kernels,
 # the first that there is stands for the others.
 _ON_LOAD: Final = "fp8"
 _CHECKPOINTS: Final = (("fp8", "compressed-tensors"), ("awq", "gptq", "compressed-tensors"))
+# catalog/presets/fp8.yaml: before, the whole model is loaded first.
+_IN_PARTS_FROM = (0, 19)
 _FP8_CACHE: Final = "fp8-kv-cache-e4m3"
 _SEQUENCES = (None, 256, 64)
 _BATCHED_TOKENS = (None, 2048, 8192)
@@ -191,10 +194,17 @@ class _Work:
         if settings.revision or settings.architecture or settings.config_file or settings.model_volume:
             return  # they are those of the model that the stack names
         for preference, formats in enumerate(_CHECKPOINTS, start=2):
+            if preference == 2 and on_load is not None and self._quantizes_in_parts:
+                continue  # as fast as those that are quantized on load, and somebody else's
             found = (self._checkpoint(name, gpu, 8 if preference == 2 else 4) for name in self._known_in(formats))
             weights = next((one for one in found if one is not None), None)
             if weights is not None:
                 yield replace(weights, preference=preference)
+
+    @property
+    def _quantizes_in_parts(self) -> bool:
+        """Whether weights that are quantized on load never take more room than quantized ones."""
+        return self._given.server == "vllm" and version_parts(self._server.version) >= _IN_PARTS_FROM
 
     def _known_in(self, formats: Sequence[Any]) -> Iterator[str]:
         for name in formats:

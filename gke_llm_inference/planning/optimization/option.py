@@ -28,7 +28,7 @@ COSTLIEST_RUN = 8
 """Simulations that working out one candidate takes at most, where no replicas are counted."""
 COSTLIEST_STEP = 3
 """Simulations that a step of counting replicas takes at most."""
-_GROWTH = 1.3
+_LEAST_GROWTH, _MOST_GROWTH = 1.3, 4.0
 _LOWEST_LOAD = 32
 
 
@@ -306,7 +306,8 @@ class Scaling:
             elif self._meets(self._load(self._next)):
                 self._good = self._next
             else:
-                self._low, self._next = self._next, max(self._next + 1, math.ceil(_GROWTH * self._next))
+                growth = self._missed_by(self._points[self._load(self._next)])
+                self._low, self._next = self._next, max(self._next + 1, math.ceil(growth * self._next))
         elif self._good - self._low > 1:
             middle = (self._low + self._good) // 2
             if self._meets(self._load(middle)):
@@ -326,6 +327,14 @@ class Scaling:
         points = tuple(self._points.values())
         option, _, why = self._bounded.option(most, point, replicas, points, self._objectives, self.simulations)
         self.result = option, why
+
+    def _missed_by(self, point: Point) -> float:
+        """How many times the replicas to try next, by how far this number is from the objectives."""
+        ttft, tpot = self._objectives.ttft, self._objectives.tpot
+        factors = [_LEAST_GROWTH]
+        factors += [point.ttft_ms.at(ttft.percentile) / ttft.milliseconds] if ttft else []
+        factors += [point.tpot_ms.at(tpot.percentile) / tpot.milliseconds] if tpot else []
+        return min(_MOST_GROWTH, max(factors))
 
     def _load(self, replicas: int, over: float = 1.0) -> float:
         load = self._asked / replicas / HEADROOM * over

@@ -19,6 +19,8 @@ LATENCY_BUDGET = 5.0
 """How many times the price of the cheapest that serves the goal `latency` may take where the stack names no GPUs: every
 further GPU is faster by less, and without a bound the dearest machine would always win."""
 _TUNED = 2
+_ABREAST = 0.4
+"""Share of the simulations for which candidates are tried side by side while none is found."""
 _ADVICE_KINDS = 3
 
 Refuses = Callable[[Candidate, int], str | None]
@@ -172,11 +174,18 @@ class _Run:
                 continue
             before = scaling.simulations
             scaling.step()
+            # Where no bound is near, one that is found first bounds all others.
+            while not self.options and scaling.result is None and self.simulations > budget * _ABREAST:
+                if self.simulations + scaling.simulations - before + COSTLIEST_STEP > budget:
+                    break
+                scaling.step()
             self.simulations += scaling.simulations - before
             if scaling.result is None:
                 heapq.heappush(heap, (scaling.least_usd, preference, place))
             else:
                 self._keep(scaling.candidate, *scaling.result)
+        for _, _, place in heap:
+            self.failed.setdefault(coming[place][0].candidate.name, f"not found within {SIMULATIONS} simulations")
 
     def _may_gain(self, one: Bounded, option: Option) -> bool:
         """Whether a candidate may be better than an option by more than the band, by any criterion."""
