@@ -30,6 +30,8 @@ COSTLIEST_STEP = 3
 """Simulations that a step of counting replicas takes at most."""
 _LEAST_GROWTH, _MOST_GROWTH = 1.3, 4.0
 _LOWEST_LOAD = 32
+_ROUNDS = 6
+_TAIL = 1.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +283,7 @@ class Scaling:
         bound = bounded.load or bounded.replica.bound(objectives)
         self._most = _LOWEST_LOAD * replicas_for(asked, bound)
         self._low = replicas_for(asked, bound) - 1
-        self._next = self._low + 1
+        self._next = max(self._low + 1, self._likely(bound))
         self._good: int | None = None
         self.result: tuple[Option | None, str] | None = None
         self.simulations = 0
@@ -290,6 +292,11 @@ class Scaling:
     def candidate(self) -> Candidate:
         """What is scaled."""
         return self._bounded.candidate
+
+    @property
+    def likely_usd(self) -> float:
+        """USD per hour of what is tried next: an estimate, by which to choose whose turn it is."""
+        return (self._next if self._good is None else self._good) * self.candidate.usd_per_hour
 
     @property
     def least_usd(self) -> float:
@@ -327,6 +334,36 @@ class Scaling:
         points = tuple(self._points.values())
         option, _, why = self._bounded.option(most, point, replicas, points, self._objectives, self.simulations)
         self.result = option, why
+
+    def _likely(self, bound: float) -> int:
+        """Replicas that the time per token likely takes: prompts of others take their share of every second.
+
+        With l requests a second, prompts of p ms and answers of n tokens, a token takes t = step(b) / (1 - l p), where
+        b = l n t sequences run; its 95th percentile is taken to lie two fifths above that.
+        """
+        replica, tpot = self._bounded.replica, self._objectives.tpot
+        workload, timer = replica.workload, replica.timer
+        if tpot is None or self._is_closed:
+            return 1
+        prompt = max(1, round(workload.mean_input * (1 - workload.prefix_hit_rate)))
+        prefill = timer.gpu_ms(0, 0, prompt, prompt * prompt / 2, 1)
+        context = workload.mean_input + workload.mean_output / 2
+
+        def is_fast(load: float) -> bool:
+            free = 1 - load * prefill / 1000
+            if free <= 0:
+                return False
+            batch, time = 1, 0.0
+            for _ in range(_ROUNDS):
+                time = timer.gpu_ms(batch, batch * context, 0, 0, 0) / free
+                batch = max(1, min(replica.limits.sequences, round(load / 1000 * workload.mean_output * time)))
+            return _TAIL * time <= tpot.milliseconds
+
+        low, high = 0.0, bound
+        for _ in range(_ROUNDS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if is_fast(middle) else (low, middle)
+        return min(self._most, replicas_for(self._asked, max(low, bound / _LOWEST_LOAD)))
 
     def _missed_by(self, point: Point) -> float:
         """How many times the replicas to try next, by how far this number is from the objectives."""

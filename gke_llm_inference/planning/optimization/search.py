@@ -156,21 +156,19 @@ class _Run:
             self._keep(one.candidate, option, why)
 
     def _scale(self, bounded: Sequence[Bounded], shown: int, budget: int, objectives: Objectives) -> None:
-        """A simulation at a time, always of what may be cheapest by all that is known: the first found is the cheapest.
+        """A simulation at a time, always of what is likely the cheapest, until nothing else may be cheaper.
 
-        What it costs at least rises with every number of replicas that is not enough.
+        What a candidate costs at least rises with every number of replicas that is not enough.
         """
         asked = self._question.workload.asked
         assert asked is not None
         coming = [(one, Scaling(one, asked, objectives)) for one in bounded]
-        heap = [(scaling.least_usd, one.candidate.preference, place) for place, (one, scaling) in enumerate(coming)]
+        heap = [(scaling.likely_usd, one.candidate.preference, place) for place, (one, scaling) in enumerate(coming)]
         heapq.heapify(heap)
         while heap and self.simulations + COSTLIEST_STEP <= budget:
-            least, preference, place = heapq.heappop(heap)
+            _, preference, place = heapq.heappop(heap)
             scaling = coming[place][1]
-            if self._is_hopeless(least, shown):
-                return
-            if not self._is_passed(scaling.candidate):
+            if self._is_hopeless(scaling.least_usd, shown) or not self._is_passed(scaling.candidate):
                 continue
             before = scaling.simulations
             scaling.step()
@@ -181,7 +179,7 @@ class _Run:
                 scaling.step()
             self.simulations += scaling.simulations - before
             if scaling.result is None:
-                heapq.heappush(heap, (scaling.least_usd, preference, place))
+                heapq.heappush(heap, (scaling.likely_usd, preference, place))
             else:
                 self._keep(scaling.candidate, *scaling.result)
         for _, _, place in heap:
