@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.versions import full_version, neighboring_versions
@@ -10,6 +13,8 @@ from gke_llm_inference.settings import Finding, Refusal
 from tests.planning.support import CATALOG, architecture, existing_stack, is_of_vulnerabilities, outcome_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gke_llm_inference.catalog import ServerKind
     from gke_llm_inference.planning import ServerPlan, StackPlan
     from tests.settings.support import Raw
@@ -36,6 +41,14 @@ LLAMA_70B_AWQ = "hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4"
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
 MIXTRAL_AWQ = "casperhansen/mixtral-instruct-awq"
 FALCON = "tiiuae/falcon-40b-instruct"
+
+
+@contextmanager
+def few_simulations(count: int = 10) -> Iterator[None]:
+    """A search of little work, for what must hold whatever it finds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gke_llm_inference.planning.optimization.search.SIMULATIONS", count)
+        yield
 
 
 def stack(**server: Any) -> Raw:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.settings import Refusal
 from tests.planning.support import CATALOG, outcome_of
-from tests.presets.support import described, flag_problems, stack
+from tests.presets.support import described, few_simulations, flag_problems, stack
 from tests.settings.support import PROPERTY, TOKEN, autopilot_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_goals() -> Iterator[None]:
+    with few_simulations():
+        yield
+
 
 MANY = hypothesis.settings(PROPERTY, max_examples=300)
 

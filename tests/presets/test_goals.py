@@ -27,6 +27,7 @@ from tests.presets.support import (
     arguments_of,
     decisions_of,
     described,
+    few_simulations,
     only_problem,
     outcome,
     plan_of,
@@ -394,7 +395,8 @@ def test_a_goal_never_breaks_a_stack_that_works_without_it(
     without = outcome(**server, **model, presets=techniques)
     if isinstance(without, Refusal):
         return
-    with_goal = outcome(**server, **model, presets=[*techniques, goal])
+    with few_simulations():
+        with_goal = outcome(**server, **model, presets=[*techniques, goal])
     assert not isinstance(with_goal, Refusal), str(with_goal)
     # Whether the server fits is what a goal may well change.
     fit = "servers.gemma"
@@ -406,7 +408,8 @@ def test_a_goal_never_breaks_a_stack_that_works_without_it(
 @_FEW
 @given(server=SERVERS, model=_MODELS, goal=st.sampled_from(GOALS))
 def test_a_goal_leaves_what_the_stack_says_as_it_is(server: dict[str, Any], model: dict[str, Any], goal: str) -> None:
-    without, with_goal = outcome(**server, **model), outcome(**server, **model, presets=[goal])
+    with few_simulations():
+        without, with_goal = outcome(**server, **model), outcome(**server, **model, presets=[goal])
     if isinstance(without, Refusal) or isinstance(with_goal, Refusal):
         return
     derived = ("--tensor-parallel-size=", "--num-shard=", "--max-input-tokens=", "--model-id=", model["model"])

@@ -3,7 +3,7 @@
 from gke_llm_inference.planning.optimization.choice import choose, optimum_of
 from gke_llm_inference.planning.optimization.option import Option
 from gke_llm_inference.planning.optimization.question import BEARABLE, GoalName, Question
-from gke_llm_inference.planning.optimization.search import SIMULATIONS, Optimum, pareto, search
+from gke_llm_inference.planning.optimization.search import SIMULATIONS, Optimum, pareto
 
 __all__ = [
     "BEARABLE",
@@ -15,5 +15,4 @@ __all__ = [
     "choose",
     "optimum_of",
     "pareto",
-    "search",
 ]

@@ -169,7 +169,7 @@ class _Work:
             return
         asked = self._given.accelerator
         gpus: dict[str, Any] = {}
-        if offer.gpu != asked.type or not is_explicit(self._given, "accelerator.type"):
+        if offer.gpu != asked.type or asked.choices or not is_explicit(self._given, "accelerator.type"):
             gpus["accelerator.type"] = offer.gpu
         if offer.gpus != asked.count or not is_explicit(self._given, "accelerator.count"):
             gpus["accelerator.count"] = offer.gpus
