@@ -81,11 +81,11 @@ def test_a_drain_of_every_node_loses_no_request(name: str) -> None:
     assert simulated(run()).errors == 0
 
 
-def lost(shutdown: ShutdownPlan, takes: Sequence[float] | None = None) -> dict[str, int]:
+def lost(shutdown: ShutdownPlan, takes: Sequence[float] | None = None, *, through: str = "service") -> dict[str, int]:
     """What clients see of one pod fewer, while answers take that long."""
 
     async def run() -> Clients:
-        stack = Stack.of(shutdown, 2, DELAYS["service"])
+        stack = Stack.of(shutdown, 2, DELAYS[through])
         return await under_load(stack, scale_in(stack, 1), takes or lengths(shutdown))
 
     outcomes = simulated(run()).outcomes
@@ -107,6 +107,15 @@ def test_every_second_that_the_sleep_lacks_costs_the_requests_of_that_second() -
     counts = {sleep: sum(lost(replace(shutdown, sleep_seconds=sleep)).values()) for sleep in range(0, 15, 3)}
     # Two requests a second, half of them to the pod that goes.
     assert counts == {0: 12, 3: 9, 6: 6, 9: 3, 12: 0}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_load_balancer_that_learns_later_costs_nothing_where_the_plan_knows_of_it(name: str) -> None:
+    reached = planned(name, exposure="internal", hostname="llm.test").shutdown
+    assert lost(reached, through="gateway") == {}
+    unknown = planned(name).shutdown
+    # Where the sleep is the drain, it is long enough for endpoints anyway.
+    assert (lost(unknown, through="gateway") != {}) is (unknown.after == "waits")
 
 
 def test_without_a_timeout_a_server_that_could_wait_cuts_what_runs() -> None:

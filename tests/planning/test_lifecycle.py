@@ -265,3 +265,23 @@ def adds_up(shutdown: ShutdownPlan, *, spot: bool, drain: int | None, grace: int
     assert shutdown.grace_seconds <= (105 if spot else 710)
     assert drain in (None, shutdown.answer_seconds)
     assert grace in (None, shutdown.grace_seconds)
+
+
+@pytest.mark.parametrize(
+    ("server", "spot", "expected"),
+    [
+        (SHORT, False, (30, 60, 100)),
+        (QWEN, False, (30, 540, 580)),
+        ({**SHORT, "version": "0.24.0"}, False, (30, 60, 100)),
+        ({**SHORT, "version": "0.10.0"}, False, (90, 0, 100)),
+        (SHORT, True, (5, 8, 15)),
+        ({**SHORT, "shutdown": {"graceSeconds": 105}}, True, (30, 73, 105)),
+    ],
+    ids=["vLLM", "long answers", "0.24", "0.10", "Spot", "longer Spot"],
+)
+def test_a_load_balancer_learns_later_than_the_cluster(
+    server: Raw, expected: tuple[int, int, int], *, spot: bool
+) -> None:
+    assert (
+        times(on_pool({**server, "exposure": "internal", "hostname": "a.test"}, spot=spot, gkeVersion=NEW)) == expected
+    )
