@@ -72,6 +72,7 @@ _AFTER = """\
 | `calls` | in | pods of the server's namespace, or whom `allowFrom` names | always |
 | `probes` | in | the kubelet of the pod's own node | always, by Kubernetes itself; no rule stands for it |
 | `metrics` | in | collectors of Managed Service for Prometheus, in the namespaces of both cluster modes | always |
+| `gateway` | in | the Gateway's proxies and Google's health checks | `exposure` is internal or external |
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |
@@ -120,6 +121,9 @@ The tightest way is a model on a volume: it needs no internet at all.
 | addresses that are no pod's, such as a VPN's | `allowFrom: [{cidr: 10.200.0.0/24}]` |
 | nobody | `allowFrom: []` |
 
+A Gateway needs no entry: with `exposure` ([access.md](access.md)) its proxies and health checks are let in, from the
+proxy-only subnet and Google's ranges. `allowFrom: []` beside it leaves the Gateway as the only way.
+
 `allowFrom` replaces the default: write `{podLabels: {}}` beside the others to keep the pods of the namespace. `allowTo`
 adds destinations, each with TCP `ports`: those of the pods, not of their Service. A range of addresses never stands for
 pods, as Dataplane V2 has it: name pods by labels.
@@ -167,7 +171,7 @@ Each entry names source, destination, port and direction.
 * Traffic of the pod's own node: Kubernetes lets the kubelet's probes pass, and pods there with `hostNetwork`.
 * What goes over an allowed connection: DNS queries can carry data out, and so can Hugging Face's hosts.
 * Hosts, without FQDNNetworkPolicy: port 443 of the internet is then open to a server that downloads its model.
-* What a client may ask. A server does not authenticate pods inside the cluster.
+* What a client may ask: a server without `apiKeys` takes every request of whoever may call it.
 * Who may label pods and namespaces. Whoever may, becomes whom a policy lets in.
 """
 
