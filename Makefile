@@ -16,10 +16,11 @@ BIN := $(VENV)/bin
 COMMAND := $(BIN)/python -m gke_llm_inference
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
+KUBE_SCORE := v1.20.0
 PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
-.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows \
+.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows lint-manifests \
   typecheck compare-security check format generate benchmark lock clean dist test-package test-processes
 
 help: ## List the targets
@@ -108,6 +109,14 @@ lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, 
 	@$(BIN)/zizmor --offline --quiet --no-progress .github
 	@if command -v go > /dev/null; then go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT); \
 	else echo "actionlint was left out: it needs Go" >&2; fi
+
+lint-manifests: $(VENV)/.runtime ## Check prod's manifests with kube-score, where Go is installed: no critical finding without a reason
+	@if ! command -v go > /dev/null; then echo "kube-score was left out: it needs Go" >&2; exit 0; fi; \
+	out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	$(COMMAND) preview --stack prod --out "$$out" > /dev/null; \
+	GOBIN="$$out" go install github.com/zegl/kube-score/cmd/kube-score@$(KUBE_SCORE); \
+	{ "$$out/kube-score" score --output-format json "$$out"/manifests/*.yaml || [ $$? -eq 1 ]; } > "$$out/score.json"; \
+	$(BIN)/python -m tools.manifest_findings < "$$out/score.json"
 
 compare-security: $(VENV)/.runtime ## Check that prod is never weaker than staging
 	@$(COMMAND) settings security --stack prod --at-least staging
