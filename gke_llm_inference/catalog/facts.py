@@ -232,6 +232,8 @@ class ShutdownLimits(Facts):
     """The end of that time, which is for system pods alone."""
     spot_node_since: str
     """GKE version from which a node pool can say so."""
+    sleep_since: str
+    """Kubernetes version from which the kubelet sleeps by itself before SIGTERM."""
     autoscaler: Positive
     """For a pod of a node that the autoscaler removes."""
     service: Positive

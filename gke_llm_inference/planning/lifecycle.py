@@ -110,6 +110,21 @@ def plan_shutdown(server: WeighedServer, end: PodEnd) -> tuple[ShutdownPlan, lis
     return plan, findings
 
 
+def sleep_problems(cluster: ClusterPlan, limits: ShutdownLimits) -> list[Finding]:
+    """The problem of a cluster that is known to be too old for pods that sleep before SIGTERM."""
+    known = cluster.settings.gke_version
+    if known is None or version_parts(known) >= version_parts(limits.sleep_since):
+        return []
+    return [
+        Finding(
+            path="cluster.gkeVersion",
+            what=f"{known} is before {limits.sleep_since}, from which pods can sleep before they end",
+            why="without it, requests reach servers that end, in every update",
+            fix="upgrade the cluster",
+        )
+    ]
+
+
 def spot_shutdown(
     pool: NodePoolSettings, servers: Iterable[ServerSettings], limits: ShutdownLimits
 ) -> NodeShutdown | None:

@@ -11,6 +11,7 @@ from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.goals import Goals
 from gke_llm_inference.planning.image_digests import unused_digests
+from gke_llm_inference.planning.lifecycle import sleep_problems
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.network_policy.findings import network_policy_findings
@@ -141,6 +142,7 @@ def frame_of(
         token,
         [
             *of_cluster,
+            *sleep_problems(cluster, catalog.gke.shutdown),
             *of_namespace,
             *of_token,
             *of_pools,

@@ -285,3 +285,14 @@ def test_a_load_balancer_learns_later_than_the_cluster(
     assert (
         times(on_pool({**server, "exposure": "internal", "hostname": "a.test"}, spot=spot, gkeVersion=NEW)) == expected
     )
+
+
+@pytest.mark.parametrize(("version", "works"), [("1.29.9-gke.1", False), ("1.30", True), ("1.30.0-gke.1", True)])
+def test_a_cluster_whose_pods_cannot_sleep_is_refused(version: str, *, works: bool) -> None:
+    raw = on_pool(SHORT, gkeVersion=version)
+    if works:
+        assert times(raw) == (15, 60, 85)
+        return
+    problem = only_problem(raw)
+    assert (problem.path, problem.fix) == ("cluster.gkeVersion", "upgrade the cluster")
+    assert problem.what == "1.29.9-gke.1 is before 1.30, from which pods can sleep before they end"
