@@ -63,13 +63,13 @@ START = re.compile(r"start: \d+ s expected, \d+ s allowed; \d+ s on a new node, 
 MEASURED = {("dev", "gemma"), ("staging", "gemma-vllm"), ("prod", "gemma"), ("local", "gemma")}
 """The servers whose version was measured on as many GPUs; all others are estimated, and say so."""
 
-COST = """
+TECHNIQUES = """
 config:
   gcp:project: my-project
   gke-llm-inference:cluster: {mode: autopilot, location: us-central1}
   gke-llm-inference:huggingFace: {tokenSource: existingSecret}
   gke-llm-inference:servers:
-    gemma: {server: vllm, model: google/gemma-7b-it, presets: [cost], maxModelLen: 2048}
+    gemma: {server: vllm, model: google/gemma-7b-it, presets: [fp8, fp8-kv-cache-e4m3], maxModelLen: 2048}
     plain: {server: vllm, model: google/gemma-7b-it, maxModelLen: 2048}
 """
 DECISIONS = [
@@ -78,16 +78,11 @@ DECISIONS = [
     "22.8 requests of 2,048 tokens at once",
     "start: 288 s expected, 600 s allowed; 1008 s on a new node, "
     "with the image pulled whole: GKE does not stream from docker.io",
-    "cost: uses fp8 (quantized weights fit fewer GPUs; the guide advises it for cost)",
     "fp8: quantization: fp8 (FP8 weights, quantized while loading or in the checkpoint)",
     "fp8: vLLM quantizes the linear layers while loading; the embeddings keep their precision",
-    "cost: uses fp8-kv-cache-e4m3 (a smaller KV cache fits a cheaper GPU)",
     "fp8-kv-cache-e4m3: kvCacheDtype: fp8_e4m3 (FP8 KV cache in E4M3 format, twice the tokens in the same memory)",
     "fp8-kv-cache-e4m3: vLLM chooses FlashInfer or Triton for attention, "
     "as FlashAttention has no FP8 KV cache on an L4",
-    "cost: maxModelLen: 2048 kept (set explicitly by the stack; the preset would set 4096)",
-    "cost: accelerator.count: 1 (1 × nvidia-l4 hold weights and a context of 2,048 tokens; "
-    "every GPU is paid for by the hour)",
 ]
 
 PLAIN = [
@@ -177,12 +172,12 @@ def test_it_says_of_every_server_first_that_it_fits(recordings: Recordings, name
 
 
 @pytest.fixture(scope="module")
-def cost(shared: Shared) -> dict[str, str]:
-    """What the command prints for the stack with the goal `cost`: as text, and as document."""
+def techniques(shared: Shared) -> dict[str, str]:
+    """What the command prints for the stack with two techniques: as text, and as document."""
 
     def make() -> dict[str, str]:
-        file = shared.directory_of(COST) / "Pulumi.test.yaml"
-        file.write_text(COST, encoding="utf-8")
+        file = shared.directory_of(TECHNIQUES) / "Pulumi.test.yaml"
+        file.write_text(TECHNIQUES, encoding="utf-8")
         printed = {}
         for kind, options in {"text": [], "document": ["--json"]}.items():
             ended = preview_command(["--config-file", file, *options])
@@ -190,23 +185,23 @@ def cost(shared: Shared) -> dict[str, str]:
             printed[kind] = ended.stdout
         return printed
 
-    return shared.once("printed with the goal cost", make)
+    return shared.once("printed with two techniques", make)
 
 
-def test_decisions_appear_in_the_text(cost: dict[str, str]) -> None:
-    assert notes_of(cost["text"]) == [" ".join(DECISIONS), " ".join(PLAIN)]
+def test_decisions_appear_in_the_text(techniques: dict[str, str]) -> None:
+    assert notes_of(techniques["text"]) == [" ".join(DECISIONS), " ".join(PLAIN)]
 
 
-def test_decisions_appear_in_the_document(cost: dict[str, str]) -> None:
-    document = json.loads(cost["document"])
+def test_decisions_appear_in_the_document(techniques: dict[str, str]) -> None:
+    document = json.loads(techniques["document"])
     assert document["notes"] == [{"message": "\n  ".join(lines), "urn": None} for lines in (DECISIONS, PLAIN)]
     assert document["warnings"] == []
 
 
-def test_the_arguments_are_those_that_the_decisions_name(cost: dict[str, str]) -> None:
+def test_the_arguments_are_those_that_the_decisions_name(techniques: dict[str, str]) -> None:
     servers = {
         server["name"]: {one for one in server["args"] if "shutdown" not in one}
-        for server in json.loads(cost["document"])["servers"]
+        for server in json.loads(techniques["document"])["servers"]
     }
     assert servers["gemma"] - servers["plain"] == {"--quantization=fp8", "--kv-cache-dtype=fp8_e4m3"}
     assert servers["plain"] <= servers["gemma"]
