@@ -15,7 +15,7 @@ from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.pulumi_project.yaml_files import as_yaml
 from gke_llm_inference.settings import Finding, Refusal, nearest, parse_settings, suggestion
-from gke_llm_inference.settings.model_config import with_config_files
+from gke_llm_inference.settings.server_files import with_files
 
 MODES = ("autopilot", "standard")
 NO_GOAL = "none"
@@ -186,7 +186,7 @@ def _outcome(
 ) -> Outcome:
     raw = _settings(draft, pool_count, catalog)
     try:
-        settings = with_config_files(parse_settings(raw), directory)
+        settings = with_files(parse_settings(raw), directory)
         return Outcome(raw, *plan_unfit(settings, identity, catalog))
     except Refusal as refusal:
         return Outcome(raw, None, refusal)

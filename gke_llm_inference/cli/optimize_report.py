@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gke_llm_inference.cli.performance_report import workload_document
 from gke_llm_inference.planning.optimization import BEARABLE, Optimum, Option
 from gke_llm_inference.planning.optimization.offers import NOT_STATED
 from gke_llm_inference.planning.optimization.told import latencies, limits_of, what_of
@@ -78,16 +79,7 @@ def optimum_document(asked: Asked, optimum: Optimum) -> dict[str, Any]:
         "model": asked.model,
         "region": asked.region,
         "goal": question.goals[0],
-        "workload": {
-            "profile": workload.name,
-            "inputTokens": {"p50": workload.inputs.p50, "p90": workload.inputs.p90},
-            "outputTokens": {"p50": workload.outputs.p50, "p90": workload.outputs.p90},
-            "requestRate": workload.rate,
-            "concurrency": workload.concurrency,
-            "burstiness": workload.burstiness,
-            "prefixCacheHitRate": workload.prefix_hit_rate,
-            "source": workload.source,
-        },
+        "workload": workload_document(workload),
         "objectives": {
             "ttftP95Ms": _milliseconds(question.objectives.ttft),
             "tpotP95Ms": _milliseconds(question.objectives.tpot),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Lengths,
         PerformancePlan,
         Point,
+        Workload,
     )
 
 _PERCENTILES = (50, 90, 95, 99)
@@ -72,21 +73,25 @@ def performance_lines(plan: PerformancePlan, faster: Sequence[FasterAlternative]
         yield f"  {'faster' if not index else '':<10} {proposal(alternative)}"
 
 
+def workload_document(workload: Workload) -> dict[str, Any]:
+    """The JSON form of a workload: tokens, requests a second or in flight."""
+    return {
+        "profile": workload.name,
+        "source": workload.source,
+        "inputTokens": {"p50": workload.inputs.p50, "p90": workload.inputs.p90},
+        "outputTokens": {"p50": workload.outputs.p50, "p90": workload.outputs.p90},
+        "requestRate": workload.rate,
+        "concurrency": workload.concurrency,
+        "burstiness": workload.burstiness,
+        "prefixCacheHitRate": workload.prefix_hit_rate,
+    }
+
+
 def performance_document(plan: PerformancePlan, faster: Sequence[FasterAlternative]) -> dict[str, Any]:
     """The JSON form: stable keys; ms, requests and tokens a second per replica, USD, percent of error."""
     workload, objectives, point = plan.workload, plan.objectives, plan.point
     return {
-        "workload": {
-            "profile": workload.name,
-            "source": workload.source,
-            "inputTokens": {"p50": workload.inputs.p50, "p90": workload.inputs.p90},
-            "outputTokens": {"p50": workload.outputs.p50, "p90": workload.outputs.p90},
-            "requestRate": workload.rate,
-            "concurrency": workload.concurrency,
-            "burstiness": workload.burstiness,
-            "prefixCacheHitRate": workload.prefix_hit_rate,
-            "shareBeyondContext": round(plan.too_long, 4),
-        },
+        "workload": {**workload_document(workload), "shareBeyondContext": round(plan.too_long, 4)},
         "objectives": {
             "ttft": _bound(objectives.ttft),
             "tpot": _bound(objectives.tpot),

@@ -22,9 +22,9 @@ from gke_llm_inference.settings import (
     suggestion,
 )
 from gke_llm_inference.settings.annotations import fields_of
-from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.parse import leaked_secrets, parse_model
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
+from gke_llm_inference.settings.server_files import with_files
 
 _STACK_PROJECT = "gcp:project"
 

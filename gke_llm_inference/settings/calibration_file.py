@@ -6,44 +6,12 @@ from typing import Any
 
 from gke_llm_inference.settings.calibration import FORMAT, Calibration
 from gke_llm_inference.settings.findings import Finding, Refusal
-from gke_llm_inference.settings.model_config import with_config_files
 from gke_llm_inference.settings.model_config.files import read_object
 from gke_llm_inference.settings.parse import leaked_secrets, parse_model
-from gke_llm_inference.settings.stack import StackSettings
 
 MOST_BYTES = 2**20
 """More than a file of the longest lists has."""
 _EXAMPLE = "examples/calibration"
-
-
-def with_files(settings: StackSettings, directory: Path) -> StackSettings:
-    """Settings with what the files say that servers name: architectures of `configFile`, speeds of `calibration`.
-
-    Args:
-        settings: settings of a stack.
-        directory: where relative paths start.
-
-    Raises:
-        Refusal: with every problem of all files.
-
-    """
-    problems: list[Finding] = []
-    try:
-        settings = with_config_files(settings, directory)
-    except Refusal as refusal:
-        problems += refusal.problems
-    servers = {}
-    for name, server in settings.servers.items():
-        if server.calibration is not None:
-            try:
-                measured = read_calibration(directory / server.calibration, f"servers.{name}.calibration")
-                server = server.calibrated_by(measured)
-            except Refusal as refusal:
-                problems += refusal.problems
-        servers[name] = server
-    if problems:
-        raise Refusal(problems)
-    return settings.model_copy(update={"servers": servers})
 
 
 def read_calibration(file: Path, path: str) -> Calibration:

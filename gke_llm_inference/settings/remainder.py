@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.parse import parse_settings
+from gke_llm_inference.settings.server_files import with_files
 from gke_llm_inference.settings.stack import StackSettings
 
 _ENTRIES = ("servers", "nodePools")

@@ -10,12 +10,12 @@ from typing import Any
 from gke_llm_inference.secret_rules import secrets_in
 from gke_llm_inference.settings.annotations import fields_of
 from gke_llm_inference.settings.base_file import read_base
-from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.merge import Origins, merged
 from gke_llm_inference.settings.parse import parse_settings, secret_findings, suggestion
 from gke_llm_inference.settings.pulumi_keys import API_KEY_NAME, BASE_KEY, TOKEN_KEY
 from gke_llm_inference.settings.remainder import Remainder, remainder_of
+from gke_llm_inference.settings.server_files import with_files
 from gke_llm_inference.settings.stack import StackSettings
 
 

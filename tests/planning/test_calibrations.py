@@ -11,8 +11,8 @@ from gke_llm_inference import Refusal
 from gke_llm_inference.planning import ServerPlan, StackIdentity, plan_stack
 from gke_llm_inference.planning.performance import PerformancePlan
 from gke_llm_inference.settings import Finding
-from gke_llm_inference.settings.calibration_file import with_files
 from gke_llm_inference.settings.parse import parse_settings
+from gke_llm_inference.settings.server_files import with_files
 
 FILES = Path(__file__).parents[1] / "corpus" / "speed" / "calibrations"
 NAME = "l4-llama-fp8.json"

@@ -16,7 +16,8 @@ from gke_llm_inference.catalog.facts import SlidingWindow
 from gke_llm_inference.planning.memory import served_weights_format
 from gke_llm_inference.preview.run import record
 from gke_llm_inference.settings import ArchitectureSettings, Finding, Refusal, parse_settings
-from gke_llm_inference.settings.model_config import architecture_of, read_architecture, with_config_files
+from gke_llm_inference.settings.model_config import architecture_of, read_architecture
+from gke_llm_inference.settings.server_files import with_files
 from tests.planning.support import CATALOG, architecture, existing_stack
 from tests.presets import configs, families
 from tests.presets.support import stack
@@ -428,10 +429,10 @@ def stack_with(**servers: Raw) -> Raw:
 def test_files_are_found_from_the_directory_that_is_given(tmp_path: Path) -> None:
     written(tmp_path, json.dumps(configs.LLAMA_8B), "models/llama/config.json")
     settings = parse_settings(stack(model="me/mine", configFile="models/llama/config.json"))
-    (server,) = with_config_files(settings, tmp_path).servers.values()
+    (server,) = with_files(settings, tmp_path).servers.values()
     assert server.architecture == read(configs.LLAMA_8B)
     absolute = parse_settings(stack(model="me/mine", configFile=str(tmp_path / "models/llama/config.json")))
-    (server,) = with_config_files(absolute, tmp_path / "elsewhere").servers.values()
+    (server,) = with_files(absolute, tmp_path / "elsewhere").servers.values()
     assert server.architecture == read(configs.LLAMA_8B)
 
 
@@ -439,20 +440,20 @@ def test_a_file_takes_the_place_of_a_description(tmp_path: Path) -> None:
     written(tmp_path, json.dumps(configs.QWEN))
     described = architecture(layers=3)
     settings = parse_settings(stack(model="me/mine", configFile="config.json", architecture=described))
-    (server,) = with_config_files(settings, tmp_path).servers.values()
+    (server,) = with_files(settings, tmp_path).servers.values()
     assert server.architecture == read(configs.QWEN)
 
 
 def test_servers_without_a_file_are_left_as_they_are(tmp_path: Path) -> None:
     settings = parse_settings(stack())
-    assert with_config_files(settings, tmp_path) == settings
+    assert with_files(settings, tmp_path) == settings
 
 
 def test_problems_of_all_files_are_reported_together(tmp_path: Path) -> None:
     written(tmp_path, "{}", "empty.json")
     raw = stack_with(a={"configFile": "gone.json"}, b={"configFile": "empty.json"}, c={})
     with pytest.raises(Refusal) as caught:
-        with_config_files(parse_settings(raw), tmp_path)
+        with_files(parse_settings(raw), tmp_path)
     found = [(problem.path, problem.what) for problem in caught.value.problems]
     assert found[0] == ("servers.a.configFile", "gone.json cannot be read")
     assert found[1:] == [("servers.b.configFile", f"{key} is missing") for key in sorted(REQUIRED)]

@@ -17,7 +17,8 @@ from gke_llm_inference.catalog.model_family_facts import model_families
 from gke_llm_inference.planning import plan_stack
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.settings import ArchitectureSettings, Refusal, parse_settings
-from gke_llm_inference.settings.model_config import architecture_of, read_architecture, with_config_files
+from gke_llm_inference.settings.model_config import architecture_of, read_architecture
+from gke_llm_inference.settings.server_files import with_files
 from tests.planning.support import IDENTITY, existing_stack, problems_of
 from tests.presets import configs, families
 from tests.settings.support import PROPERTY
@@ -73,7 +74,7 @@ def stack_of(tmp_path: Path, config: Config, **server: Any) -> StackPlan:
     """The plan of a stack with one vLLM server whose config.json that is."""
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     raw = existing_stack({"it": {"server": "vllm", "model": "me/mine", "configFile": "config.json", **server}})
-    return plan_stack(with_config_files(parse_settings(raw), tmp_path), IDENTITY)
+    return plan_stack(with_files(parse_settings(raw), tmp_path), IDENTITY)
 
 
 # Parameters

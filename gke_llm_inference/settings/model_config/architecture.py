@@ -15,7 +15,6 @@ from gke_llm_inference.settings.model_config.index import checkpoint_bytes
 from gke_llm_inference.settings.model_config.keys import key_problems, task_problems
 from gke_llm_inference.settings.model_config.vision import vision_parameters, vision_tower
 from gke_llm_inference.settings.servers import ArchitectureSettings
-from gke_llm_inference.settings.stack import StackSettings
 
 _REQUIRED = {
     "num_hidden_layers": "number of layers",
@@ -43,33 +42,6 @@ _LISTS = ("mlp_layer_types", "mlp_only_layers", "moe_layers")
 _MOST_LAYERS = 1000
 _DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
 _FALCON = ("falcon", "refinedweb", "refinedwebmodel")
-
-
-def with_config_files(settings: StackSettings, directory: Path) -> StackSettings:
-    """Settings in which every server's `configFile` is replaced by the architecture that it holds.
-
-    Args:
-        settings: settings of a stack.
-        directory: where relative paths start.
-
-    Raises:
-        Refusal: a file cannot be read, is not a config.json, or lacks numbers; with all such problems.
-
-    """
-    problems: list[Finding] = []
-    servers = {}
-    for name, server in settings.servers.items():
-        if server.config_file is not None:
-            path = f"servers.{name}.configFile"
-            try:
-                given = read_architecture(directory / server.config_file, path)
-                server = server.model_copy(update={"architecture": given})
-            except Refusal as refusal:
-                problems += refusal.problems
-        servers[name] = server
-    if problems:
-        raise Refusal(problems)
-    return settings.model_copy(update={"servers": servers})
 
 
 def read_architecture(file: Path, path: str) -> ArchitectureSettings:
