@@ -442,7 +442,7 @@ class ServerPlan:
         name: name of its Kubernetes objects, a DNS label.
         uses_token: whether the token's Secret exists for this server to read.
         arguments: what settings and presets decide, and extra arguments.
-        house_arguments: what the server gets besides, whatever its settings.
+        added_arguments: what the server gets besides, whatever its settings.
         environment: variables with plain values, sorted by name.
         user: user and group ids to run as; None where the image needs root.
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
@@ -505,13 +505,13 @@ class ServerPlan:
     performance: "PerformancePlan | None" = None
     faster: tuple[FasterAlternative, ...] = ()
     priority_class: str | None = None
-    house_arguments: tuple[str, ...] = ()
+    added_arguments: tuple[str, ...] = ()
     api_keys: ApiKeyPlan | None = None
 
     @property
     def all_arguments(self) -> tuple[str, ...]:
         """The arguments that the container is started with."""
-        return (*self.arguments, *self.house_arguments)
+        return (*self.arguments, *self.added_arguments)
 
     network_policy: NetworkPolicyPlan | None = None
 

@@ -95,7 +95,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in server.arguments),
-        house_arguments=(*_house_arguments(server, shutdown), *api_key_arguments(api_keys)),
+        added_arguments=(*_added_arguments(server, shutdown), *api_key_arguments(api_keys)),
         environment=tuple(
             sorted(
                 {
@@ -152,7 +152,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     )
 
 
-def _house_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:
+def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:
     """What a server of that version gets whatever its settings: how long it drains, and that it logs no prompts."""
     given = {argument.text for argument in server.arguments}
     logs = log_arguments(server.version, server.stack.catalog.shutdown[server.settings.server])

@@ -94,7 +94,7 @@ def test_tgi_gets_the_signal_since_2_4_and_has_a_flag_since_3_2_2(version: str, 
 def test_every_known_version_takes_what_it_is_started_with(kind: str) -> None:
     for version, flags in CATALOG.flags[kind].items():  # type: ignore[index]  # the kinds of the catalog
         plan = only_server(on_pool({**QWEN, "server": kind, "version": version}))
-        assert [flags.check(text) for text in plan.house_arguments] == [None] * len(plan.house_arguments)
+        assert [flags.check(text) for text in plan.added_arguments] == [None] * len(plan.added_arguments)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_the_flag_stands_once() -> None:
 
 def test_tgi_has_no_such_flag() -> None:
     assert CATALOG.shutdown["tgi"].logs_prompts_before is None
-    assert only_server(on_pool(server="tgi", version="2.3.1")).house_arguments == ()
+    assert only_server(on_pool(server="tgi", version="2.3.1")).added_arguments == ()
 
 
 @pytest.mark.parametrize(
