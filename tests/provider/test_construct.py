@@ -56,6 +56,7 @@ def test_a_server_is_what_the_component_of_the_same_type_is_in_python(provider: 
         "qwen",
         "qwen-account",
         "qwen-deployment",
+        "qwen-network-policy",
         "qwen-service",
     ]
     assert {resource.inputs["metadata"]["namespace"] for resource in made.recording.resources if resource.custom} == {
