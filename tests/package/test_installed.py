@@ -236,6 +236,7 @@ def test_one_server_is_previewed_on_a_cluster_and_in_a_namespace_of_the_teams_ow
         ("kubernetes:core/v1:Namespace", "home"),
         ("kubernetes:core/v1:Service", "chat-service"),
         ("kubernetes:core/v1:ServiceAccount", "chat-account"),
+        ("kubernetes:networking.k8s.io/v1:NetworkPolicy", "chat-network-policy"),
         ("pulumi:providers:kubernetes", "acme"),
         ("pulumi:pulumi:Stack", "acme-dev"),
     ]
