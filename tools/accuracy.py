@@ -2,10 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from gke_llm_inference.settings import Refusal
+from gke_llm_inference.settings import Finding, Refusal
+
+
+class PartialReport(Refusal):
+    """Some cases cannot be predicted.
+
+    Attributes:
+        text: the report of the others.
+
+    """
+
+    def __init__(self, problems: Iterable[Finding], text: str) -> None:
+        super().__init__(problems)
+        self.text = text
 
 
 def run(program: str, report: Callable[[str, bool], str], arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +36,10 @@ def run(program: str, report: Callable[[str, bool], str], arguments: Sequence[st
     options = parser.parse_args(arguments)
     try:
         text = report(options.cases.read_text("utf-8"), options.json)
+    except PartialReport as partial:
+        sys.stdout.write(partial.text)
+        print(f"error: {partial}", file=sys.stderr)
+        return 1
     except (Refusal, OSError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

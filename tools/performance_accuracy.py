@@ -9,7 +9,7 @@ stated: none accepted). Kernels of FP8 weights are those that the version takes 
 `weights_format` says so, unless `weights_format`, `linear_backend`, `engine_args` or `note` name others.
 
 A case that states its pool (`kv_tokens`) ran in one process; one that does not was asked over the API server, whose
-overhead is added, unless `api_server` says which.
+overhead is added, unless `api_server` says which. Cases that cannot be predicted are told, and the others predicted.
 """
 
 import json
@@ -40,7 +40,7 @@ from gke_llm_inference.planning.performance import (
 from gke_llm_inference.planning.performance.simulation import ServerLimits
 from gke_llm_inference.planning.performance.step_time import block_kernel_class
 from gke_llm_inference.settings import Finding, Refusal
-from tools.accuracy import run
+from tools.accuracy import PartialReport, run
 from tools.memory_accuracy import case_request, read_cases
 
 Kind = Literal["decode", "serve"]
@@ -119,7 +119,7 @@ def case_of(case: Mapping[str, Any]) -> Case:
 
     """
     problems: list[Finding] = []
-    kind = case.get("kind", "decode" if "step_ms" in case else "serve")
+    kind = case.get("kind", "decode" if {"step_ms", "sequences"} & case.keys() else "serve")
     if kind not in ("decode", "serve"):
         problems.append(_wrong("kind", "decode or serve"))
     gpu = gpu_name(case.get("gpu"))
@@ -300,6 +300,16 @@ def compare(
         Refusal: with every case that cannot be predicted, by its line.
 
     """
+    compared, problems = _tried(cases, facts)
+    if problems:
+        raise Refusal(problems)
+    return compared
+
+
+def _tried(
+    cases: Mapping[int, Mapping[str, Any]] | Iterable[Mapping[str, Any]], facts: PerformanceFacts | None
+) -> tuple[list[Comparison], list[Finding]]:
+    """The cases that can be predicted, and what is wrong with the others, by their lines."""
     compared, problems = [], []
     for line, given in cases.items() if isinstance(cases, Mapping) else enumerate(cases, 1):
         try:
@@ -307,14 +317,27 @@ def compare(
             compared.append(_compared(line, given, case, predict_case(case, facts)))
         except Refusal as refusal:
             problems += [replace(found, path=f"line {line}: {found.path}") for found in refusal.problems]
-    if problems:
-        raise Refusal(problems)
-    return compared
+    return compared, problems
 
 
 def report(cases: Mapping[int, Mapping[str, Any]], as_json: bool = False, facts: PerformanceFacts | None = None) -> str:
-    """Predictions beside measurements, then the errors' median, 90th percentile and worst."""
-    compared = compare(cases, facts)
+    """Predictions beside measurements, then the errors' median, 90th percentile and worst.
+
+    Raises:
+        PartialReport: some cases cannot be predicted; with the report of the others.
+        Refusal: none can.
+
+    """
+    compared, problems = _tried(cases, facts)
+    if problems and not compared:
+        raise Refusal(problems)
+    text = _text(compared, as_json)
+    if problems:
+        raise PartialReport(problems, text)
+    return text
+
+
+def _text(compared: list[Comparison], as_json: bool) -> str:
     summary = summarize(compared)
     if as_json:
         entries = [
@@ -410,30 +433,26 @@ def _figure(figures: Mapping[str, Any], name: str) -> float:
 
 
 def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Mapping[str, float | None]) -> Load:
-    given_outputs, given_arrivals = case.get("output_tokens"), case.get("arrivals_s")
+    given_outputs = case.get("output_tokens")
     concurrency, rate = counts["concurrency"], numbers["request_rate"]
     problems = []
     if counts["input_tokens"] is None:
         problems.append(_wrong("input_tokens", "the prompt's tokens"))
     if (counts["requests"] or 0) > _MOST_SIMULATED:
         raise Refusal([*problems, _wrong("requests", f"at most {_MOST_SIMULATED}")])
-    open_loop = case.get("arrival") == "poisson" or (concurrency is None and rate is not None)
+    arrivals = _arrivals(case, concurrency, problems)
     if isinstance(given_outputs, list) and _are_numbers(given_outputs, least=1):
         outputs = tuple(int(value) for value in given_outputs)
     else:
         mean = numbers["output_tokens_mean"] or (given_outputs if isinstance(given_outputs, int | float) else None)
         if not mean or mean < 1:
             raise Refusal([*problems, _wrong("output_tokens", "each request's tokens, or output_tokens_mean")])
-        count = counts["requests"] or min(_MOST_REQUESTS, _REQUESTS * max(concurrency or 0, 10))
+        count = counts["requests"] or len(arrivals or ()) or min(_MOST_REQUESTS, _REQUESTS * max(concurrency or 0, 10))
         outputs = uniform_lengths(mean, count, spread=_spread_of(case))
-    arrivals: tuple[float, ...] | None = None
-    if open_loop:
-        if isinstance(given_arrivals, list) and _are_numbers(given_arrivals, least=0):
-            arrivals = tuple(1000 * float(value) for value in given_arrivals)
-            if len(arrivals) != len(outputs):
-                problems.append(_wrong("arrivals_s", "as many as output_tokens"))
-        elif rate:
-            arrivals = arrivals_ms(rate, len(outputs))
+    if arrivals is not None and len(arrivals) != len(outputs):
+        problems.append(_wrong("arrivals_s", "as many as output_tokens"))
+    if arrivals is None and rate and (case.get("arrival") == "poisson" or concurrency is None):
+        arrivals = arrivals_ms(rate, len(outputs))
     if arrivals is None and not concurrency:
         problems.append(_wrong("concurrency", "the requests in flight, or request_rate"))
     if problems:
@@ -444,6 +463,17 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
         arrivals_ms=arrivals,
         concurrency=None if arrivals is not None else concurrency,
     )
+
+
+def _arrivals(case: Mapping[str, Any], concurrency: int | None, problems: list[Finding]) -> tuple[float, ...] | None:
+    """When requests came, in ms, where the case has it and was no closed loop."""
+    given, arrival = case.get("arrivals_s"), case.get("arrival")
+    if given is None or (arrival != "poisson" and (arrival is not None or concurrency is not None)):
+        return None
+    if not isinstance(given, list) or not _are_numbers(given, least=0) or given != sorted(given):
+        problems.append(_wrong("arrivals_s", "seconds that rise"))
+        return None
+    return tuple(1000 * float(value) for value in given)
 
 
 def _spread_of(case: Mapping[str, Any]) -> float:

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gke_llm_inference.cli.performance_report import workload_document
-from gke_llm_inference.planning.optimization import BEARABLE, Optimum, Option
+from gke_llm_inference.planning.optimization import BEARABLE, Optimum, Option, Question
 from gke_llm_inference.planning.optimization.offers import NOT_STATED
 from gke_llm_inference.planning.optimization.told import latencies, limits_of, what_of
 from gke_llm_inference.planning.optimize import SHOWN, Asked, fragment
-from gke_llm_inference.planning.performance import HEADROOM, Distribution, LatencyBound, Workload
+from gke_llm_inference.planning.performance import (
+    HEADROOM,
+    Distribution,
+    LatencyBound,
+    ObjectiveName,
+    Objectives,
+    SpeedVerdict,
+    Workload,
+    worst,
+)
 from gke_llm_inference.terminal import rendered, wrapped
 
 if TYPE_CHECKING:
@@ -22,6 +31,11 @@ _BASES = {
     "measured": "measured kernels on this GPU",
     "transferred": "kernels measured on an H100, roofs of this GPU",
     "estimated": "roofs of this GPU from its data sheet or others' tables",
+}
+_OBJECTIVES: dict[ObjectiveName, str] = {
+    "ttft": "the first token",
+    "tpot": "the time per token",
+    "maxUsdPerMillionTokens": "the price",
 }
 _GOALS = {
     "cost": "the least cost",
@@ -43,13 +57,16 @@ def optimum_text(asked: Asked, optimum: Optimum, facts: PerformanceFacts) -> str
             )
         )
     ]
+    if question.too_long:
+        parts += ["", *wrapped(f"{question.too_long:.1%} of the requests do not fit the context, and are cut to it.")]
     parts += [f"\n{line}" for line in _unstated(optimum)]
     if optimum.best is None:
-        parts.append("\nNothing meets the objectives.")
+        stated = question.objectives != Objectives() and not question.is_assumed
+        parts.append(f"\nNothing {'meets the objectives' if stated else 'serves the load'}.")
         if optimum.nearest is not None:
-            parts += ["", *_verdict("Nearest", optimum.nearest, facts)]
+            parts += ["", *_verdict("Nearest", optimum.nearest, optimum, facts)]
     else:
-        parts += ["", *_verdict("Best", optimum.best, facts)]
+        parts += ["", *_verdict("Best", optimum.best, optimum, facts)]
     if optimum.advised is not None:
         parts += ["", *_advice(optimum.advised)]
     if optimum.options:
@@ -79,7 +96,7 @@ def optimum_document(asked: Asked, optimum: Optimum) -> dict[str, Any]:
         "model": asked.model,
         "region": asked.region,
         "goal": question.goals[0],
-        "workload": workload_document(workload),
+        "workload": {**workload_document(workload), "tooLong": round(question.too_long, 4)},
         "objectives": {
             "ttftP95Ms": _milliseconds(question.objectives.ttft),
             "tpotP95Ms": _milliseconds(question.objectives.tpot),
@@ -87,19 +104,19 @@ def optimum_document(asked: Asked, optimum: Optimum) -> dict[str, Any]:
         },
         "considered": optimum.considered,
         "simulations": optimum.simulations,
-        "best": _option(best) if best else None,
-        "nearest": _option(optimum.nearest) if optimum.nearest else None,
-        "advised": {**_option(optimum.advised), "why": optimum.advised.candidate.offer.advised}
+        "best": _option(best, question) if best else None,
+        "nearest": _option(optimum.nearest, question) if optimum.nearest else None,
+        "advised": {**_option(optimum.advised, question), "why": optimum.advised.candidate.offer.advised}
         if optimum.advised
         else None,
         "settings": fragment(asked, best) if best else None,
-        "options": [_option(option) for option in optimum.options[:SHOWN]],
+        "options": [_option(option, question) for option in optimum.options[:SHOWN]],
         "tooSlow": [{"candidate": name, "why": why} for name, why in optimum.too_slow],
         "refused": [{"candidate": name, "why": why} for name, why in optimum.refused],
     }
 
 
-def _option(option: Option) -> dict[str, Any]:
+def _option(option: Option, question: Question) -> dict[str, Any]:
     candidate, point = option.candidate, option.point
     return {
         "accelerator": candidate.gpu,
@@ -116,6 +133,7 @@ def _option(option: Option) -> dict[str, Any]:
         "usdPerHour": _rounded(option.usd_per_hour),
         "usdPerMonth": _rounded(option.usd_per_month),
         "usdPerMillionOutputTokens": _rounded(option.usd_per_million_output_tokens),
+        "verdict": _verdict_of(option, question),
         "highestRate": round(option.most.rate, 3),
         "rate": round(point.rate, 3),
         "ttftMs": _percentiles(point.ttft_ms),
@@ -146,7 +164,7 @@ def _rounded(value: float | None) -> float | None:
 def _load(workload: Workload) -> str:
     if workload.concurrency is not None:
         return f"{workload.concurrency:,} requests in flight"
-    return f"{workload.rate:g} requests a second" if workload.rate else "no load stated"
+    return f"{workload.rate:,g} requests a second" if workload.rate else "no load stated"
 
 
 def _unstated(optimum: Optimum) -> list[str]:
@@ -165,14 +183,12 @@ def _unstated(optimum: Optimum) -> list[str]:
     return ["\n".join(wrapped(text))]
 
 
-def _verdict(heading: str, option: Option, facts: PerformanceFacts) -> list[str]:
+def _verdict(heading: str, option: Option, optimum: Optimum, facts: PerformanceFacts) -> list[str]:
     candidate, point, bands = option.candidate, option.point, option.bands
     replicas = f"{option.replicas} replica{'s' if option.replicas != 1 else ''} of "
-    price = f"{option.usd_per_month:,.0f} USD a month" if option.usd_per_month is not None else ""
-    price = price or f"{option.usd_per_hour:,.2f} USD an hour"
     lines = [
         f"{heading}: {replicas}{candidate.name}, on {candidate.offer.machine_type}",
-        f"  {price}, {option.usd_per_million_output_tokens:,.2f} USD per million output tokens (± "
+        f"  {_price(option)}, {option.usd_per_million_output_tokens:,.2f} USD per million output tokens (± "
         f"{bands.rate.percent:.0f} %), input not counted",
         f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_ms.p95:,.0f} at p95 "
         f"(± {bands.ttft.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
@@ -180,9 +196,10 @@ def _verdict(heading: str, option: Option, facts: PerformanceFacts) -> list[str]
     ]
     if heading == "Best":
         lines.append(
-            f"  a replica gets {point.rate:.2f} requests a second, and meets the objectives at "
+            f"  a replica gets {point.rate:.2f} requests a second, and is predicted to meet the objectives at "
             f"{option.most.rate:.2f} too"
         )
+        lines += _certainty(option, optimum)
     if candidate.weights.model.checkpoint != "none":
         lines.append(f"  the weights are those of {candidate.weights.model.id}")
     if candidate.weights.preference or candidate.kv_cache != "auto":
@@ -191,15 +208,40 @@ def _verdict(heading: str, option: Option, facts: PerformanceFacts) -> list[str]
     return [line for text in lines for line in wrapped(text.strip(), text[: len(text) - len(text.lstrip())], "    ")]
 
 
+def _certainty(best: Option, optimum: Optimum) -> list[str]:
+    """Whether the best meets stated objectives for certain; where it may not, what does."""
+    verdict = _verdict_of(best, optimum.question)
+    if verdict is None:
+        return []
+    if verdict == "meets":
+        return ["  meets the objectives with its error band to spare"]
+    doubtful = [_OBJECTIVES[name] for name, one in best.verdicts(optimum.question.objectives).items() if one != "meets"]
+    lines = [f"  may meet the objectives: the error band of {' and '.join(doubtful)} reaches beyond"]
+    sure = [one for one in optimum.options if _verdict_of(one, optimum.question) == "meets"]
+    if sure:
+        least = min(sure, key=lambda one: one.cost)
+        lines.append(f"  meets them with its band to spare: {what_of(least)}, {_price(least)}")
+    return lines
+
+
+def _verdict_of(option: Option, question: Question) -> SpeedVerdict | None:
+    """The worst of the verdicts on stated objectives; None without any."""
+    return None if question.is_assumed else worst(option.verdicts(question.objectives).values())
+
+
+def _price(option: Option) -> str:
+    if option.usd_per_month is not None:
+        return f"{option.usd_per_month:,.0f} USD a month"
+    return f"{option.usd_per_hour:,.2f} USD an hour"
+
+
 def _advice(option: Option) -> list[str]:
     """What would be cheaper or faster, and the machines are not asked for so."""
-    price = f"{option.usd_per_month:,.0f} USD a month" if option.usd_per_month is not None else ""
-    price = price or f"{option.usd_per_hour:,.2f} USD an hour"
     why = option.candidate.offer.advised
     if why == NOT_STATED:
         why = "--gpus does not name them"
     spot = option.candidate.offer.provisioning == "spot"
-    lines = [f"Advised: {what_of(option)}, {price}; {latencies(option)}", f"  {why}"]
+    lines = [f"Advised: {what_of(option)}, {_price(option)}; {latencies(option)}", f"  {why}"]
     if spot:
         lines.append("  Google may take Spot VMs back at any time; --spot searches among them")
     return [line for text in lines for line in wrapped(text.strip(), text[: len(text) - len(text.lstrip())], "    ")]
@@ -221,12 +263,20 @@ def _table(optimum: Optimum) -> Any:
             str(option.replicas),
             f"{price:,.0f}" if price is not None else f"{option.usd_per_hour:,.2f}",
             f"{option.usd_per_million_output_tokens:,.2f}",
-            f"{point.ttft_ms.p95:,.0f}",
-            f"{point.tpot_ms.p95:.0f}",
+            f"{point.ttft_ms.p95:,.0f}{_doubt(option, 'ttft', optimum.question)}",
+            f"{point.tpot_ms.p95:.0f}{_doubt(option, 'tpot', optimum.question)}",
             f"{option.most.rate:.2f}",
         )
     table.caption = f"ms at p95; a replica gets at most {HEADROOM:.0%} of a rate that it serves"
+    if any(_verdict_of(option, optimum.question) == "may meet" for option in optimum.options[:SHOWN]):
+        table.caption += "\n?: may meet its objective; the error band reaches beyond"
     return table
+
+
+def _doubt(option: Option, objective: ObjectiveName, question: Question) -> str:
+    """The mark of a latency whose error band reaches beyond a stated objective."""
+    verdict = None if question.is_assumed else option.verdicts(question.objectives).get(objective)
+    return "?" if verdict == "may meet" else ""
 
 
 def _tokens(lengths: Any) -> str:

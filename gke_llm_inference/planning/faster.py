@@ -10,6 +10,7 @@ from gke_llm_inference.planning.alternatives import Candidate, FasterAlternative
 from gke_llm_inference.planning.machines import candidates
 from gke_llm_inference.planning.speed import basis_of, performance_of, performance_request, performance_with
 from gke_llm_inference.planning.trials import exchangeable_model, tried
+from gke_llm_inference.settings import MOST_NODES, MOST_REPLICAS
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning.memory import MemoryPlan
@@ -127,6 +128,8 @@ def _faster(
         needed = performance_with(server, memory).needed
         if needed is None or (needed == replicas and not candidate.changes):
             return None
+        if needed > MOST_REPLICAS:
+            return None
         replicas = needed
     elif not candidate.changes:
         return None
@@ -134,7 +137,7 @@ def _faster(
     trial, max_nodes = tried(server, changed), None
     if trial is None and server.pool is not None and replicas > plan.replicas:
         max_nodes = (server.pool.key, server.pool.settings.max_nodes + replicas - plan.replicas)
-        trial = tried(_with_nodes(server, *max_nodes), changed)
+        trial = tried(_with_nodes(server, *max_nodes), changed) if max_nodes[1] <= MOST_NODES else None
     if trial is None or trial.server.settings.accelerator.type not in server.stack.catalog.performance.gpus:
         return None
     found = performance_of(trial.server)

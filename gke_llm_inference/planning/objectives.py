@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 from gke_llm_inference.planning.fit import pool_needed
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.settings import Finding, ServerSettings, suggestion
+from gke_llm_inference.settings import MOST_REPLICAS, Finding, ServerSettings, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gke_llm_inference.planning.alternatives import FasterAlternative
     from gke_llm_inference.planning.memory import MemoryPlan
-    from gke_llm_inference.planning.performance import Judgement, PerformancePlan
+    from gke_llm_inference.planning.performance import Judgement, PerformancePlan, Workload
     from gke_llm_inference.planning.stages import PlacedServer
     from gke_llm_inference.settings.findings import Severity
 
 _MINUTES = 10
-_MOST_REPLICAS = 1000
 
 
 def asks_for_speed(server: PlacedServer) -> bool:
@@ -76,16 +75,8 @@ def _of_lengths(server: PlacedServer, memory: MemoryPlan) -> Iterator[Finding]:
 
     workload = workload_of(server.settings.workload, server.stack.catalog.workloads)
     context, most = memory.limits.max_model_len, memory.request.architecture.max_positions
-    longest = workload.longest
-    raised = f"set maxModelLen to {longest:,} or more" if longest <= most else f"the model's own limit is {most:,}"
-    typical = workload.inputs.p50 + workload.outputs.p50
-    if typical > context:
-        yield Finding(
-            path=f"{server.path}.workload",
-            what=f"a request of {workload.name} has {typical:,.0f} tokens at the median, and the context {context:,}",
-            why="the server rejects what does not fit its context",
-            fix=f"{raised}; or state shorter requests",
-        )
+    if (found := typical_beyond(server.path, workload, context, most)) is not None:
+        yield found
         return
     share = workload.share_beyond(context)
     if share:
@@ -93,9 +84,35 @@ def _of_lengths(server: PlacedServer, memory: MemoryPlan) -> Iterator[Finding]:
             path=f"{server.path}.workload",
             what=f"{share:.1%} of the requests of {workload.name} have more tokens than the context of {context:,}",
             why="the server rejects them or cuts their answers; its speed is planned with requests that are cut to fit",
-            fix=f"{raised}; or state shorter requests",
+            fix=f"{_raised(workload, most)}; or state shorter requests",
             severity="warning",
         )
+
+
+def typical_beyond(path: str, workload: Workload, context: int, most: int) -> Finding | None:
+    """That half of the requests do not fit a context; None where they do.
+
+    Args:
+        path: where the server stands in the configuration.
+        workload: its requests.
+        context: tokens that a request may have.
+        most: tokens of the model's own longest context.
+
+    """
+    typical = workload.inputs.p50 + workload.outputs.p50
+    if typical <= context:
+        return None
+    return Finding(
+        path=f"{path}.workload",
+        what=f"a request of {workload.name} has {typical:,.0f} tokens at the median, and the context {context:,}",
+        why="the server rejects what does not fit its context",
+        fix=f"{_raised(workload, most)}; or state shorter requests",
+    )
+
+
+def _raised(workload: Workload, most: int) -> str:
+    longest = workload.longest
+    return f"set maxModelLen to {longest:,} or more" if longest <= most else f"the model's own limit is {most:,}"
 
 
 def speed_findings(
@@ -205,8 +222,8 @@ def _too_few(path: str, plan: PerformancePlan, needed: str) -> Finding:
 def _more_replicas(plan: PerformancePlan) -> str:
     if plan.needed is None:
         return "add replicas"
-    if plan.needed > _MOST_REPLICAS:
-        return f"use faster GPUs or several servers; one has {_MOST_REPLICAS:,} replicas at most"
+    if plan.needed > MOST_REPLICAS:
+        return f"use faster GPUs or several servers; one has {MOST_REPLICAS:,} replicas at most"
     return f"set replicas to {plan.needed:,}"
 
 

@@ -6,9 +6,11 @@ from typing import Any
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.goals import refusal
+from gke_llm_inference.planning.objectives import typical_beyond
 from gke_llm_inference.planning.optimization import GoalName, Optimum, Option, optimum_of
 from gke_llm_inference.planning.optimization.choice import changes_of
 from gke_llm_inference.planning.optimization.offers import NOT_STATED, offers_of
+from gke_llm_inference.planning.performance import workload_of
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.planning.stack import StackIdentity, frame_of
 from gke_llm_inference.planning.stages import AskedServer, ModeledServer
@@ -69,6 +71,10 @@ def optimize(asked: Asked, catalog: Catalog) -> Optimum:
 
     """
     server = _server(asked, catalog)
+    longest = server.model.architecture.max_positions
+    workload = workload_of(server.settings.workload, catalog.workloads)
+    if (found := typical_beyond(server.path, workload, longest, longest)) is not None:
+        raise Refusal([found])
     applied = apply_presets(server.path, server.settings, server.version, server.model, catalog)
     offers = offers_of(server, applied.settings, "spot" if asked.spot else "onDemand")
     optimum = optimum_of(

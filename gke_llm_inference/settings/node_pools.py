@@ -6,6 +6,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from gke_llm_inference.settings.base import Labels, NonEmpty, PositiveInt, Settings, Zones, refused
 
+MOST_NODES = 1000
+"""Nodes that a node pool may have."""
+
 MachineTypeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
 
 
@@ -103,9 +106,9 @@ class NodePoolSettings(Settings):
     """Zones to take machines from; all zones of the region that have the GPU if empty."""
     driver_version: Literal["default", "latest"] | None = None
     """NVIDIA driver; if absent, chosen for the servers' CUDA version. Changing it replaces the pool."""
-    min_nodes: Annotated[int, Field(ge=0, le=1000)] = 0
+    min_nodes: Annotated[int, Field(ge=0, le=MOST_NODES)] = 0
     """Fewest nodes over all zones."""
-    max_nodes: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_nodes: Annotated[int, Field(ge=1, le=MOST_NODES)] = 1
     """Most nodes over all zones."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """How Google provides the machines; changing it replaces the pool."""

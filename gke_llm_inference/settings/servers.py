@@ -16,6 +16,9 @@ from gke_llm_inference.settings.network_policy import ServerNetworkPolicySetting
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
+MOST_REPLICAS = 1000
+"""Replicas that a server may have."""
+
 VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
 ]
@@ -158,7 +161,7 @@ class _ServerSettings(Settings):
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
-    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
     presets: Annotated[tuple[PresetName, ...], Field(strict=False)] = ()
     """Goals and techniques, applied in this order; explicit settings win over them."""

@@ -166,6 +166,24 @@ def test_recorded_arrivals_and_lengths_are_replayed() -> None:
     assert load.concurrency is None
 
 
+def test_recorded_arrivals_need_neither_a_rate_nor_recorded_lengths() -> None:
+    case = serve(arrivals_s=[0.0, 0.1, 2.0])
+    for key in ("arrival", "concurrency", "requests"):
+        case.pop(key)
+    load = case_of(case).load
+    assert load is not None
+    assert load.arrivals_ms == (0.0, 100.0, 2000.0)
+    assert all(16 <= output <= 48 for output in load.outputs)
+
+
+def test_a_case_without_what_was_measured_is_known_by_its_load() -> None:
+    step, loop = decode(), serve()
+    for case in (step, loop):
+        case.pop("kind")
+    step.pop("step_ms")
+    assert [case_of(case).kind for case in (step, loop)] == ["decode", "serve"]
+
+
 def test_arrivals_and_lengths_are_drawn_where_none_are_recorded() -> None:
     case = serve(arrival="poisson", request_rate=5.0)
     first, second = case_of(case).load, case_of(case).load
@@ -247,6 +265,7 @@ def test_a_gpu_is_known_by_its_name_or_model(given: object, name: str | None) ->
         (serve(concurrency=None), "case.concurrency"),
         (serve(output_tokens_mean=0), "case.output_tokens"),
         (serve(arrival="poisson", request_rate=2, arrivals_s=[1.0]), "case.arrivals_s"),
+        (serve(arrival="poisson", request_rate=2, requests=2, arrivals_s=[1.0, 0.5]), "case.arrivals_s"),
         (serve(kv_tokens=100), "case.input_tokens"),
         (serve(kind="guess"), "case.kind"),
         (serve(concurrency=2.5), "case.concurrency"),
@@ -281,6 +300,17 @@ def test_a_file_that_is_wrong_ends_with_its_lines(tmp_path: Path, capsys: pytest
     file.write_text("[]\n")
     assert main(["--cases", str(file)]) == 1
     assert "line 1" in capsys.readouterr().err
+
+
+def test_cases_that_cannot_be_predicted_keep_no_other_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text(f"{json.dumps(decode(gpu='TPU'))}\n{json.dumps(decode())}\n")
+    assert main(["--cases", str(file), "--json"]) == 1
+    shown = capsys.readouterr()
+    assert [case["line"] for case in json.loads(shown.out)["cases"]] == [2]
+    assert "line 1: case.gpu: not one of nvidia-" in shown.err
 
 
 def test_the_same_cases_give_the_same_bytes() -> None:

@@ -477,3 +477,14 @@ def test_more_replicas_or_a_faster_gpu_never_cost_throughput(rate: float, replic
     if few.needed is not None:
         assert quick.needed is not None
         assert quick.needed <= math.ceil(few.needed * (1 + NOISE))
+
+
+def test_a_load_beyond_all_replicas_is_refused_with_numbers() -> None:
+    raw = stack(workload={"profile": "chat", "requestRate": 100_000}, objectives={"ttft": at(3000)})
+    (problem,) = problems_of(raw)
+    assert problem.path == "servers.qwen.objectives.ttft"
+    assert "TTFT p95 grows without end" in problem.what
+    assert problem.fix.startswith("nothing that was tried meets the objectives")
+    allowed = stack(workload={"profile": "chat", "requestRate": 100_000}, objectives={"ttft": at(3000)}, allowSlow=True)
+    (warning,) = warnings_at(allowed, "servers.qwen.replicas")
+    assert warning.fix == "use faster GPUs or several servers; one has 1,000 replicas at most"

@@ -86,6 +86,19 @@ def test_latency_buys_time_that_cost_does_not() -> None:
     assert cheap.why.startswith("least USD a month for 1 requests a second of chat: ")
 
 
+def test_a_server_without_replicas_is_chosen_for_as_if_no_load_were_known() -> None:
+    none = given_by(model=LLAMA_8B, presets=["cost"], replicas=0, workload=CHAT)
+    assert "replicas" not in none
+    assert none == given_by(model=LLAMA_8B, presets=["cost"], replicas=1, workload={"profile": "chat"})
+
+
+def test_a_load_that_no_number_of_replicas_serves_is_told() -> None:
+    plan = plan_of(model=LLAMA_8B, presets=["cost"], workload={"profile": "chat", "requestRate": 100_000})
+    assert plan.choice is None
+    (decision,) = (one for one in map(str, plan.decisions) if one.startswith("cost: "))
+    assert decision.startswith("cost: accelerator.count: 2 (nothing that fits serves the load, so the fewest GPUs: ")
+
+
 def test_objectives_take_the_cheapest_that_meets_them() -> None:
     asked = {"model": LLAMA_8B, "workload": CHAT}
     loose = {"tpot": {"milliseconds": 150}}

@@ -49,7 +49,7 @@ def choose(server: ModeledServer, applied: Applied, passes: Passes) -> Chosen:
     chosen = optimum.best or optimum.nearest
     if chosen is None:
         findings = () if optimum.best or not _is_strict(goals) else (_nothing_meets(server, optimum),)
-        return replace(_by_rule(server, applied, goals), findings=findings)
+        return replace(_by_rule(server, applied, goals, "nothing that fits serves the load"), findings=findings)
     return _chosen(server, applied, goals, optimum, chosen)
 
 
@@ -83,17 +83,22 @@ def optimum_of(
     )
     if not found:
         return None
+    if is_explicit(settings, "replicas") and not settings.replicas:
+        # Without a replica nobody gets the load: it is chosen for whoever starts one.
+        workload = replace(workload, rate=None, concurrency=None)
     has_load = workload.asked is not None
+    limit = settings.max_model_len or context
     open_replicas = has_load and not is_explicit(settings, "replicas")
     objectives = objectives_of(settings.objectives)
     any_latency = goals[0] == "throughput" if any_latency is None else any_latency
     is_assumed = objectives == Objectives() and not any_latency
     question = Question(
         goals=goals,
-        workload=workload.within(settings.max_model_len or context),
+        workload=workload.within(limit),
         objectives=BEARABLE if is_assumed else objectives,
         is_assumed=is_assumed,
-        replicas=None if open_replicas else settings.replicas,
+        replicas=None if open_replicas else max(1, settings.replicas),
+        too_long=workload.share_beyond(limit),
     )
 
     def refuses(candidate: Candidate, replicas: int) -> str | None:
@@ -171,15 +176,16 @@ def _of_objectives(optimum: Optimum, chosen: Option) -> list[str]:
     ]
 
 
-def _by_rule(server: ModeledServer, applied: Applied, goals: tuple[GoalName, ...]) -> Chosen:
-    """The fewest GPUs that hold weights and context, where no speed can be predicted."""
+def _by_rule(
+    server: ModeledServer,
+    applied: Applied,
+    goals: tuple[GoalName, ...],
+    missing: str = "nothing fits that could be compared",
+) -> Chosen:
+    """The fewest GPUs that hold weights and context, where no speed can be predicted, or none is enough."""
     settings, gpu = applied.settings, applied.settings.accelerator.type
     origin = ", ".join(goals)
-    why = (
-        "nothing fits that could be compared"
-        if gpu in predictable(server.stack.catalog)
-        else f"the speed of {gpu} cannot be predicted"
-    )
+    why = missing if gpu in predictable(server.stack.catalog) else f"the speed of {gpu} cannot be predicted"
     fewest = fewest_gpus(server, settings)
     if fewest is None:
         return Chosen(settings, server.model, decisions=(Decision(origin, "chooses nothing", why),))

@@ -1,6 +1,5 @@
 """GPUs that a server of a stack may get, each with its machine and price."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from gke_llm_inference.planning.machines import candidates, gpu_counts, holds
 from gke_llm_inference.planning.plan import PodResources
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.planning.stages import ModeledServer, StackFrame
-from gke_llm_inference.settings import ExistingCluster, NodePoolSettings, ServerSettings
+from gke_llm_inference.settings import MOST_REPLICAS, ExistingCluster, NodePoolSettings, ServerSettings
 
 NO_POOL = "no node pool has them"
 NOT_STATED = "the stack states other GPUs"
@@ -199,6 +198,13 @@ def _resources(server: ModeledServer, count: int) -> PodResources:
     return pod_resources(count, server.stored_gib, server.settings.resources, server.stack.catalog)
 
 
-def most_replicas(offer: Offer) -> float:
-    """Replicas that find room."""
-    return math.inf if offer.most_replicas is None else offer.most_replicas
+def most_replicas(offer: Offer) -> int:
+    """Replicas that find room, and that a server may have."""
+    return MOST_REPLICAS if offer.most_replicas is None else min(MOST_REPLICAS, offer.most_replicas)
+
+
+def no_room(offer: Offer) -> str:
+    """Why more replicas are none that may be taken."""
+    most = most_replicas(offer)
+    limit = "that its node pool has room for" if most < MOST_REPLICAS else "that a server may have"
+    return f"needs more than the {most:,} replicas {limit}"

@@ -7,21 +7,24 @@ from functools import cached_property
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.optimization.candidates import Candidate
-from gke_llm_inference.planning.optimization.offers import most_replicas
+from gke_llm_inference.planning.optimization.offers import most_replicas, no_room
 from gke_llm_inference.planning.optimization.question import Question
 from gke_llm_inference.planning.performance import (
     HEADROOM,
     Band,
     Miss,
+    ObjectiveName,
     Objectives,
     Point,
     Replica,
+    SpeedVerdict,
     Workload,
     error_band,
     replicas_for,
     server_limits,
     step_timer,
     usd_per_million,
+    verdict_of,
 )
 
 COSTLIEST_RUN = 8
@@ -110,6 +113,18 @@ class Option:
         first = self.point.ttft_ms.p50
         rest = max(0.0, self.request_ms - first)
         return (first * self.bands.ttft.percent + rest * self.bands.tpot.percent) / max(self.request_ms, 1e-9)
+
+    def verdicts(self, objectives: Objectives) -> dict[ObjectiveName, SpeedVerdict]:
+        """Whether it meets each of the objectives at its load: `meets` only with the error band to spare."""
+        found: dict[ObjectiveName, SpeedVerdict] = {}
+        ttft, tpot, usd = objectives.ttft, objectives.tpot, objectives.usd_per_million_tokens
+        if ttft is not None:
+            found["ttft"] = verdict_of(self.point.ttft_ms.at(ttft.percentile), ttft.milliseconds, self.bands.ttft)
+        if tpot is not None:
+            found["tpot"] = verdict_of(self.point.tpot_ms.at(tpot.percentile), tpot.milliseconds, self.bands.tpot)
+        if usd is not None:
+            found["maxUsdPerMillionTokens"] = verdict_of(self.usd_per_million_output_tokens, usd, self.bands.rate)
+        return found
 
     def usd_if(self, factor: float) -> float:
         """USD per hour of the replicas that the load would need, were a replica's highest load so many times it."""
@@ -224,8 +239,6 @@ class Bounded:
         return self.option(point, point, self.question.replicas or 1, (point,), objectives, 1)
 
     def _stated(self, asked: float, replicas: int, objectives: Objectives) -> tuple[Option | None, int, str]:
-        if not replicas:
-            return None, 0, "has no replicas"
         share = math.ceil(asked / replicas) if self.replica.workload.is_closed else asked / replicas
         point = self.replica.at(share)
         if not point.meets(objectives):
@@ -307,7 +320,7 @@ class Scaling:
         """One more simulation, or the last few where the number is found."""
         if self._good is None:
             if self._next > self._room:
-                self.result = None, f"needs more than the {self._room:g} replicas that its node pool has room for"
+                self.result = None, no_room(self.candidate.offer)
             elif self._next > self._most or (self._is_closed and self._low and self._load(self._low) <= 1):
                 self.result = None, "misses the objectives at any load"
             elif self._meets(self._load(self._next)):

@@ -23,6 +23,7 @@ class Question:
         objectives: what latency and price may be.
         is_assumed: whether the objectives are assumed, as none are stated.
         replicas: replicas that the stack states; None where the search finds out.
+        too_long: share of the requests that have more tokens than the context, and are cut to it.
 
     """
 
@@ -31,3 +32,4 @@ class Question:
     objectives: Objectives
     is_assumed: bool = False
     replicas: int | None = None
+    too_long: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.optimization.candidates import Candidate
 from gke_llm_inference.planning.optimization.criteria import CLOSE, IN_MONEY, Criterion, best_of, criteria, widest
-from gke_llm_inference.planning.optimization.offers import NO_POOL, NOT_STATED
+from gke_llm_inference.planning.optimization.offers import NO_POOL, NOT_STATED, most_replicas, no_room
 from gke_llm_inference.planning.optimization.option import COSTLIEST_RUN, COSTLIEST_STEP, Bounded, Option, Scaling
 from gke_llm_inference.planning.optimization.question import Question
 from gke_llm_inference.planning.performance import Objectives
@@ -126,7 +126,9 @@ class _Run:
         first = self._compared_by[0]
         kinds: dict[str, list[Bounded]] = {}
         for one in sorted(bounded, key=lambda one: (first.least(one), one.candidate.preference)):
-            if one.load and first.least(one) < math.inf:
+            if one.load and one.replicas > most_replicas(one.candidate.offer):
+                self.failed.setdefault(one.candidate.name, no_room(one.candidate.offer))
+            elif one.load and first.least(one) < math.inf:
                 kinds.setdefault(one.candidate.name, []).append(one)
         by_cost = first.title == IN_MONEY and self._question.replicas is None
         work = self._scale if by_cost else self._in_turn

@@ -150,4 +150,4 @@ def limits_of(candidate: Candidate) -> str:
 def _load(workload: Workload) -> str:
     if workload.concurrency is not None:
         return f" for {workload.concurrency:,} requests of {workload.name} in flight"
-    return f" for {workload.rate:g} requests a second of {workload.name}" if workload.rate else f" for {workload.name}"
+    return f" for {workload.rate:,g} requests a second of {workload.name}" if workload.rate else f" for {workload.name}"

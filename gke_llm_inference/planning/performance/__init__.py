@@ -14,6 +14,7 @@ from gke_llm_inference.planning.performance.load import Lengths, Load, arrivals_
 from gke_llm_inference.planning.performance.plan import (
     RESTS_ON,
     Judgement,
+    ObjectiveName,
     PerformancePlan,
     PerformanceRequest,
     Price,
@@ -22,6 +23,8 @@ from gke_llm_inference.planning.performance.plan import (
     least_replicas,
     plan_performance,
     rounded,
+    verdict_of,
+    worst,
 )
 from gke_llm_inference.planning.performance.prediction import (
     Percentiles,
@@ -67,6 +70,7 @@ __all__ = [
     "Load",
     "Miss",
     "ModelShapes",
+    "ObjectiveName",
     "Objectives",
     "Percentiles",
     "PerformancePlan",
@@ -101,5 +105,7 @@ __all__ = [
     "uniform_lengths",
     "usd_per_million",
     "usual_basis",
+    "verdict_of",
     "workload_of",
+    "worst",
 ]

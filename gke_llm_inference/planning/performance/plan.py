@@ -1,7 +1,7 @@
 """The speed of a server under its workload: what clients see, what it costs, and whether that is enough."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -173,8 +173,7 @@ class PerformancePlan:
     @property
     def verdict(self) -> SpeedVerdict | None:
         """The worst of the verdicts on the objectives; what cannot be judged may be met. None without objectives."""
-        judged: list[SpeedVerdict] = [one.verdict or "may meet" for one in self.judgements]
-        return max(judged, key=_VERDICTS.index) if judged else None
+        return worst(one.verdict or "may meet" for one in self.judgements)
 
     @property
     def may_keep_up(self) -> bool:
@@ -415,9 +414,8 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
     objectives, point = plan.objectives, plan.point
 
     def verdict(predicted: float | None, limit: float, band: Band) -> SpeedVerdict:
-        if predicted is None or _low(predicted, band) > limit:
-            return "misses"
-        return "meets" if promises and _high(predicted, band) <= limit else "may meet"
+        found = "misses" if predicted is None else verdict_of(predicted, limit, band)
+        return found if promises or found == "misses" else "may meet"
 
     if objectives.ttft is not None:
         bound = objectives.ttft
@@ -461,6 +459,18 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
             # Of a price to which something comes only that it is too high is certain.
             verdict=None if plan.price.is_least and dear != "misses" else dear,
         )
+
+
+def verdict_of(predicted: float, limit: float, band: Band) -> SpeedVerdict:
+    """Whether a prediction is within a limit: `meets` with its whole error band, `misses` with none of it."""
+    if _low(predicted, band) > limit:
+        return "misses"
+    return "meets" if _high(predicted, band) <= limit else "may meet"
+
+
+def worst(verdicts: Iterable[SpeedVerdict]) -> SpeedVerdict | None:
+    """The worst of some verdicts; None without any."""
+    return max(verdicts, key=_VERDICTS.index, default=None)
 
 
 def _usd(price: Price, tokens_per_second: float) -> float | None:
