@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gke_llm_inference.planning.objectives import asks_for_speed, has_known_speed
@@ -30,7 +31,11 @@ def calibration_findings(server: PlacedServer) -> list[Finding]:
     if not has_known_speed(server):
         return []  # what stands in the way is told already
     assert server.memory is not None
-    return basis_of(server, server.memory.request)[1]
+    found = basis_of(server, server.memory.request)[1]
+    if server.choice is None:
+        return found
+    # What a goal chose may be another server than the one that was measured, and another tomorrow.
+    return [replace(one, severity="warning") for one in found]
 
 
 def calibration_decision(server: PlacedServer) -> Decision | None:

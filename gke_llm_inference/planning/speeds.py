@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import Catalog
     from gke_llm_inference.planning.memory import MemoryRequest
-    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, SpeedBasis
+    from gke_llm_inference.planning.performance import Calibrated, PerformancePlan, PerformanceRequest, SpeedBasis
     from gke_llm_inference.settings import Finding
     from gke_llm_inference.settings.calibration import Calibration
 
@@ -19,12 +19,14 @@ class Speeds:
 
     Attributes:
         known: what was planned already, with the same catalog.
-        fitted: calibrations that were fitted already, with the same catalog.
+        fitted: what predictions of servers rest on, as far as it is known already, with the same catalog.
+        fits: calibrations that were fitted already, with the same catalog.
 
     """
 
     known: dict[object, PerformancePlan] = field(default_factory=dict)
     fitted: dict[object, tuple[SpeedBasis, list[Finding]]] = field(default_factory=dict)
+    fits: dict[object, Calibrated] = field(default_factory=dict)
 
     def basis(
         self, path: str, calibration: Calibration | None, model: str, request: MemoryRequest, catalog: Catalog
@@ -34,7 +36,7 @@ class Speeds:
 
         key = (path, calibration, model, request)
         if key not in self.fitted:
-            self.fitted[key] = speed_basis(*key, catalog)
+            self.fitted[key] = speed_basis(*key, catalog, self.fits)
         return self.fitted[key]
 
     def plan(

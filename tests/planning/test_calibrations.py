@@ -156,3 +156,27 @@ def test_a_calibration_that_nothing_reads_is_told() -> None:
     assert [(one.path, one.what, one.fix) for one in warnings] == [
         ("servers.own.calibration", "is not read", "set servers.own.workload, or remove calibration")
     ]
+
+
+def test_goals_choose_by_what_was_measured() -> None:
+    left = {key: value for key, value in SERVER.items() if key not in ("maxModelLen", "accelerator")}
+    goal = {**left, "presets": ["cost"], "accelerator": ["nvidia-l4"], "replicas": 1}
+    servers, warnings = planned(plain=goal, own={**goal, "calibration": NAME})
+    plain, own = servers["plain"], servers["own"]
+    assert (warnings, own.gpu_count) == ((), 1)
+    assert own.choice is not None
+    point, band = speed(own).point, speed(own).tpot.percent
+    assert band < speed(plain).tpot.percent
+    # What the choice says is what the plan says.
+    assert f"per token {point.tpot_ms.p95:,.1f} ms (± {band:.0f} %)" in own.choice.why
+
+
+def test_a_goal_that_takes_what_was_not_measured_warns() -> None:
+    left = {key: value for key, value in SERVER.items() if key not in ("maxModelLen", "accelerator", "quantization")}
+    goal = {**left, "presets": ["cost"], "accelerator": ["nvidia-l4"], "replicas": 1, "calibration": NAME}
+    servers, warnings = planned(own=goal)
+    assert "quantization" not in dict(servers["own"].choice.settings if servers["own"].choice else ())
+    assert [(one.path, one.what, one.severity) for one in warnings] == [
+        ("servers.own.calibration", "was measured with fp8 weights, and this server has bf16 weights", "warning")
+    ]
+    assert speed(servers["own"]).basis == "transferred"

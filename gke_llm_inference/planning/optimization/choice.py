@@ -14,7 +14,7 @@ from gke_llm_inference.planning.optimization.offers import Offer, offers_of, pre
 from gke_llm_inference.planning.optimization.option import Option
 from gke_llm_inference.planning.optimization.question import BEARABLE, GoalName, Question
 from gke_llm_inference.planning.optimization.search import Optimum, search
-from gke_llm_inference.planning.performance import Objectives, Workload, objectives_of, workload_of
+from gke_llm_inference.planning.performance import Objectives, SpeedBasis, Workload, objectives_of, workload_of
 from gke_llm_inference.planning.plan import Decision, GoalChoice
 from gke_llm_inference.planning.presets import Applied, Chosen
 from gke_llm_inference.planning.stages import ModeledServer
@@ -104,12 +104,16 @@ def optimum_of(
     def refuses(candidate: Candidate, replicas: int) -> str | None:
         return passes(server, changes_of(candidate, replicas if open_replicas else None), candidate.offer)
 
+    def basis_of(candidate: Candidate) -> SpeedBasis:
+        measured, model = server.settings.measured_speed, candidate.weights.model.id
+        return stack.speeds.basis(server.path, measured, model, candidate.plan.request, stack.catalog)[0]
+
     capped = not settings.accelerator.choices
-    optimum = search(question, found, stack.catalog, refuses, shown=shown, is_capped=capped)
+    optimum = search(question, found, stack.catalog, refuses, basis_of, shown=shown, is_capped=capped)
     if optimum.best is None and is_assumed:
         # What nobody asked for rules nothing out.
         question = replace(question, objectives=Objectives())
-        return search(question, found, stack.catalog, refuses, shown=shown, is_capped=capped)
+        return search(question, found, stack.catalog, refuses, basis_of, shown=shown, is_capped=capped)
     return optimum
 
 

@@ -17,12 +17,10 @@ from gke_llm_inference.planning.performance import (
     Objectives,
     Point,
     Replica,
+    SpeedBasis,
     SpeedVerdict,
-    Workload,
-    error_band,
+    replica_of,
     replicas_for,
-    server_limits,
-    step_timer,
     usd_per_million,
     verdict_of,
 )
@@ -151,24 +149,17 @@ class Bounded:
     bands: Bands
 
     @classmethod
-    def of(cls, candidate: Candidate, question: Question, workload: Workload, catalog: Catalog) -> "Bounded":
-        """The bounds of a candidate under a workload that fits its context."""
+    def of(cls, candidate: Candidate, question: Question, basis: SpeedBasis, catalog: Catalog) -> "Bounded":
+        """The bounds of a candidate whose context the question's workload fits."""
         facts, request = catalog.performance, candidate.plan.request
-        gpu = facts.gpus[candidate.gpu]
-        limits = server_limits(
-            request,
-            candidate.plan.state.kv_cache_tokens,
-            catalog.memory,
-            facts,
-            prefix_hit_rate=workload.prefix_hit_rate,
-        )
-        replica = Replica(step_timer(request, gpu, catalog.memory, facts), limits, gpu, workload)
+        tokens = candidate.plan.state.kv_cache_tokens
+        replica = replica_of(request, tokens, question.workload, catalog.memory, basis)
         miss = replica.miss(question.objectives)
         load = 0.0 if miss else replica.bound(question.objectives)
         bands = Bands(
-            rate=error_band("output_tokens_per_second", request, gpu, facts),
-            ttft=error_band("ttft_ms.p50", request, gpu, facts),
-            tpot=error_band("tpot_ms.p50", request, gpu, facts),
+            rate=basis.band("output_tokens_per_second", request, facts),
+            ttft=basis.band("ttft_ms.p50", request, facts),
+            tpot=basis.band("tpot_ms.p50", request, facts),
         )
         return cls(candidate, question, replica, load, miss, bands)
 

@@ -11,7 +11,7 @@ from gke_llm_inference.planning.optimization.criteria import CLOSE, IN_MONEY, Cr
 from gke_llm_inference.planning.optimization.offers import NO_POOL, NOT_STATED, most_replicas, no_room
 from gke_llm_inference.planning.optimization.option import COSTLIEST_RUN, COSTLIEST_STEP, Bounded, Option, Scaling
 from gke_llm_inference.planning.optimization.question import Question
-from gke_llm_inference.planning.performance import Objectives
+from gke_llm_inference.planning.performance import Objectives, SpeedBasis
 
 SIMULATIONS = 100
 """Simulations of a search at most."""
@@ -25,6 +25,9 @@ _ADVICE_KINDS = 3
 
 Refuses = Callable[[Candidate, int], str | None]
 """Why the planner refuses a candidate with so many replicas; None where it passes."""
+
+BasisOf = Callable[[Candidate], SpeedBasis]
+"""What predictions of a candidate rest on: a calibration of the server's, where it says anything of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,7 @@ def search(
     found: Sequence[Candidate],
     catalog: Catalog,
     refuses: Refuses,
+    basis_of: BasisOf,
     *,
     shown: int,
     is_capped: bool,
@@ -73,12 +77,12 @@ def search(
         found: the candidates.
         catalog: the facts to decide by.
         refuses: the planner's word on a candidate.
+        basis_of: what predictions of a candidate rest on.
         shown: how many candidates are worked out at least, where there are so many.
         is_capped: whether the goal `latency` is bound to a multiple of the cheapest price.
 
     """
-    workload = question.workload
-    bounded = [Bounded.of(candidate, question, workload, catalog) for candidate in found]
+    bounded = [Bounded.of(candidate, question, basis_of(candidate), catalog) for candidate in found]
     own = [one for one in bounded if not one.candidate.offer.advised]
     others = [one for one in bounded if one.candidate.offer.advised]
     compared_by = criteria(question)

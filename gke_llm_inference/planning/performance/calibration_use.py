@@ -69,7 +69,12 @@ def usual_basis(request: MemoryRequest, facts: PerformanceFacts) -> SpeedBasis:
 
 
 def speed_basis(
-    path: str, calibration: Calibration | None, model: str, request: MemoryRequest, catalog: Catalog
+    path: str,
+    calibration: Calibration | None,
+    model: str,
+    request: MemoryRequest,
+    catalog: Catalog,
+    fits: dict[object, Calibrated] | None = None,
 ) -> tuple[SpeedBasis, list[Finding]]:
     """What predictions of a server rest on, and what is wrong with its calibration: then it is not used.
 
@@ -79,9 +84,11 @@ def speed_basis(
         model: Hugging Face id of the server's model.
         request: the server; the catalog knows the roofs of its GPU.
         catalog: the facts to decide by.
+        fits: what was fitted already, with the same catalog.
 
     """
     facts = catalog.performance
+    fits = {} if fits is None else fits
     usual = usual_basis(request, facts)
     if calibration is None:
         return usual, []
@@ -98,7 +105,10 @@ def speed_basis(
                 fix=f"{_MEASURE}, or leave calibration out",
             )
         ]
-    found = calibrate(calibration, measured, usual.speed.gpu, catalog.memory, facts)
+    fit = (calibration, measured)
+    if fit not in fits:
+        fits[fit] = calibrate(calibration, measured, usual.speed.gpu, catalog.memory, facts)
+    found = fits[fit]
     strange = list(_strange(path, calibration.gpu, found, facts.calibration.most))
     if strange:
         return usual, strange

@@ -273,7 +273,7 @@ def plan_performance(
     basis = basis or usual_basis(request, facts)
     stated, objectives = asked.workload, asked.objectives
     workload = stated.within(context)
-    replica = _replica(request, pool_tokens, workload, memory, basis)
+    replica = replica_of(request, pool_tokens, workload, memory, basis)
 
     def band(quantity: Quantity) -> Band:
         found = basis.band(quantity, request, facts)
@@ -323,7 +323,7 @@ def least_replicas(
     Arguments are those of `plan_performance`. Without a load the replicas are as many as are asked for.
     """
     basis = basis or usual_basis(request, facts)
-    replica = _replica(request, pool_tokens, asked.workload.within(context), memory, basis)
+    replica = replica_of(request, pool_tokens, asked.workload.within(context), memory, basis)
     objectives, workload = asked.objectives, replica.workload
     bound = 0.0 if replica.miss(objectives) else replica.bound(objectives)
     if not bound:
@@ -336,9 +336,10 @@ def least_replicas(
     return replicas_for(workload.asked, bound) if workload.asked else asked.replicas
 
 
-def _replica(
+def replica_of(
     request: MemoryRequest, pool_tokens: int, workload: Workload, memory: MemoryFacts, basis: SpeedBasis
 ) -> Replica:
+    """A replica of a server under a workload that fits its context."""
     speed = basis.speed
     limits = server_limits(request, pool_tokens, memory, speed.facts, prefix_hit_rate=workload.prefix_hit_rate)
     timer = step_timer(request, speed.gpu, memory, speed.facts, launch_us=speed.launch_us)
