@@ -145,8 +145,11 @@ def _faster(
         return None
     usd, accelerator = found.price.usd_per_hour, trial.server.settings.accelerator
     count = f"{replicas:,} replica{'s' if replicas != 1 else ''}" if replicas != plan.replicas else ""
+    assert trial.server.memory is not None
+    # A calibration of the server as it is would be refused with the change.
+    unmeasured = "no calibration" if basis_of(trial.server, trial.server.memory.request)[1] else ""
     return FasterAlternative(
-        what=" and ".join(filter(None, (candidate.what, count))),
+        what=" and ".join(filter(None, (candidate.what, count, unmeasured))),
         changes=trial.changes,
         accelerator=accelerator.type,
         gpus=accelerator.count,
