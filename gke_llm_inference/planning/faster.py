@@ -10,7 +10,8 @@ from gke_llm_inference.planning.alternatives import Candidate, FasterAlternative
 from gke_llm_inference.planning.machines import candidates
 from gke_llm_inference.planning.speed import basis_of, performance_of, performance_request, performance_with
 from gke_llm_inference.planning.trials import exchangeable_model, tried
-from gke_llm_inference.settings import MOST_NODES, MOST_REPLICAS
+from gke_llm_inference.settings.node_pools import MOST_NODES
+from gke_llm_inference.settings.servers import MOST_REPLICAS
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning.memory import MemoryPlan

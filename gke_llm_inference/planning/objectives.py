@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gke_llm_inference.planning.fit import pool_needed
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.settings import MOST_REPLICAS, Finding, ServerSettings, suggestion
+from gke_llm_inference.settings import Finding, ServerSettings, suggestion
+from gke_llm_inference.settings.servers import MOST_REPLICAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -181,11 +182,10 @@ def _why(plan: PerformancePlan, judgement: Judgement) -> str:
         if judgement.objective == "ttft":
             return f"a lone prompt takes {least} to its first token already"
         return f"within the other objectives a replica's tokens cost {least} a million at least"
-    if not plan.keeps_up:
-        return _overload(plan)
     if judgement.objective == "maxUsdPerMillionTokens":
-        return f"{load}, a replica makes {plan.output_tokens_per_second:,.0f} output tokens a second"
-    return load
+        most = "" if plan.keeps_up else "at most "
+        return f"{load}, a replica makes {most}{plan.output_tokens_per_second:,.0f} output tokens a second"
+    return load if plan.keeps_up else _overload(plan)
 
 
 def _of_replicas(path: str, plan: PerformancePlan) -> Iterator[Finding]:

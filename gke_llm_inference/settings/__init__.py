@@ -44,7 +44,6 @@ from gke_llm_inference.settings.network_policy import (
     ServerNetworkPolicySettings,
 )
 from gke_llm_inference.settings.node_pools import (
-    MOST_NODES,
     AcceleratorSettings,
     FlexStartProvisioning,
     GpuSharing,
@@ -58,7 +57,6 @@ from gke_llm_inference.settings.node_pools import (
 )
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.servers import (
-    MOST_REPLICAS,
     AcceleratorChoice,
     ArchitectureSettings,
     ModelVolume,
@@ -72,8 +70,6 @@ from gke_llm_inference.settings.stack import StackSettings
 from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
 
 __all__ = [
-    "MOST_NODES",
-    "MOST_REPLICAS",
     "AcceleratorChoice",
     "AcceleratorSettings",
     "ApiKeySettings",

@@ -11,7 +11,8 @@ from gke_llm_inference.planning.machines import candidates, gpu_counts, holds
 from gke_llm_inference.planning.plan import PodResources
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.planning.stages import ModeledServer, StackFrame
-from gke_llm_inference.settings import MOST_REPLICAS, ExistingCluster, NodePoolSettings, ServerSettings
+from gke_llm_inference.settings import ExistingCluster, NodePoolSettings, ServerSettings
+from gke_llm_inference.settings.servers import MOST_REPLICAS
 
 NO_POOL = "no node pool has them"
 NOT_STATED = "the stack states other GPUs"
