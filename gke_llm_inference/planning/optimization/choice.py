@@ -213,8 +213,9 @@ def _no_objectives(server: ModeledServer) -> Finding:
 
 def _nothing_meets(server: ModeledServer, optimum: Optimum, nearest: Option | None = None) -> Finding:
     """The problem that nothing meets the objectives; a warning where the stack allows it."""
+    allow = "" if server.settings.allow_slow else ", or set allowSlow"
     proposal = (
-        f"raise the objectives, or set allowSlow; nearest is {told.what_of(nearest)}: {told.figures(nearest)}"
+        f"raise the objectives{allow}; nearest is {told.what_of(nearest)}: {told.figures(nearest)}"
         if nearest
         else "raise the objectives"
     )
