@@ -488,3 +488,10 @@ def test_a_load_beyond_all_replicas_is_refused_with_numbers() -> None:
     allowed = stack(workload={"profile": "chat", "requestRate": 100_000}, objectives={"ttft": at(3000)}, allowSlow=True)
     (warning,) = warnings_at(allowed, "servers.qwen.replicas")
     assert warning.fix == "use faster GPUs or several servers; one has 1,000 replicas at most"
+
+
+def test_no_more_replicas_are_needed_than_requests_are_in_flight() -> None:
+    server = {"workload": {"profile": "chat", "concurrency": 4}, "replicas": 4, "objectives": {"tpot": at(61)}}
+    plan = performance_of(stack(**server, allowSlow=True))
+    assert plan.highest is not None
+    assert (plan.highest.load, plan.needed) == (1, 4)

@@ -128,7 +128,8 @@ class Option:
         """USD per hour of the replicas that the load would need, were a replica's highest load so many times it."""
         if self.asked is None:
             return self.usd_per_hour
-        return replicas_for(self.asked, self.most.load * factor) * self.candidate.usd_per_hour
+        is_closed = self.replica.workload.is_closed
+        return replicas_for(self.asked, self.most.load * factor, is_closed=is_closed) * self.candidate.usd_per_hour
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ class Bounded:
         asked = self.replica.workload.asked
         if self.question.replicas is not None:
             return self.question.replicas
-        return replicas_for(asked, self.load) if asked and self.load else 1
+        is_closed = self.replica.workload.is_closed
+        return replicas_for(asked, self.load, is_closed=is_closed) if asked and self.load else 1
 
     @property
     def usd_per_hour(self) -> float:
@@ -286,7 +288,7 @@ class Scaling:
         self._points: dict[float, Point] = {}
         bound = bounded.load or bounded.replica.bound(objectives)
         self._most = _LOWEST_LOAD * replicas_for(asked, bound)
-        self._low = replicas_for(asked, bound) - 1
+        self._low = replicas_for(asked, bound, is_closed=self._is_closed) - 1
         self._next = max(self._low + 1, self._likely(bound))
         self._good: int | None = None
         self.result: tuple[Option | None, str] | None = None
@@ -379,7 +381,9 @@ class Scaling:
 
     def _load(self, replicas: int, over: float = 1.0) -> float:
         load = self._asked / replicas / HEADROOM * over
-        return float(math.ceil(load)) if self._is_closed else load
+        if not self._is_closed:
+            return load
+        return float(math.ceil(load)) if replicas < self._asked else 1.0
 
     def _meets(self, load: float) -> bool:
         return self._point(load).meets(self._objectives)

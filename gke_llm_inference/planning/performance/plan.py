@@ -296,7 +296,9 @@ def plan_performance(
         point=point,
         keeps_up=keeps_up,
         highest=highest,
-        needed=replicas_for(stated.asked, highest.load) if stated.asked and highest else None,
+        needed=replicas_for(stated.asked, highest.load, is_closed=stated.is_closed)
+        if stated.asked and highest
+        else None,
         capacity=None if keeps_up else _capacity(replica, point, highest),
         ttft=bands.ttft,
         tpot=bands.tpot,
@@ -333,7 +335,7 @@ def least_replicas(
         at_best = _usd(asked.price, bound * workload.mean_output)
         if at_best is not None and at_best > limit:
             return None
-    return replicas_for(workload.asked, bound) if workload.asked else asked.replicas
+    return replicas_for(workload.asked, bound, is_closed=workload.is_closed) if workload.asked else asked.replicas
 
 
 def replica_of(

@@ -235,9 +235,13 @@ class Replica:
         return max(1, min(self.limits.sequences, int(self.limits.pool_tokens / context)))
 
 
-def replicas_for(asked: float, highest: float) -> int:
-    """Replicas that a load needs, if each is given `HEADROOM` of the highest that it serves within the objectives."""
-    return max(1, math.ceil(asked / (HEADROOM * highest) - 1e-9))
+def replicas_for(asked: float, highest: float, *, is_closed: bool = False) -> int:
+    """Replicas that a load needs, if each is given `HEADROOM` of the highest that it serves within the objectives.
+
+    No more than there are requests in flight: where each has one, a further replica has none.
+    """
+    found = max(1, math.ceil(asked / (HEADROOM * highest) - 1e-9))
+    return min(found, math.ceil(asked)) if is_closed else found
 
 
 def usd_per_million(usd_per_hour: float, tokens_per_second: float) -> float:
