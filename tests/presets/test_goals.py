@@ -92,6 +92,11 @@ def test_a_server_without_replicas_is_chosen_for_as_if_no_load_were_known() -> N
     assert none == given_by(model=LLAMA_8B, presets=["cost"], replicas=1, workload={"profile": "chat"})
 
 
+def test_what_only_waits_is_not_simulated() -> None:
+    chosen = choice_of(model=LLAMA_8B, presets=["latency"], replicas=1, workload={"concurrency": 100_000})
+    assert "first token " in chosen.why
+
+
 def test_a_load_that_no_number_of_replicas_serves_is_told() -> None:
     plan = plan_of(model=LLAMA_8B, presets=["cost"], workload={"profile": "chat", "requestRate": 100_000})
     assert plan.choice is None

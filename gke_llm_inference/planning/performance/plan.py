@@ -13,7 +13,6 @@ from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, u
 from gke_llm_inference.planning.performance.prediction import server_limits, step_timer
 from gke_llm_inference.planning.performance.replica import (
     HEADROOM,
-    Distribution,
     Point,
     Replica,
     replicas_for,
@@ -25,8 +24,6 @@ SpeedVerdict = Literal["meets", "may meet", "misses"]
 ObjectiveName = Literal["ttft", "tpot", "maxUsdPerMillionTokens"]
 
 _VERDICTS: tuple[SpeedVerdict, ...] = ("meets", "may meet", "misses")
-# A closed loop with more requests than this many full batches only waits longer.
-_LARGEST_LOOP = 4
 _LIGHT = 32
 _NAMES: dict[ObjectiveName, str] = {
     "ttft": "TTFT",
@@ -283,7 +280,7 @@ def plan_performance(
 
     bands = _Bands(ttft=band("ttft_ms.p50"), tpot=band("tpot_ms.p50"), throughput=band("output_tokens_per_second"))
     load = _load(workload, asked.replicas)
-    known = None if load is None else _at(replica, load)
+    known = None if load is None else replica.at(load)
     highest = _highest(replica, objectives, known)
     point = known or _given(replica, objectives, highest, bands)
     keeps_up = _keeps_up(replica, point)
@@ -361,19 +358,6 @@ def _load(workload: Workload, replicas: int) -> float | None:
         return None
     share = workload.asked / replicas
     return float(math.ceil(share)) if workload.is_closed else share
-
-
-def _at(replica: Replica, load: float) -> Point:
-    """What it does at a load, also at one of which most waits: what waits is not simulated."""
-    if not replica.workload.is_closed:
-        return replica.at(load)
-    most = _LARGEST_LOOP * replica.bound(Objectives())
-    if load <= most:
-        return replica.at(load)
-    full = replica.at(most)
-    # What is in flight beyond that waits for its turn first: Little's law.
-    waits = 1000 * (load - most) / full.rate
-    return replace(full, load=load, ttft_ms=Distribution(tuple(value + waits for value in full.ttft_ms.values)))
 
 
 def _highest(replica: Replica, objectives: Objectives, known: Point | None) -> Point | None:

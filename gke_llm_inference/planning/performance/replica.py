@@ -1,7 +1,7 @@
 """One replica of a server under a workload: what it does at a load, and the highest load within objectives."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gke_llm_inference.catalog.performance_facts import GpuRoofs
@@ -13,6 +13,8 @@ from gke_llm_inference.planning.performance.workload import Objectives, Workload
 HEADROOM = 0.8
 """Share of the highest load within the objectives that a replica is given."""
 _HALVINGS = 5
+# A closed loop with more requests than this many full batches only waits longer.
+_LARGEST_LOOP = 4
 # A queue grows where what arrives in a time takes more than so much longer to be served.
 _KEEPS_UP = 1.25
 _KEEPS_UP_MS = 10_000
@@ -118,7 +120,16 @@ class Replica:
     workload: Workload
 
     def at(self, load: float) -> Point:
-        """What it does at a load: requests per second, or in flight."""
+        """What it does at a load: requests per second, or in flight; those that only wait are not simulated."""
+        most = float(_LARGEST_LOOP * self._largest_batch)
+        if not self.workload.is_closed or load <= most:
+            return self._simulated(load)
+        full = self._simulated(most)
+        # What is in flight beyond that waits for its turn first: Little's law.
+        waits = 1000 * (load - most) / full.rate
+        return replace(full, load=load, ttft_ms=Distribution(tuple(value + waits for value in full.ttft_ms.values)))
+
+    def _simulated(self, load: float) -> Point:
         workload = self.workload
         served = simulate(self.timer, self.limits, workload.load(load))
         rate = 1000 * len(served.first_ms) / served.duration_ms if workload.is_closed else load
