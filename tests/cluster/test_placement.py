@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.planning.plan import StackPlan
 from gke_llm_inference.settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
@@ -47,7 +48,7 @@ def expect_placed(cluster: Cluster, plan: StackPlan, documents: list[Document]) 
 
 
 def preset_servers() -> dict[str, Document]:
-    """For every preset and server, the newest version that the preset can be used with."""
+    """For every technique and server, the newest version that it can be used with; and a server for every goal."""
     servers: dict[str, Document] = {}
     for cell in matrix():
         version = cell.version.replace(".", "-")
@@ -57,6 +58,9 @@ def preset_servers() -> dict[str, Document]:
         name = f"{cell.preset}-{cell.server}"
         servers = {key: one for key, one in servers.items() if not key.startswith(f"{name}-")}
         servers[f"{name}-{version}"] = server
+    for goal in (name for name, preset in load_catalog().presets.items() if isinstance(preset, Goal)):
+        loose = {"ttft": {"milliseconds": 60_000}}
+        servers[goal] = {"server": "vllm", "model": GEMMA["model"], "presets": [goal], "objectives": loose}
     return servers
 
 

@@ -491,7 +491,7 @@ def test_a_load_beyond_all_replicas_is_refused_with_numbers() -> None:
 
 
 def test_no_more_replicas_are_needed_than_requests_are_in_flight() -> None:
-    server = {"workload": {"profile": "chat", "concurrency": 4}, "replicas": 4, "objectives": {"tpot": at(61)}}
-    plan = performance_of(stack(**server, allowSlow=True))
+    workload = {"profile": "chat", "concurrency": 4}
+    plan = performance_of(stack(workload=workload, replicas=4, objectives={"tpot": at(61)}, allowSlow=True))
     assert plan.highest is not None
     assert (plan.highest.load, plan.needed) == (1, 4)
