@@ -46,6 +46,7 @@ from tools.memory_accuracy import case_request, read_cases
 Kind = Literal["decode", "serve"]
 
 _ENOUGH_MIB = 10**6
+_MANY_POSITIONS = 131_072
 _REQUESTS = 10
 """Requests per place of a closed loop, where the case does not say how many ran."""
 _MOST_REQUESTS = 4096
@@ -129,7 +130,8 @@ def case_of(case: Mapping[str, Any]) -> Case:
     visible = memory.versions.visible_memory.get(gpu or "")
     text = case.get("weights_format")
     named = {"weights_format": _format(text)} if isinstance(text, str) else {}
-    request = case_request({"emulated_total_mib": visible.mib if visible else _ENOUGH_MIB, **case, **named})
+    enough = {"emulated_total_mib": visible.mib if visible else _ENOUGH_MIB}
+    request = case_request({**enough, **_with_positions(case), **named})
     if request.weights_format not in WEIGHTS_FORMATS:
         problems.append(_wrong("weights_format", f"one of {', '.join(WEIGHTS_FORMATS)}"))
     counts = {
@@ -140,7 +142,6 @@ def case_of(case: Mapping[str, Any]) -> Case:
             "sequences",
             "concurrency",
             "requests",
-            "input_tokens",
             "shared_prefix_tokens",
             "speculative_tokens",
         )
@@ -156,6 +157,8 @@ def case_of(case: Mapping[str, Any]) -> Case:
             "tokens_per_step",
         )
     }
+    prompts = case.get("input_tokens")
+    counts["input_tokens"] = None if isinstance(prompts, list) else _count(case, "input_tokens", problems)
     if problems:
         raise Refusal(problems)
     version = case.get("version")
@@ -186,6 +189,14 @@ def case_of(case: Mapping[str, Any]) -> Case:
         tokens_per_step=max(1.0, numbers["tokens_per_step"] or 1.0),
         linear=_linear_kernels(case, request, gpu or ""),
     )
+
+
+def _with_positions(case: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A case whose architecture says how long a context may be; speed depends on what is asked alone."""
+    config, key = case.get("architecture"), "max_position_embeddings"
+    if not isinstance(config, Mapping) or key in config or key in (config.get("text_config") or ()):
+        return case
+    return {**case, "architecture": {**config, key: case.get("max_model_len") or _MANY_POSITIONS}}
 
 
 def _linear_kernels(case: Mapping[str, Any], request: MemoryRequest, gpu: str) -> KernelClass | None:
@@ -436,8 +447,10 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
     given_outputs = case.get("output_tokens")
     concurrency, rate = counts["concurrency"], numbers["request_rate"]
     problems = []
-    if counts["input_tokens"] is None:
-        problems.append(_wrong("input_tokens", "the prompt's tokens"))
+    given_prompts = case.get("input_tokens")
+    listed = isinstance(given_prompts, list) and _are_numbers(given_prompts, least=1)
+    if counts["input_tokens"] is None and not listed:
+        problems.append(_wrong("input_tokens", "the prompt's tokens, or those of each request"))
     if (counts["requests"] or 0) > _MOST_SIMULATED:
         raise Refusal([*problems, _wrong("requests", f"at most {_MOST_SIMULATED}")])
     arrivals = _arrivals(case, concurrency, problems)
@@ -455,10 +468,15 @@ def _load(case: Mapping[str, Any], counts: Mapping[str, int | None], numbers: Ma
         arrivals = arrivals_ms(rate, len(outputs))
     if arrivals is None and not concurrency:
         problems.append(_wrong("concurrency", "the requests in flight, or request_rate"))
+    prompts = (counts["input_tokens"] or 1,) * len(outputs)
+    if isinstance(given_prompts, list) and listed:
+        prompts = tuple(int(value) for value in given_prompts)
+        if len(prompts) != len(outputs):
+            problems.append(_wrong("input_tokens", "as many as output_tokens"))
     if problems:
         raise Refusal(problems)
     return Load(
-        prompts=(counts["input_tokens"] or 1,) * len(outputs),
+        prompts=prompts,
         outputs=outputs,
         arrivals_ms=arrivals,
         concurrency=None if arrivals is not None else concurrency,

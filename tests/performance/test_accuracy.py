@@ -156,6 +156,19 @@ def test_an_architecture_stands_for_a_model_that_the_catalog_lacks() -> None:
     assert predicted(decode(architecture=nested)) > 0
 
 
+def test_an_architecture_need_not_say_how_long_a_context_may_be() -> None:
+    silent = {key: value for key, value in QWEN3_8B.items() if key != "max_position_embeddings"}
+    assert predicted(decode(architecture=silent)) == predicted(decode(architecture=QWEN3_8B))
+
+
+def test_prompts_may_be_given_one_by_one() -> None:
+    load = case_of(serve(input_tokens=[100, 200, 300], output_tokens=[4, 5, 6], requests=3)).load
+    assert load is not None
+    assert load.prompts == (100, 200, 300)
+    with pytest.raises(Refusal, match="as many as output_tokens"):
+        case_of(serve(input_tokens=[100, 200], output_tokens=[4, 5, 6], requests=3))
+
+
 def test_recorded_arrivals_and_lengths_are_replayed() -> None:
     case = serve(arrival="poisson", request_rate=5.0, arrivals_s=[0.0, 0.1, 2.0], output_tokens=[4, 5, 6], requests=3)
     case.pop("concurrency")
