@@ -9,10 +9,10 @@ from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.image_digests import pinned
+from gke_llm_inference.planning.known_speeds import KnownSpeeds
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
-from gke_llm_inference.planning.speeds import Speeds
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import (
     Finding,
@@ -63,7 +63,7 @@ class StackFrame:
     gateway: GatewaySettings
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
-    speeds: Speeds = field(default_factory=Speeds)
+    speeds: KnownSpeeds = field(default_factory=KnownSpeeds)
     choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
 
     @property

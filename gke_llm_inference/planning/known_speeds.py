@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Speeds:
+class KnownSpeeds:
     """Plans the speed of servers; those that are alike are simulated once.
 
     Attributes:
