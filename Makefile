@@ -21,7 +21,7 @@ PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
 .PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows lint-manifests \
-  typecheck compare-security check format generate benchmark lock clean dist test-package test-processes
+  typecheck compare-security check format generate benchmark lock clean dist test-package test-processes test-searches
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,7 +68,10 @@ new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planne
 	@$(COMMAND) new
 
 test: $(VENV)/.development ## Run the tests that need no cloud and no time: less than 100 seconds on two cores
-	@$(BIN)/python -m pytest -m "not processes"
+	@$(BIN)/python -m pytest -m "not processes and not searches"
+
+test-searches: $(VENV)/.development ## Run the tests of goals and optimize that search for the best way to serve (1 minute)
+	@$(BIN)/python -m pytest -m searches
 
 test-processes: $(VENV)/.development ## Run the tests of programs on terminals and over gRPC, that hang, die or find damaged files (1 minute)
 	@$(BIN)/python -m pytest -m processes

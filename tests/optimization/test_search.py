@@ -20,6 +20,8 @@ from gke_llm_inference.planning.performance import HEADROOM, Lengths, Workload
 from gke_llm_inference.settings import Refusal, parse_settings
 from tests.support import REPOSITORY
 
+pytestmark = pytest.mark.searches
+
 CATALOG = load_catalog()
 GPUS = ("nvidia-l4", "nvidia-tesla-a100")
 QWEN = "Qwen/Qwen2.5-7B-Instruct"

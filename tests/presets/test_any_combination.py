@@ -18,6 +18,8 @@ from tests.settings.support import PROPERTY, TOKEN, autopilot_stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.searches
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_goals() -> Iterator[None]:

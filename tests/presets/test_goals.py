@@ -37,6 +37,8 @@ from tests.settings.support import PROPERTY, autopilot_stack
 if TYPE_CHECKING:
     from gke_llm_inference.planning.plan import GoalChoice
 
+pytestmark = pytest.mark.searches
+
 GOALS = ("latency", "throughput", "cost")
 BIG = described(parameters=100 * 10**9, attentionHeads=64, headDim=128, maxPositions=32768)
 A100, A100_80, H100 = ({"type": name} for name in ("nvidia-tesla-a100", "nvidia-a100-80gb", "nvidia-h100-80gb"))
