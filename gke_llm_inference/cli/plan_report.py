@@ -10,6 +10,7 @@ from gke_llm_inference.cli.access_report import UNPRICED, access_document, acces
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
+from gke_llm_inference.cli.pod_report import pod_document, pod_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -141,6 +142,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "maxUnavailable": server.rollout.max_unavailable,
             "reason": server.rollout.reason,
         },
+        "pod": pod_document(server.pod),
         "networkPolicy": {
             "enforced": enforced(server),
             **{direction: list(server.network_policy.features(direction)) for direction in DIRECTIONS},
@@ -229,6 +231,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield f"  network    {_network(server)}"
     yield from access_lines(server, plan.access)
+    yield from pod_lines(server.pod)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):

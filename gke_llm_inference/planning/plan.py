@@ -10,6 +10,7 @@ from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.planning.pod.plan import PodExtras
 from gke_llm_inference.settings import (
     AutopilotCluster,
     ExistingCluster,
@@ -457,6 +458,7 @@ class ServerPlan:
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
         faster: what would meet its objectives, where it misses them, cheapest first.
         priority_class: PriorityClass of its pods; the cluster's default if None.
+        pod: what its pods get beside what is planned.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
 
@@ -507,6 +509,7 @@ class ServerPlan:
     priority_class: str | None = None
     added_arguments: tuple[str, ...] = ()
     api_keys: ApiKeyPlan | None = None
+    pod: PodExtras = field(default_factory=PodExtras)
 
     @property
     def all_arguments(self) -> tuple[str, ...]:

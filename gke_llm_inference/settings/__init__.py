@@ -56,6 +56,14 @@ from gke_llm_inference.settings.node_pools import (
     SpotProvisioning,
 )
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
+from gke_llm_inference.settings.pod import (
+    EmptyDirectory,
+    PodSettings,
+    PodToleration,
+    PodVariable,
+    PodVariables,
+    PodVolume,
+)
 from gke_llm_inference.settings.servers import (
     AcceleratorChoice,
     ArchitectureSettings,
@@ -82,6 +90,7 @@ __all__ = [
     "CreatedNetwork",
     "CreatedProxySubnet",
     "DatabaseEncryption",
+    "EmptyDirectory",
     "ExistingCluster",
     "ExistingNetwork",
     "ExistingProxySubnet",
@@ -107,6 +116,11 @@ __all__ = [
     "NodeTaint",
     "ObjectiveSettings",
     "OnDemandProvisioning",
+    "PodSettings",
+    "PodToleration",
+    "PodVariable",
+    "PodVariables",
+    "PodVolume",
     "ProvisioningSettings",
     "RateLimitSettings",
     "Refusal",
