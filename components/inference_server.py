@@ -16,13 +16,14 @@ from gke_llm_inference.planning.pod.names import (
     CACHE_VOLUME,
     MODEL_VOLUME,
     OWN_ANNOTATIONS,
+    SERVER_CONTAINER,
     SHARED_MEMORY_PATH,
     SHARED_MEMORY_VOLUME,
     TOKEN_VARIABLES,
 )
 
 from .network_policy import fqdn_network_policy, network_policy
-from .pod_extras import extra_mounts, extra_sources, extra_variables, extra_volumes
+from .pod_extras import extra_containers, extra_mounts, extra_sources, extra_variables, extra_volumes, format_cpu
 from .served_apis import ServedApis
 
 _PORT_NAME = "http"
@@ -213,6 +214,7 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
             fs_group=user[1] if user else None,
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
+        init_containers=extra_containers(plan.pod) or None,
         containers=[_container(plan)],
         topology_spread_constraints=[_spread(key, plan) for key in _SPREAD_OVER],
         volumes=[
@@ -239,7 +241,7 @@ def _spread(topology_key: str, plan: ServerPlan) -> core.v1.TopologySpreadConstr
 
 def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
     resources = plan.resources
-    cpu = _cpu(resources.cpu_millicores)
+    cpu = format_cpu(resources.cpu_millicores)
     limits = {
         "ephemeral-storage": f"{resources.ephemeral_storage_gib}Gi",
         "memory": f"{resources.memory_gib}Gi",
@@ -248,7 +250,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
     if plan.profile == "autopilot":
         limits["cpu"] = cpu
     return core.v1.ContainerArgs(
-        name="inference-server",
+        name=SERVER_CONTAINER,
         image=plan.image,
         image_pull_policy="IfNotPresent",
         command=list(plan.command) or None,
@@ -315,7 +317,7 @@ def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
                 secret_key_ref=core.v1.SecretKeySelectorArgs(name=keys.secret_name, key=keys.secret_key)
             ),
         )
-    plain |= extra_variables(plan.pod)
+    plain |= extra_variables(plan.pod.variables)
     return [variable for _, variable in sorted(plain.items())]
 
 
@@ -386,7 +388,3 @@ def _api_key_mounts(plan: ServerPlan) -> list[core.v1.VolumeMountArgs]:
     if keys is None or keys.file is None:
         return []
     return [core.v1.VolumeMountArgs(name=API_KEYS_VOLUME, mount_path=keys.file.rpartition("/")[0], read_only=True)]
-
-
-def _cpu(millicores: int) -> str:
-    return str(millicores // 1000) if millicores % 1000 == 0 else f"{millicores}m"

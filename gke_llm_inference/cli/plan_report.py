@@ -100,8 +100,8 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "nodePool": server.node_pool,
             "gpuType": server.gpu_type,
             "gpus": server.gpu_count,
-            "cpu": resources.cpu_millicores / 1000,
-            "memoryGib": resources.memory_gib,
+            "cpu": resources.pod_cpu_millicores / 1000,
+            "memoryGib": resources.pod_memory_gib,
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
         "startup": {
@@ -224,7 +224,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
         yield from _memory_lines(server.memory, look)
     machine = server.machine_type or "a node of the cluster"
     yield (
-        f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
+        f"  machine    {machine}: pod of {resources.pod_cpu_millicores / 1000:g} vCPU, {resources.pod_memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
     yield from _start_lines(server)

@@ -19,7 +19,11 @@ def pod_document(extras: PodExtras) -> dict[str, Any] | None:
     document = {to_camel(key): value for key, value in asdict(extras).items() if value}
     if not document:
         return None
-    for key in ("variables", "variableSources", "volumes"):
-        if key in document:
-            document[key] = [{to_camel(name): value for name, value in one.items()} for one in document[key]]
-    return document
+    return {key: _camel(value) if key != "annotations" else value for key, value in document.items()}
+
+
+def _camel(value: Any) -> Any:
+    """Fields below it under the names that they have in settings."""
+    if isinstance(value, dict):
+        return {to_camel(key): _camel(item) for key, item in value.items()}
+    return [_camel(item) for item in value] if isinstance(value, (list, tuple)) else value

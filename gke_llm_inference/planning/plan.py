@@ -150,6 +150,10 @@ class PodResources:
         cache_gib: size limit in GiB of the cache volume: model, compiled kernels, temporary files.
         cache_on_disk: whether the cache has a disk of its own, as the boot disk could not hold it.
         cache_storage_class: StorageClass of such a disk; None where GKE has none for the machines.
+        beside_cpu_millicores: what containers beside the server's request in all.
+        beside_memory_gib: the same in GiB.
+        before_cpu_millicores: the most that a container requests which runs before the server.
+        before_memory_gib: the same in GiB.
 
     """
 
@@ -160,6 +164,20 @@ class PodResources:
     cache_gib: int
     cache_on_disk: bool
     cache_storage_class: str | None
+    beside_cpu_millicores: int = 0
+    beside_memory_gib: int = 0
+    before_cpu_millicores: int = 0
+    before_memory_gib: int = 0
+
+    @property
+    def pod_cpu_millicores(self) -> int:
+        """What the pod requests of its node."""
+        return max(self.cpu_millicores + self.beside_cpu_millicores, self.before_cpu_millicores)
+
+    @property
+    def pod_memory_gib(self) -> int:
+        """The same in GiB."""
+        return max(self.memory_gib + self.beside_memory_gib, self.before_memory_gib)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from gke_llm_inference.planning.objectives import (
 )
 from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
-from gke_llm_inference.planning.pod.decide import with_directories
+from gke_llm_inference.planning.pod.decide import with_additions
 from gke_llm_inference.planning.pod.findings import pod_findings
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.presets import apply_presets, stated_with
@@ -194,7 +194,7 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
         resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
-    resources = with_directories(resources, settings.pod)
+    resources = with_additions(resources, settings.pod)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)

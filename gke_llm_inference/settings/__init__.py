@@ -58,6 +58,7 @@ from gke_llm_inference.settings.node_pools import (
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.pod import (
     EmptyDirectory,
+    PodContainer,
     PodSettings,
     PodToleration,
     PodVariable,
@@ -116,6 +117,7 @@ __all__ = [
     "NodeTaint",
     "ObjectiveSettings",
     "OnDemandProvisioning",
+    "PodContainer",
     "PodSettings",
     "PodToleration",
     "PodVariable",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from gke_llm_inference.settings.base import DnsLabel, ObjectName, Settings, refused
+from gke_llm_inference.settings.base import DnsLabel, Image, ObjectName, Settings, refused
 from gke_llm_inference.settings.hugging_face import SecretKey
 from gke_llm_inference.settings.network_policy import KubernetesLabelKey, KubernetesLabelValue
 
@@ -102,6 +102,33 @@ class PodVolume(Settings):
         return self
 
 
+class PodContainer(Settings):
+    """A container beside the server's, or one that runs before it. It gets no GPU and no right."""
+
+    name: DnsLabel
+    """Name of the container in the pod."""
+    image: Image
+    """Image with a version tag or digest."""
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Command in place of the image's own; nothing is expanded or split."""
+    args: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Arguments; no secret, as everybody who may list pods can read them."""
+    extra_env: dict[VariableName, str] = {}
+    """Variables with their values; none that hold a secret."""
+    env: dict[VariableName, PodVariable] = {}
+    """Variables whose values are in Secrets and ConfigMaps."""
+    mounts: dict[DnsLabel, MountPath] = {}
+    """Where the container sees which volume of pod.volumes, by name."""
+    cpu: Annotated[float, Field(ge=0.01, le=100)]
+    """vCPU that the container requests."""
+    memory_gib: Annotated[int, Field(ge=1, le=1000)]
+    """GiB that the container requests, and its limit."""
+    user: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    """User id to run as, never root; the server's or the image's own if absent."""
+    writable: bool = False
+    """Whether the container may write to its own file system."""
+
+
 class PodSettings(Settings):
     """What the pods of a server get beside what is planned."""
 
@@ -119,3 +146,7 @@ class PodSettings(Settings):
     """Secrets and ConfigMaps of which every key is a variable."""
     volumes: Annotated[tuple[PodVolume, ...], Field(strict=False)] = ()
     """Volumes that the server's container sees."""
+    containers: Annotated[tuple[PodContainer, ...], Field(strict=False)] = ()
+    """Containers beside the server's: they start before it and end after it."""
+    init_containers: Annotated[tuple[PodContainer, ...], Field(strict=False)] = ()
+    """Containers that run one after the other, each to its end, before the server starts."""

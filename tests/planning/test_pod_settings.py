@@ -248,6 +248,82 @@ def test_a_variable_has_one_value() -> None:
     assert only_problem(raw).why == "extraEnv sets it"
 
 
+def container(name: str = "side", **more: Any) -> Raw:
+    return {"name": name, "image": "registry.example.com/side:1", "cpu": 1, "memoryGib": 2, **more}
+
+
+def test_containers_count_into_what_the_pod_requests() -> None:
+    both = [container("a"), container("b", cpu=0.5)]
+    server = only_server(on_l4({"containers": both, "initContainers": [container("c", cpu=2)]}))
+    assert (PLAIN.resources.pod_cpu_millicores, PLAIN.resources.pod_memory_gib) == (4000, 14)
+    assert (server.resources.cpu_millicores, server.resources.memory_gib) == (4000, 14)
+    assert (server.resources.pod_cpu_millicores, server.resources.pod_memory_gib) == (5500, 18)
+    assert list(server.pod.lines()) == [
+        "before the server c: registry.example.com/side:1, 2 vCPU, 2 GiB",
+        "beside the server a: registry.example.com/side:1, 1 vCPU, 2 GiB",
+        "beside the server b: registry.example.com/side:1, 0.5 vCPU, 2 GiB",
+    ]
+    # What runs before the server leaves when it starts: it counts only where it is larger than all the rest.
+    first = only_server(on_l4({"initContainers": [container(cpu=6, memoryGib=20), container("other")]}))
+    assert (first.resources.pod_cpu_millicores, first.resources.pod_memory_gib) == (6000, 20)
+
+
+def test_containers_take_a_larger_machine_or_are_refused() -> None:
+    larger = only_server(on_l4({"containers": [container(memoryGib=24)]}))
+    assert (PLAIN.machine_type, larger.machine_type) == ("g2-standard-8", "g2-standard-12")
+    pinned = standard_stack(
+        {"l4": {"maxNodes": 2, "machineType": "g2-standard-4"}},
+        {"chat": {**SERVER, "resources": {"cpu": 2}, "pod": {"containers": [container(cpu=3)]}}},
+    )
+    assert any("5 vCPU and 16 GiB are more than" in problem.what for problem in problems_of(pinned))
+    (problem,) = problems_of(autopilot_stack(pod={"containers": [container(memoryGib=900)]}))
+    assert problem.path.endswith(".resources.memoryGib")
+
+
+@pytest.mark.parametrize(
+    ("pod", "path", "what"),
+    [
+        (
+            {"containers": [container("inference-server")]},
+            "containers[0].name",
+            "inference-server is the name of another container of the pod",
+        ),
+        (
+            {"initContainers": [container()], "containers": [container()]},
+            "containers[0].name",
+            "side is the name of another container of the pod",
+        ),
+        ({"containers": [container(image="side")]}, "containers[0].image", "does not pin a version"),
+        ({"containers": [container(extraEnv={"PASSWORD": "x1"})]}, "containers[0].extraEnv.PASSWORD", "holds a secret"),
+        (
+            {"containers": [container(extraEnv={"A": "1"}, env={"A": {"secret": "a", "key": "b"}})]},
+            "containers[0].env.A",
+            "is set twice",
+        ),
+        (
+            {"containers": [container(mounts={"a": "/mnt/a"})]},
+            "containers[0].mounts.a",
+            "a is no volume of pod.volumes",
+        ),
+        (
+            {**with_volume("/mnt/a"), "containers": [container(mounts={"mine": "/proc"})]},
+            "containers[0].mounts.mine",
+            "/proc would hide a part of the image or the system",
+        ),
+        ({"containers": [container(user=0)]}, "containers[0].user", None),
+        ({"containers": [container(gpu=1)]}, "containers[0].gpu", None),
+    ],
+)
+def test_a_container_that_cannot_be_is_refused(pod: Raw, path: str, what: str | None) -> None:
+    problem = only_problem(on_l4(pod))
+    assert problem.path == f"servers.chat.pod.{path}"
+    assert what is None or problem.what == what
+
+
+def toleration(key: str, value: str) -> Raw:
+    return {"key": f"example.com/{key}", "value": value}
+
+
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 VARIABLES = st.from_regex(r"TEAM_[A-Z]{1,8}", fullmatch=True)
 PLACES = st.one_of(st.builds(lambda name: {"secret": name}, NAMES), st.builds(lambda name: {"configMap": name}, NAMES))
@@ -260,19 +336,29 @@ VOLUMES = st.dictionaries(
     ),
     max_size=3,
 )
+CONTAINERS: st.SearchStrategy[list[Raw]] = st.lists(
+    st.builds(
+        lambda name, cpu: container(f"c-{name}", cpu=cpu),
+        st.from_regex(r"[a-z]{1,8}", fullmatch=True),
+        st.sampled_from([0.1, 0.5]),
+    ),
+    max_size=2,
+    unique_by=lambda one: str(one["name"]),
+)
+TOLERATIONS: st.SearchStrategy[list[Raw]] = st.lists(
+    st.builds(toleration, NAMES, NAMES), max_size=2, unique_by=lambda one: str(one["key"])
+)
 PODS = st.fixed_dictionaries(
     {},
     optional={
         "annotations": st.dictionaries(st.builds("example.com/{}".format, NAMES), NAMES, max_size=2),
-        "tolerations": st.lists(
-            st.builds(lambda key, value: {"key": f"example.com/{key}", "value": value}, NAMES, NAMES),
-            max_size=2,
-            unique_by=lambda one: one["key"],
-        ),
+        "tolerations": TOLERATIONS,
         "imagePullSecrets": st.lists(NAMES, max_size=2),
         "runtimeClass": NAMES,
         "env": st.dictionaries(VARIABLES, st.builds(lambda place: {**place, "key": "k"}, PLACES), max_size=3),
         "envFrom": st.lists(st.builds(lambda place: {**place, "prefix": "OTHERS_"}, PLACES), max_size=1),
+        "containers": CONTAINERS,
+        "initContainers": CONTAINERS.map(lambda found: [{**one, "name": f"i{one['name']}"} for one in found]),
         "volumes": VOLUMES.map(
             lambda found: [{"name": name, "mountPath": f"/mnt/{name}", **one} for name, one in found.items()]
         ),

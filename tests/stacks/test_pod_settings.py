@@ -8,7 +8,7 @@ from tests.planning.support import QWEN, standard_stack
 from tests.support import DEPLOYMENT, PROJECT, Recordings, of_type
 
 SERVER = {**QWEN, "maxModelLen": 4096}
-POD = {
+POD: dict[str, Any] = {
     "annotations": {"example.com/team": "search"},
     "tolerations": [{"key": "example.com/team", "value": "search"}],
     "imagePullSecrets": ["registry"],
@@ -20,6 +20,34 @@ POD = {
         {"name": "ca", "secret": "ca", "mountPath": "/etc/ssl/certs/team.pem", "subPath": "ca.pem"},
         {"name": "adapters", "claim": "adapters", "mountPath": "/mnt/adapters"},
         {"name": "scratch", "emptyDir": {"sizeGib": 1, "memory": True}, "mountPath": "/mnt/scratch"},
+    ],
+}
+
+
+CONTAINERS: dict[str, Any] = {
+    "volumes": [{"name": "files", "emptyDir": {"sizeGib": 1}, "mountPath": "/mnt/files"}],
+    "initContainers": [
+        {
+            "name": "fetch",
+            "image": "registry.example.com/fetch:1.2",
+            "command": ["fetch", "--all"],
+            "env": {"CREDENTIAL": {"secret": "bucket", "key": "key"}},
+            "mounts": {"files": "/out"},
+            "cpu": 0.5,
+            "memoryGib": 1,
+            "user": 1000,
+        }
+    ],
+    "containers": [
+        {
+            "name": "telemetry",
+            "image": "registry.example.com/collector:0.9",
+            "args": ["--quiet"],
+            "extraEnv": {"LEVEL": "info"},
+            "cpu": 1,
+            "memoryGib": 2,
+            "writable": True,
+        }
     ],
 }
 
@@ -85,3 +113,39 @@ def test_what_is_added_stands_beside_what_is_planned(recordings: Recordings) -> 
             {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
         ],
     }
+
+
+def test_containers_run_before_and_beside_the_server_without_rights(recordings: Recordings) -> None:
+    plain, template = template_of(recordings), template_of(recordings, pod=CONTAINERS)
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "runAsNonRoot": True,
+    }
+    fetch, telemetry = template["spec"]["initContainers"]
+    assert fetch == {
+        "name": "fetch",
+        "image": "registry.example.com/fetch:1.2",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["fetch", "--all"],
+        "env": [{"name": "CREDENTIAL", "valueFrom": {"secretKeyRef": {"name": "bucket", "key": "key"}}}],
+        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": {**restricted, "readOnlyRootFilesystem": True, "runAsUser": 1000},
+        "volumeMounts": [{"name": "files", "mountPath": "/out"}],
+    }
+    # One that restarts always is started before the server's container, and ended after it.
+    assert telemetry == {
+        "name": "telemetry",
+        "image": "registry.example.com/collector:0.9",
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--quiet"],
+        "env": [{"name": "LEVEL", "value": "info"}],
+        "restartPolicy": "Always",
+        "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": {**restricted, "readOnlyRootFilesystem": False},
+    }
+    (container,), (plain_container,) = template["spec"]["containers"], plain["spec"]["containers"]
+    kept = ("name", "image", "command", "args", "env", "ports", "startupProbe", "readinessProbe", "livenessProbe")
+    assert {key: container.get(key) for key in kept} == {key: plain_container.get(key) for key in kept}
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"

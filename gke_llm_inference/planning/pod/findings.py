@@ -7,8 +7,9 @@ from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.access.api_keys import KEYS_DIRECTORY
 from gke_llm_inference.planning.model_volume import plan_model_volume
 from gke_llm_inference.planning.pod.environment import variable_findings
-from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, OWN_VOLUMES, SHARED_MEMORY_PATH
-from gke_llm_inference.settings import Finding, ServerSettings
+from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, OWN_VOLUMES, SERVER_CONTAINER, SHARED_MEMORY_PATH
+from gke_llm_inference.secret_rules import holds_secret, is_secret_variable
+from gke_llm_inference.settings import Finding, ServerSettings, suggestion
 
 # What a container of any image needs where it is; GKE mounts NVIDIA's driver below /usr/local/nvidia.
 _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp",  # noqa: S108
@@ -36,6 +37,7 @@ def pod_findings(
     yield from _toleration_findings(path, settings)
     yield from variable_findings(path, settings, facts, catalog)
     yield from _volume_findings(path, settings, facts)
+    yield from _container_findings(path, settings)
 
 
 def _annotation_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:
@@ -115,6 +117,59 @@ def _volume_findings(path: str, settings: ServerSettings, facts: InferenceServer
                 fix="mount one of them elsewhere",
             )
         mounts.setdefault(volume.mount_path, index)
+
+
+def _container_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:
+    volumes = {volume.name for volume in settings.pod.volumes}
+    names: set[str] = set()
+    listed = [("initContainers", settings.pod.init_containers), ("containers", settings.pod.containers)]
+    for where, index, one in ((key, index, one) for key, found in listed for index, one in enumerate(found)):
+        place = f"{path}.pod.{where}[{index}]"
+        if one.name == SERVER_CONTAINER or one.name.startswith(_DRIVER) or one.name in names:
+            yield Finding(
+                path=f"{place}.name",
+                what=f"{one.name} is the name of another container of the pod",
+                why="Kubernetes tells containers of a pod apart by their names",
+                fix="rename it",
+            )
+        names.add(one.name)
+        for name, value in sorted(one.extra_env.items()):
+            if is_secret_variable(name, value):
+                yield Finding(
+                    path=f"{place}.extraEnv" + ("" if holds_secret(name) else f".{name}"),
+                    what="holds a secret",
+                    why="variables are in clear text in manifests, previews and the state",
+                    fix="keep it in a Secret, and name that under env",
+                )
+        for name in sorted(one.extra_env.keys() & one.env.keys()):
+            yield Finding(
+                path=f"{place}.env.{name}",
+                what="is set twice",
+                why="extraEnv sets it",
+                fix="remove it from one of them",
+            )
+        for volume, mount_path in sorted(one.mounts.items()):
+            if volume not in volumes:
+                yield Finding(
+                    path=f"{place}.mounts.{volume}",
+                    what=f"{volume} is no volume of pod.volumes",
+                    why="a container sees volumes of its pod",
+                    fix=suggestion(volume, volumes) if volumes else "add it to pod.volumes",
+                )
+            elif mount_path in _SYSTEM or any(_is_below(mount_path, closed) for closed in _CLOSED):
+                yield Finding(
+                    path=f"{place}.mounts.{volume}",
+                    what=f"{mount_path} would hide a part of the image or the system",
+                    why="the container would not start",
+                    fix=f"mount it elsewhere, such as /mnt/{volume}",
+                )
+        if len({*one.mounts.values()}) < len(one.mounts):
+            yield Finding(
+                path=f"{place}.mounts",
+                what="has two volumes on one path",
+                why="Kubernetes rejects two mounts on one path",
+                fix="mount one of them elsewhere",
+            )
 
 
 def _is_below(path: str, directory: str) -> bool:

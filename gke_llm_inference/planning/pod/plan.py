@@ -67,6 +67,41 @@ class ExtraVolume:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtraContainer:
+    """A container beside the server's, or one that runs before it.
+
+    Attributes:
+        name: its name in the pod.
+        image: image with a version tag or digest.
+        command: command in place of the image's own.
+        args: arguments.
+        environment: variables with plain values, sorted by name.
+        variables: variables from Secrets and ConfigMaps, sorted by name.
+        mounts: volume, path and whether it can only be read, sorted by volume.
+        cpu_millicores: 1000 for one vCPU.
+        memory_gib: GiB that it requests and may take.
+        user: user id to run as; the pod's or the image's own if None.
+        writable: whether it may write to its own file system.
+
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    variables: tuple[VariableReference, ...]
+    mounts: tuple[tuple[str, str, bool], ...]
+    cpu_millicores: int
+    memory_gib: int
+    user: int | None
+    writable: bool
+
+    def __str__(self) -> str:
+        return f"{self.image}, {self.cpu_millicores / 1000:g} vCPU, {self.memory_gib} GiB"
+
+
+@dataclass(frozen=True, kw_only=True)
 class PodExtras:
     """What the pods of a server get beside what is planned; tolerations are among the server's own.
 
@@ -77,6 +112,8 @@ class PodExtras:
         variables: variables from single keys, sorted by name.
         variable_sources: variables from whole Secrets and ConfigMaps.
         volumes: volumes of the server's container.
+        containers: containers beside the server's.
+        init_containers: containers that run before it, in this order.
         tolerated: the taints that the settings add, as `kubectl taint` writes them.
 
     """
@@ -87,6 +124,8 @@ class PodExtras:
     variables: tuple[VariableReference, ...] = ()
     variable_sources: tuple[VariableSource, ...] = ()
     volumes: tuple[ExtraVolume, ...] = ()
+    containers: tuple[ExtraContainer, ...] = ()
+    init_containers: tuple[ExtraContainer, ...] = ()
     tolerated: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
@@ -97,6 +136,10 @@ class PodExtras:
             yield f"{source.prefix}* from {source.kind} {source.object_name}"
         for volume in self.volumes:
             yield f"volume {volume.name}: {volume}"
+        for container in self.init_containers:
+            yield f"before the server {container.name}: {container}"
+        for container in self.containers:
+            yield f"beside the server {container.name}: {container}"
         if self.annotations:
             yield f"annotations {', '.join(self.annotations)}"
         if self.tolerated:
