@@ -530,6 +530,11 @@ class ServerPlan:
     pod: PodExtras = field(default_factory=PodExtras)
 
     @property
+    def images(self) -> tuple[str, ...]:
+        """The images of its pods, the server's first."""
+        return (self.image, *(one.image for one in (*self.pod.init_containers, *self.pod.containers)))
+
+    @property
     def all_arguments(self) -> tuple[str, ...]:
         """The arguments that the container is started with."""
         return (*self.arguments, *self.added_arguments)

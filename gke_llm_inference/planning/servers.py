@@ -152,7 +152,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         priority_class=settings.priority_class,
         network_policy=network_policy,
         api_keys=api_keys,
-        pod=plan_pod(settings.pod),
+        pod=plan_pod(settings.pod, stack.image_digests),
     )
 
 

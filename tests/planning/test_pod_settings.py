@@ -280,6 +280,15 @@ def test_containers_take_a_larger_machine_or_are_refused() -> None:
     assert problem.path.endswith(".resources.memoryGib")
 
 
+def test_recorded_digests_pin_the_images_of_all_containers() -> None:
+    image, digest = "registry.example.com/side:1", f"sha256:{'ab' * 32}"
+    raw = {**on_l4({"containers": [container()]}), "imageDigests": {image: digest}}
+    plan = planned(raw)
+    (server,) = plan.servers
+    assert server.images == (PLAIN.image, f"{image}@{digest}")
+    assert plan.warnings == ()
+
+
 @pytest.mark.parametrize(
     ("pod", "path", "what"),
     [

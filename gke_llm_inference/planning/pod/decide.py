@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.plan import PodResources, Toleration
 from gke_llm_inference.planning.pod.plan import (
     ExtraContainer,
@@ -16,8 +17,14 @@ from gke_llm_inference.planning.pod.plan import (
 from gke_llm_inference.settings import PodContainer, PodSettings, PodVariable, PodVariables, PodVolume
 
 
-def plan_pod(asked: PodSettings) -> PodExtras:
-    """What the pods get beside what is planned."""
+def plan_pod(asked: PodSettings, digests: Mapping[str, str]) -> PodExtras:
+    """What the pods get beside what is planned.
+
+    Args:
+        asked: the settings.
+        digests: digests of images by name and tag, as the stack records them.
+
+    """
     return PodExtras(
         annotations=dict(sorted(asked.annotations.items())),
         image_pull_secrets=asked.image_pull_secrets,
@@ -29,8 +36,8 @@ def plan_pod(asked: PodSettings) -> PodExtras:
             for kind, found in (_place(one),)
         ),
         volumes=tuple(map(_volume, asked.volumes)),
-        containers=tuple(_container(one, asked) for one in asked.containers),
-        init_containers=tuple(_container(one, asked) for one in asked.init_containers),
+        containers=tuple(_container(one, asked, digests) for one in asked.containers),
+        init_containers=tuple(_container(one, asked, digests) for one in asked.init_containers),
         tolerated=tuple(f"{one.key}{'=' if one.value else ''}{one.value}:{one.effect}" for one in asked.tolerations),
     )
 
@@ -93,11 +100,11 @@ def _variables(asked: Mapping[str, PodVariable]) -> tuple[VariableReference, ...
     )
 
 
-def _container(one: PodContainer, asked: PodSettings) -> ExtraContainer:
+def _container(one: PodContainer, asked: PodSettings, digests: Mapping[str, str]) -> ExtraContainer:
     read_only = {volume.name: _volume(volume).read_only for volume in asked.volumes}
     return ExtraContainer(
         name=one.name,
-        image=one.image,
+        image=pinned(one.image, digests),
         command=one.command,
         args=one.args,
         environment=tuple(sorted(one.extra_env.items())),
