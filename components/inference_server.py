@@ -11,20 +11,25 @@ from pulumi_kubernetes import apiextensions, apps, core, meta, networking, polic
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
 from gke_llm_inference.planning import ServerPlan
+from gke_llm_inference.planning.pod.names import (
+    API_KEYS_VOLUME,
+    CACHE_VOLUME,
+    MODEL_VOLUME,
+    OWN_ANNOTATIONS,
+    SERVER_CONTAINER,
+    SHARED_MEMORY_PATH,
+    SHARED_MEMORY_VOLUME,
+    TOKEN_VARIABLES,
+)
 
 from .network_policy import fqdn_network_policy, network_policy
+from .pod_extras import extra_containers, extra_mounts, extra_sources, extra_variables, extra_volumes, format_cpu
 from .served_apis import ServedApis
 
 _PORT_NAME = "http"
-_SHARED_MEMORY = "shared-memory"
-_CACHE = "cache"
-_MODEL = "model"
 _SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-_TOKEN_VERSION = "llm-inference/token-version"  # noqa: S105 a name
-_API_KEYS_VERSION = "llm-inference/api-keys-version"
-_API_KEYS = "api-keys"
-# The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read.
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_TOKEN_VERSION = f"{OWN_ANNOTATIONS}token-version"
+_API_KEYS_VERSION = f"{OWN_ANNOTATIONS}api-keys-version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +175,9 @@ def _deployment_spec(plan: ServerPlan, args: InferenceServerArgs) -> apps.v1.Dep
 
 
 def _pod_annotations(plan: ServerPlan, args: InferenceServerArgs) -> dict[str, pulumi.Input[str]] | None:
-    annotations: dict[str, pulumi.Input[str]] = dict(plan.model_volume.annotations) if plan.model_volume else {}
+    annotations: dict[str, pulumi.Input[str]] = {**plan.pod.annotations}
+    if plan.model_volume:
+        annotations |= plan.model_volume.annotations
     if plan.uses_token and args.token_version is not None:
         annotations[_TOKEN_VERSION] = args.token_version
     if plan.api_keys and args.api_keys_version is not None:
@@ -187,6 +194,9 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
         enable_service_links=False,
         host_ipc=plan.host_ipc or None,
         priority_class_name=plan.priority_class,
+        runtime_class_name=plan.pod.runtime_class,
+        image_pull_secrets=[core.v1.LocalObjectReferenceArgs(name=name) for name in plan.pod.image_pull_secrets]
+        or None,
         termination_grace_period_seconds=plan.shutdown.grace_seconds,
         node_selector=plan.node_selector,
         tolerations=[
@@ -204,9 +214,16 @@ def _pod_spec(plan: ServerPlan) -> core.v1.PodSpecArgs:
             fs_group=user[1] if user else None,
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
+        init_containers=extra_containers(plan.pod) or None,
         containers=[_container(plan)],
         topology_spread_constraints=[_spread(key, plan) for key in _SPREAD_OVER],
-        volumes=[_cache_volume(plan), _shared_memory_volume(plan), *_model_volumes(plan), *_api_key_volumes(plan)],
+        volumes=[
+            _cache_volume(plan),
+            _shared_memory_volume(plan),
+            *_model_volumes(plan),
+            *_api_key_volumes(plan),
+            *extra_volumes(plan.pod),
+        ],
     )
 
 
@@ -224,7 +241,7 @@ def _spread(topology_key: str, plan: ServerPlan) -> core.v1.TopologySpreadConstr
 
 def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
     resources = plan.resources
-    cpu = _cpu(resources.cpu_millicores)
+    cpu = format_cpu(resources.cpu_millicores)
     limits = {
         "ephemeral-storage": f"{resources.ephemeral_storage_gib}Gi",
         "memory": f"{resources.memory_gib}Gi",
@@ -233,7 +250,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
     if plan.profile == "autopilot":
         limits["cpu"] = cpu
     return core.v1.ContainerArgs(
-        name="inference-server",
+        name=SERVER_CONTAINER,
         image=plan.image,
         image_pull_policy="IfNotPresent",
         command=list(plan.command) or None,
@@ -241,6 +258,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         # The image's own directory belongs to root.
         working_dir=plan.home if plan.user else plan.model_volume.working_directory if plan.model_volume else None,
         env=_environment(plan),
+        env_from=extra_sources(plan.pod) or None,
         ports=[core.v1.ContainerPortArgs(name=_PORT_NAME, container_port=plan.port, protocol="TCP")],
         resources=core.v1.ResourceRequirementsArgs(
             requests=dict(sorted({**limits, "cpu": cpu}.items())), limits=dict(sorted(limits.items()))
@@ -259,12 +277,12 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
             read_only_root_filesystem=plan.read_only_root_filesystem,
         ),
         volume_mounts=[
-            core.v1.VolumeMountArgs(name=_CACHE, mount_path=plan.home),
-            core.v1.VolumeMountArgs(name=_SHARED_MEMORY, mount_path="/dev/shm"),  # noqa: S108 the kernel's own path
+            core.v1.VolumeMountArgs(name=CACHE_VOLUME, mount_path=plan.home),
+            core.v1.VolumeMountArgs(name=SHARED_MEMORY_VOLUME, mount_path=SHARED_MEMORY_PATH),
             *(
                 [
                     core.v1.VolumeMountArgs(
-                        name=_MODEL,
+                        name=MODEL_VOLUME,
                         mount_path=plan.model_volume.mount_path,
                         sub_path=plan.model_volume.sub_path or None,
                         read_only=True,
@@ -274,6 +292,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
                 else []
             ),
             *_api_key_mounts(plan),
+            *extra_mounts(plan.pod),
         ],
     )
 
@@ -288,7 +307,7 @@ def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
                     secret_key_ref=core.v1.SecretKeySelectorArgs(name=plan.secret_name, key=plan.secret_key)
                 ),
             )
-            for name in _TOKEN_VARIABLES
+            for name in TOKEN_VARIABLES
         }
     keys = plan.api_keys
     if keys and keys.variable:
@@ -298,6 +317,7 @@ def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
                 secret_key_ref=core.v1.SecretKeySelectorArgs(name=keys.secret_name, key=keys.secret_key)
             ),
         )
+    plain |= extra_variables(plan.pod.variables)
     return [variable for _, variable in sorted(plain.items())]
 
 
@@ -314,10 +334,10 @@ def _cache_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
     resources = plan.resources
     if not resources.cache_on_disk:
         return core.v1.VolumeArgs(
-            name=_CACHE, empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{resources.cache_gib}Gi")
+            name=CACHE_VOLUME, empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{resources.cache_gib}Gi")
         )
     return core.v1.VolumeArgs(
-        name=_CACHE,
+        name=CACHE_VOLUME,
         ephemeral=core.v1.EphemeralVolumeSourceArgs(
             volume_claim_template=core.v1.PersistentVolumeClaimTemplateArgs(
                 metadata=meta.v1.ObjectMetaArgs(labels=plan.labels),
@@ -333,7 +353,7 @@ def _cache_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
 
 def _shared_memory_volume(plan: ServerPlan) -> core.v1.VolumeArgs:
     return core.v1.VolumeArgs(
-        name=_SHARED_MEMORY,
+        name=SHARED_MEMORY_VOLUME,
         empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{plan.resources.shared_memory_gib}Gi"),
     )
 
@@ -342,7 +362,7 @@ def _model_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
     if plan.model_volume is None:
         return []
     claim = core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=plan.model_volume.claim, read_only=True)
-    return [core.v1.VolumeArgs(name=_MODEL, persistent_volume_claim=claim)]
+    return [core.v1.VolumeArgs(name=MODEL_VOLUME, persistent_volume_claim=claim)]
 
 
 def _api_key_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
@@ -352,7 +372,7 @@ def _api_key_volumes(plan: ServerPlan) -> list[core.v1.VolumeArgs]:
     file = keys.file.rpartition("/")[2]
     return [
         core.v1.VolumeArgs(
-            name=_API_KEYS,
+            name=API_KEYS_VOLUME,
             secret=core.v1.SecretVolumeSourceArgs(
                 secret_name=keys.secret_name,
                 # For the user and group of the pod alone.
@@ -367,8 +387,4 @@ def _api_key_mounts(plan: ServerPlan) -> list[core.v1.VolumeMountArgs]:
     keys = plan.api_keys
     if keys is None or keys.file is None:
         return []
-    return [core.v1.VolumeMountArgs(name=_API_KEYS, mount_path=keys.file.rpartition("/")[0], read_only=True)]
-
-
-def _cpu(millicores: int) -> str:
-    return str(millicores // 1000) if millicores % 1000 == 0 else f"{millicores}m"
+    return [core.v1.VolumeMountArgs(name=API_KEYS_VOLUME, mount_path=keys.file.rpartition("/")[0], read_only=True)]

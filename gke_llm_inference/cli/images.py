@@ -31,9 +31,10 @@ def images(
     by_image: dict[str, list[str]] = {}
     digests: dict[str, str] = {}
     for server in plan.servers:
-        image, _, digest = server.image.partition("@")
-        by_image.setdefault(image, []).append(server.key)
-        digests[image] = digest
+        for reference in dict.fromkeys(server.images):
+            image, _, digest = reference.partition("@")
+            by_image.setdefault(image, []).append(server.key)
+            digests[image] = digest
     if record:
         recorded = selection.configuration().settings.image_digests
         # What names its digest by itself is not looked up: somebody chose these very bytes.

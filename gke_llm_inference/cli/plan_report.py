@@ -10,6 +10,7 @@ from gke_llm_inference.cli.access_report import UNPRICED, access_document, acces
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
+from gke_llm_inference.cli.pod_report import pod_document, pod_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -99,8 +100,8 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "nodePool": server.node_pool,
             "gpuType": server.gpu_type,
             "gpus": server.gpu_count,
-            "cpu": resources.cpu_millicores / 1000,
-            "memoryGib": resources.memory_gib,
+            "cpu": resources.pod_cpu_millicores / 1000,
+            "memoryGib": resources.pod_memory_gib,
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
         "startup": {
@@ -141,6 +142,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "maxUnavailable": server.rollout.max_unavailable,
             "reason": server.rollout.reason,
         },
+        "pod": pod_document(server.pod),
         "networkPolicy": {
             "enforced": enforced(server),
             **{direction: list(server.network_policy.features(direction)) for direction in DIRECTIONS},
@@ -222,13 +224,14 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
         yield from _memory_lines(server.memory, look)
     machine = server.machine_type or "a node of the cluster"
     yield (
-        f"  machine    {machine}: pod of {resources.cpu_millicores / 1000:g} vCPU, {resources.memory_gib} GiB, "
+        f"  machine    {machine}: pod of {resources.pod_cpu_millicores / 1000:g} vCPU, {resources.pod_memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
     yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield f"  network    {_network(server)}"
     yield from access_lines(server, plan.access)
+    yield from pod_lines(server.pod)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):

@@ -83,8 +83,8 @@ def _beyond_maximum(
             fix=f"use {limit} or less",
         )
         for key, asked, limit, unit in (
-            ("cpu", resources.cpu_millicores / 1000, maximum.cpu, "vCPU"),
-            ("memoryGib", resources.memory_gib, maximum.memory_gib, "GiB"),
+            ("cpu", resources.pod_cpu_millicores / 1000, maximum.cpu, "vCPU"),
+            ("memoryGib", resources.pod_memory_gib, maximum.memory_gib, "GiB"),
             ("ephemeralStorageGib", resources.ephemeral_storage_gib, maximum.ephemeral_storage_gib, "GiB"),
         )
         if limit is not None and asked > limit

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog import Catalog, ServerKind
 from gke_llm_inference.catalog.effects import ServerEffects, VariableEffects
 from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
@@ -146,12 +146,20 @@ def _variable_problem(
     return None
 
 
-def flag_variable_problems(path: str, settings: ServerSettings, catalog: Catalog) -> list[Finding]:
-    """Variables that TGI's launcher reads in place of a flag: they would go past every check of arguments."""
-    if settings.server != "tgi" or not settings.extra_env:
-        return []
+def flag_variables(server: ServerKind, catalog: Catalog) -> dict[str, str]:
+    """Variables that TGI's launcher reads in place of a flag, each with the flag; none of other servers."""
+    if server != "tgi":
+        return {}
     flags = {name for one in catalog.flags["tgi"].values() for name in one.flags}
-    effects = catalog.effects.servers["tgi"]
+    return {flag.removeprefix("--").replace("-", "_").upper(): flag for flag in sorted(flags)}
+
+
+def flag_variable_problems(path: str, settings: ServerSettings, catalog: Catalog) -> list[Finding]:
+    """Variables that the server reads in place of a flag: they would go past every check of arguments."""
+    if not settings.extra_env:
+        return []
+    read = flag_variables(settings.server, catalog)
+    effects = catalog.effects.servers[settings.server]
     return [
         Finding(
             path=f"{path}.extraEnv.{name}",
@@ -161,7 +169,7 @@ def flag_variable_problems(path: str, settings: ServerSettings, catalog: Catalog
             or (f"set {effects.settings[flag]} instead" if flag in effects.settings else f"use {flag} in extraArgs"),
         )
         for name in sorted(settings.extra_env)
-        if (flag := f"--{name.lower().replace('_', '-')}") in flags and name == name.upper()
+        if (flag := read.get(name)) is not None
     ]
 
 

@@ -14,7 +14,7 @@ def pinned(image: str, digests: Mapping[str, str]) -> str:
 
 def unused_digests(digests: Mapping[str, str], servers: Iterable[ServerPlan]) -> list[Finding]:
     """A warning for each digest of an image that no server runs: it was meant for another version, or misspelled."""
-    used = {server.image.partition("@")[0] for server in servers}
+    used = {image.partition("@")[0] for server in servers for image in server.images}
     return [
         Finding(
             path=f"imageDigests.{image}",

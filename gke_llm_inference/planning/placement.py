@@ -381,9 +381,10 @@ def _too_big(server: SizedServer, machines: Sequence[str], subject: str, catalog
     resources = server.resources
     largest = machines[-1]
     room = room_for_pods(catalog.machine_types[largest], catalog)
+    asked = f"{resources.pod_cpu_millicores / 1000:g} vCPU and {resources.pod_memory_gib} GiB"
     return Finding(
         path=f"{server.path}.resources",
-        what=f"{resources.cpu_millicores / 1000:g} vCPU and {resources.memory_gib} GiB are more than {subject} has",
+        what=f"{asked} are more than {subject} has",
         why=f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after "
         "GKE's own reservations and system pods",
         fix="request less, or use a larger machine type or more GPUs",

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.planning.pod.plan import PodExtras
 from gke_llm_inference.settings import (
     AutopilotCluster,
     ExistingCluster,
@@ -149,6 +150,10 @@ class PodResources:
         cache_gib: size limit in GiB of the cache volume: model, compiled kernels, temporary files.
         cache_on_disk: whether the cache has a disk of its own, as the boot disk could not hold it.
         cache_storage_class: StorageClass of such a disk; None where GKE has none for the machines.
+        beside_cpu_millicores: what containers beside the server's request in all.
+        beside_memory_gib: the same in GiB.
+        before_cpu_millicores: the most that a container requests which runs before the server.
+        before_memory_gib: the same in GiB.
 
     """
 
@@ -159,6 +164,20 @@ class PodResources:
     cache_gib: int
     cache_on_disk: bool
     cache_storage_class: str | None
+    beside_cpu_millicores: int = 0
+    beside_memory_gib: int = 0
+    before_cpu_millicores: int = 0
+    before_memory_gib: int = 0
+
+    @property
+    def pod_cpu_millicores(self) -> int:
+        """What the pod requests of its node."""
+        return max(self.cpu_millicores + self.beside_cpu_millicores, self.before_cpu_millicores)
+
+    @property
+    def pod_memory_gib(self) -> int:
+        """The same in GiB."""
+        return max(self.memory_gib + self.beside_memory_gib, self.before_memory_gib)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -457,6 +476,7 @@ class ServerPlan:
         performance: how fast it is; None where neither a workload nor objectives are stated, or it is not known.
         faster: what would meet its objectives, where it misses them, cheapest first.
         priority_class: PriorityClass of its pods; the cluster's default if None.
+        pod: what its pods get beside what is planned.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
 
@@ -507,6 +527,12 @@ class ServerPlan:
     priority_class: str | None = None
     added_arguments: tuple[str, ...] = ()
     api_keys: ApiKeyPlan | None = None
+    pod: PodExtras = field(default_factory=PodExtras)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images of its pods, the server's first."""
+        return (self.image, *(one.image for one in (*self.pod.init_containers, *self.pod.containers)))
 
     @property
     def all_arguments(self) -> tuple[str, ...]:

@@ -77,8 +77,8 @@ def pod_request(resources: PodResources, gpus: int = 0) -> Capacity:
     """What a pod with these resources and so many GPUs requests of its node."""
     return Capacity(
         gpus=gpus,
-        cpu_millicores=resources.cpu_millicores,
-        memory_mib=resources.memory_gib * 1024,
+        cpu_millicores=resources.pod_cpu_millicores,
+        memory_mib=resources.pod_memory_gib * 1024,
         disk_gib=resources.ephemeral_storage_gib,
     )
 

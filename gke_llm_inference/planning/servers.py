@@ -1,5 +1,7 @@
 """The plan of a server that has its place: names, environment, node, probes, rollout."""
 
+from collections.abc import Sequence
+
 from gke_llm_inference.catalog.kubernetes_names import (
     ACCELERATOR_COUNT_LABEL,
     ACCELERATOR_LABEL,
@@ -23,6 +25,7 @@ from gke_llm_inference.planning.plan import (
     ShutdownPlan,
     Toleration,
 )
+from gke_llm_inference.planning.pod.decide import plan_pod, pod_tolerations
 from gke_llm_inference.planning.pods import (
     pod_request,
     probe_plan,
@@ -122,7 +125,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         node_pool=pool.key if pool else None,
         profile=cluster.profile,
         node_selector=_node_selector(server, pool, cluster),
-        tolerations=_tolerations(pool, spot=spot),
+        tolerations=_tolerations(pool, pod_tolerations(settings.pod), spot=spot),
         resources=server.resources,
         start=start,
         probes=probes,
@@ -149,6 +152,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         priority_class=settings.priority_class,
         network_policy=network_policy,
         api_keys=api_keys,
+        pod=plan_pod(settings.pod, stack.image_digests),
     )
 
 
@@ -186,7 +190,7 @@ def _runner(settings: ServerSettings) -> dict[str, str]:
     return {}
 
 
-def _tolerations(pool: NodePoolPlan | None, *, spot: bool) -> tuple[Toleration, ...]:
+def _tolerations(pool: NodePoolPlan | None, asked: Sequence[Toleration], *, spot: bool) -> tuple[Toleration, ...]:
     tolerations = [Toleration(key=GPU_RESOURCE)]
     if spot:
         tolerations.append(Toleration(key=SPOT_LABEL, value="true"))
@@ -199,4 +203,6 @@ def _tolerations(pool: NodePoolPlan | None, *, spot: bool) -> tuple[Toleration, 
         tolerations += [
             Toleration(key=taint.key, value=taint.value, effect=effects[taint.effect]) for taint in pool.settings.taints
         ]
+    known = {(toleration.key, toleration.effect) for toleration in tolerations}
+    tolerations += [one for one in asked if (one.key, one.effect) not in known]
     return tuple(sorted(tolerations, key=lambda toleration: (toleration.key, toleration.effect)))

@@ -34,6 +34,8 @@ from gke_llm_inference.planning.objectives import (
 )
 from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
+from gke_llm_inference.planning.pod.decide import with_additions
+from gke_llm_inference.planning.pod.findings import pod_findings
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.presets import apply_presets, stated_with
 from gke_llm_inference.planning.servers import plan_server
@@ -83,6 +85,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         ),
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
+        *pod_findings(path, settings, facts, catalog),
         *server_access_findings(path, settings, version, server.stack.gateway, server.stack.cluster.project, catalog),
     ]
     if served is None:
@@ -191,6 +194,7 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
         resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
+    resources = with_additions(resources, settings.pod)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)
@@ -265,7 +269,7 @@ def _is_certain(server: ModeledServer, findings: Findings) -> bool:
     """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
     path = server.path
     return all(
-        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume"))
+        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume", f"{path}.pod."))
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)
     )

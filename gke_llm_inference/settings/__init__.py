@@ -56,6 +56,15 @@ from gke_llm_inference.settings.node_pools import (
     SpotProvisioning,
 )
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
+from gke_llm_inference.settings.pod import (
+    EmptyDirectory,
+    PodContainer,
+    PodSettings,
+    PodToleration,
+    PodVariable,
+    PodVariables,
+    PodVolume,
+)
 from gke_llm_inference.settings.servers import (
     AcceleratorChoice,
     ArchitectureSettings,
@@ -82,6 +91,7 @@ __all__ = [
     "CreatedNetwork",
     "CreatedProxySubnet",
     "DatabaseEncryption",
+    "EmptyDirectory",
     "ExistingCluster",
     "ExistingNetwork",
     "ExistingProxySubnet",
@@ -107,6 +117,12 @@ __all__ = [
     "NodeTaint",
     "ObjectiveSettings",
     "OnDemandProvisioning",
+    "PodContainer",
+    "PodSettings",
+    "PodToleration",
+    "PodVariable",
+    "PodVariables",
+    "PodVolume",
     "ProvisioningSettings",
     "RateLimitSettings",
     "Refusal",

@@ -116,6 +116,8 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 """A lower-case DNS label of at most 63 characters."""
 Image = Annotated[str, AfterValidator(_image)]
 """A container image with a version tag or digest."""
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$", max_length=253)]
+"""The name of a Kubernetes object that exists already."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 """The name of an entry; made into a DNS label where Kubernetes needs one."""
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z]([-_a-z0-9]{0,61}[a-z0-9])?$")]

@@ -9,11 +9,22 @@ from pydantic_core import CoreSchema
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings
-from gke_llm_inference.settings.base import DnsLabel, Image, Labels, ModelId, PositiveInt, Settings, Version, refused
+from gke_llm_inference.settings.base import (
+    DnsLabel,
+    Image,
+    Labels,
+    ModelId,
+    ObjectName,
+    PositiveInt,
+    Settings,
+    Version,
+    refused,
+)
 from gke_llm_inference.settings.calibration import Calibration
-from gke_llm_inference.settings.lifecycle import PriorityClassName, ShutdownSettings
+from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
+from gke_llm_inference.settings.pod import PodSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
 MOST_REPLICAS = 1000
@@ -191,7 +202,7 @@ class _ServerSettings(Settings):
     """Requests of the container; planned where absent."""
     shutdown: ShutdownSettings = ShutdownSettings()
     """How long a pod that ends may take; planned where absent."""
-    priority_class: PriorityClassName | None = None
+    priority_class: ObjectName | None = None
     """An existing PriorityClass of the cluster; the cluster's own default if absent."""
     extra_args: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Extra arguments of the server: --flag, --flag=value, or a flag and then its values; checked for the version."""
@@ -199,6 +210,8 @@ class _ServerSettings(Settings):
     """Extra environment variables of the server; none that hold a secret."""
     labels: Labels = {}
     """Labels of the pods beside the recommended ones."""
+    pod: PodSettings = PodSettings()
+    """What the pods get beside what is planned: variables from Secrets, volumes, tolerations."""
     network_policy: ServerNetworkPolicySettings | None = None
     """Who may talk to the server, and whom it may talk to, where that differs from the stack."""
     exposure: Exposure | None = None

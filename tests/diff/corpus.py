@@ -120,7 +120,7 @@ CASES: dict[str, Case] = {
     ),
     "code: name of a port": Case("autopilot", code={"components.inference_server:_PORT_NAME": "api"}),
     "code: variables of the token": Case(
-        "autopilot", code={"components.inference_server:_TOKEN_VARIABLES": ("HF_TOKEN",)}
+        "autopilot", code={"components.inference_server:TOKEN_VARIABLES": ("HF_TOKEN",)}
     ),
 }
 """What is expected of each is in `expected.yaml`, read and approved by hand."""

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.given import is_explicit, merged
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory import MemoryPlan, memory_request, plan_memory
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
+from gke_llm_inference.planning.pod.decide import with_additions
 from gke_llm_inference.planning.pods import pod_resources
 from gke_llm_inference.planning.stages import ModeledServer
 from gke_llm_inference.settings import ServerSettings
@@ -73,6 +74,7 @@ def _counts(server: ModeledServer) -> list[int]:
             return True
         asked = accelerator.model_copy(update={"count": count})
         resources = pod_resources(count, server.stored_gib, server.settings.resources, stack.catalog)
+        resources = with_additions(resources, server.settings.pod)
         return has_room_on_autopilot(asked, resources, stack.catalog)
 
     architecture = server.model.architecture

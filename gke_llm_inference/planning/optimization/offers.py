@@ -9,6 +9,7 @@ from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.given import is_explicit
 from gke_llm_inference.planning.machines import candidates, gpu_counts, holds
 from gke_llm_inference.planning.plan import PodResources
+from gke_llm_inference.planning.pod.decide import with_additions
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.planning.stages import ModeledServer, StackFrame
 from gke_llm_inference.settings import ExistingCluster, NodePoolSettings, ServerSettings
@@ -196,7 +197,9 @@ def _cheapest(gpu: str, count: int, need: Capacity, catalog: Catalog) -> str | N
 
 
 def _resources(server: ModeledServer, count: int) -> PodResources:
-    return pod_resources(count, server.stored_gib, server.settings.resources, server.stack.catalog)
+    return with_additions(
+        pod_resources(count, server.stored_gib, server.settings.resources, server.stack.catalog), server.settings.pod
+    )
 
 
 def most_replicas(offer: Offer) -> int:
