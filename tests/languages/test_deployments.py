@@ -91,7 +91,7 @@ def assert_the_same(state: dict[str, Any], expected: dict[str, Any]) -> None:
         resource["urn"].rpartition("::")[2] for resource in state["resources"] if resource["type"] == STACK_TYPE
     ] == ["chat"]
     assert registered(state) == expected
-    assert len(expected) == 9
+    assert len(expected) == 10
     assert outputs(state) == {"servers": {"gemma": URL}}
     assert TOKEN not in json.dumps(state)
 
