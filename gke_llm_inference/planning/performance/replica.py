@@ -13,8 +13,9 @@ from gke_llm_inference.planning.performance.workload import Objectives, Workload
 HEADROOM = 0.8
 """Share of the highest load within the objectives that a replica is given."""
 _HALVINGS = 5
-# A closed loop with more requests than this many full batches only waits longer.
+# A closed loop with more requests than this many full batches only waits longer; small ones are simulated as they are.
 _LARGEST_LOOP = 4
+_EXACT_LOOP = 256
 # A queue grows where what arrives in a time takes more than so much longer to be served.
 _KEEPS_UP = 1.25
 _KEEPS_UP_MS = 10_000
@@ -121,7 +122,7 @@ class Replica:
 
     def at(self, load: float) -> Point:
         """What it does at a load: requests per second, or in flight; those that only wait are not simulated."""
-        most = float(_LARGEST_LOOP * self._largest_batch)
+        most = float(max(_EXACT_LOOP, _LARGEST_LOOP * self._largest_batch))
         if not self.workload.is_closed or load <= most:
             return self._simulated(load)
         full = self._simulated(most)
