@@ -70,7 +70,7 @@ new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planne
 test: $(VENV)/.development ## Run the tests that need no cloud and no time: less than 100 seconds on two cores
 	@$(BIN)/python -m pytest -m "not processes and not searches"
 
-test-searches: $(VENV)/.development ## Run the tests of goals and optimize that search for the best way to serve (1 minute)
+test-searches: $(VENV)/.development ## Run the tests of goals and optimize, and of predictions of many loads (1 minute)
 	@$(BIN)/python -m pytest -m searches
 
 test-processes: $(VENV)/.development ## Run the tests of programs on terminals and over gRPC, that hang, die or find damaged files (1 minute)

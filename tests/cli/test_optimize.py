@@ -11,6 +11,8 @@ import yaml
 
 from gke_llm_inference.cli.main import main
 
+pytestmark = pytest.mark.searches
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -14,6 +14,8 @@ from tools.preset_effects import reference
 from tools.preset_effects_page import usd
 from tools.reference_servers import MODEL, kv_tokens, planned_server, price
 
+pytestmark = pytest.mark.searches
+
 L4 = "nvidia-l4"
 TITLES = [
     ("Latency", "Prioritize powerful GPUs"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.cli.plan_report import stack_document, stack_text
 from gke_llm_inference.diff.plan_changes import lines_of, plan_changes
@@ -12,6 +14,8 @@ from gke_llm_inference.diff.plans import StackFacts, facts_of
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
 from gke_llm_inference.planning.optimize import Asked, fragment, optimize
 from gke_llm_inference.settings import parse_settings
+
+pytestmark = pytest.mark.searches
 
 CATALOG = load_catalog()
 IDENTITY = StackIdentity("p", "s", "my-project")

@@ -6,6 +6,8 @@ Each of the two tests works everything out once: it takes seconds.
 import statistics
 from typing import Any
 
+import pytest
+
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path
 from gke_llm_inference.planning.performance import Quantity
@@ -13,6 +15,8 @@ from tests.performance.support import FACTS
 from tools.calibration_accuracy import QUANTITIES, Errors, judged, wrong_roofs
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import quantile
+
+pytestmark = pytest.mark.searches
 
 WRONG = (("nvidia-h100-80gb", 0.8), ("nvidia-h200-141gb", 1.2))
 

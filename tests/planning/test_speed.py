@@ -30,6 +30,8 @@ from tests.planning.support import (
 )
 from tests.settings.support import PROPERTY, Raw, autopilot_stack
 
+pytestmark = pytest.mark.searches
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
