@@ -161,7 +161,8 @@ def test_one_server_on_the_cluster_of_a_program(engine: Engine, cluster: Cluster
         made = registered(state)
         parent = f"{SERVER_TYPE}::gemma"
         children = {urn for urn, resource in made.items() if resource.get("parent") == parent}
-        assert {urn.rpartition("::")[2] for urn in children} == {"gemma-account", "gemma-deployment", "gemma-service"}
+        names = {"gemma-account", "gemma-deployment", "gemma-network-policy", "gemma-service"}
+        assert {urn.rpartition("::")[2] for urn in children} == names
         assert {made[urn]["provider"] for urn in children} == {"pulumi:providers:kubernetes::cluster"}
         deployment = cluster.apps.read_namespaced_deployment("gemma", "chat")
         assert deployment.status.ready_replicas == 1
