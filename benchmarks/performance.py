@@ -14,7 +14,7 @@ from typing import Any
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path, published_path, read_performance_facts
-from gke_llm_inference.planning.performance import simulate
+from gke_llm_inference.planning.performance.simulation import simulate
 from tools.calibration_accuracy import QUANTITIES, judged, wrong_roofs
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import case_of, compare, limits_of_case, spread, summarize, timer_of

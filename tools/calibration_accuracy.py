@@ -12,9 +12,8 @@ from typing import Any
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts
 from gke_llm_inference.planning.memory.request import weights_format
-from gke_llm_inference.planning.performance import calibrate, error_band, narrowed
-from gke_llm_inference.planning.performance.bands import Quantity
-from gke_llm_inference.planning.performance.calibration import Hardware
+from gke_llm_inference.planning.performance.bands import Quantity, error_band
+from gke_llm_inference.planning.performance.calibration import Hardware, calibrate, narrowed
 from gke_llm_inference.planning.performance.step_time import kernel_class
 from gke_llm_inference.settings.calibration import Calibration, MeasuredDecode, MeasuredLoop, MeasuredTimes
 from tools.performance_accuracy import case_of, compare

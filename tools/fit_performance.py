@@ -36,8 +36,7 @@ from gke_llm_inference.catalog.performance_facts import (
     steps_path,
 )
 from gke_llm_inference.planning.memory.request import kv_bytes, weights_format
-from gke_llm_inference.planning.performance import StepTimer
-from gke_llm_inference.planning.performance.step_time import Heat, kernel_class
+from gke_llm_inference.planning.performance.step_time import Heat, StepTimer, kernel_class
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import Case, case_of, compare, quantile, spread, summarize, timer_of
 

@@ -13,7 +13,8 @@ from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.optimization import Option
 from gke_llm_inference.planning.optimize import Asked, optimize
-from gke_llm_inference.planning.performance import HEADROOM, Quantity
+from gke_llm_inference.planning.performance.bands import Quantity
+from gke_llm_inference.planning.performance.replica import HEADROOM
 from gke_llm_inference.settings import Refusal
 from tools.markdown import paragraph, table
 from tools.preset_effects import Effect, effect, reference, slower_from

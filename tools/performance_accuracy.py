@@ -27,18 +27,11 @@ from gke_llm_inference.catalog.performance_facts import GpuRoofs, KernelClass, P
 from gke_llm_inference.planning.compatibility import request_problems
 from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, weights_format
-from gke_llm_inference.planning.performance import (
-    Load,
-    Prediction,
-    StepTimer,
-    arrivals_ms,
-    predict,
-    server_limits,
-    step_timer,
-    uniform_lengths,
-)
+from gke_llm_inference.planning.performance.load import Load, arrivals_ms, uniform_lengths
+from gke_llm_inference.planning.performance.prediction import Prediction, predict, server_limits
 from gke_llm_inference.planning.performance.simulation import ServerLimits
-from gke_llm_inference.planning.performance.step_time import block_kernel_class
+from gke_llm_inference.planning.performance.step_time import StepTimer, block_kernel_class
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.settings import Finding, Refusal
 from tools.accuracy import PartialReport, run
 from tools.memory_accuracy import case_request, read_cases

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from gke_llm_inference.policy.configuration import Configured, configure, environment_document
 from gke_llm_inference.policy.model import StackPolicy
+from gke_llm_inference.settings.descriptions import describe_settings
 
 # From the laxest to the strictest.
 _ENVIRONMENTS = ("dev", "staging", "prod")
@@ -115,6 +116,7 @@ not counted.
 
 def page() -> str:
     """The page in Markdown."""
+    describe_settings()
     by_environment = {name: configure(environment_document(name)) for name in _ENVIRONMENTS}
     configured = list(zip(*by_environment.values(), strict=True))
     lines = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
-from gke_llm_inference.planning.performance import Quantity as BandedQuantity
+from gke_llm_inference.planning.performance.bands import Quantity as BandedQuantity
 from gke_llm_inference.settings import Finding
 from tools.markdown import paragraph, table
 from tools.measured_effects import Pair, Quantity, pairs, pool_pairs

@@ -12,21 +12,14 @@ from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.planning import StackIdentity, plan_stack
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.memory import MemoryPlan
-from gke_llm_inference.planning.performance import (
-    Band,
-    Load,
-    Quantity,
-    Replica,
-    ServerLimits,
-    StepTimer,
-    Workload,
-    error_band,
-    server_limits,
-    simulate,
-    step_timer,
-    usd_per_million,
-    workload_of,
-)
+from gke_llm_inference.planning.performance.bands import Band, Quantity, error_band
+from gke_llm_inference.planning.performance.load import Load
+from gke_llm_inference.planning.performance.prediction import server_limits
+from gke_llm_inference.planning.performance.replica import Replica, usd_per_million
+from gke_llm_inference.planning.performance.simulation import ServerLimits, simulate
+from gke_llm_inference.planning.performance.step_time import StepTimer
+from gke_llm_inference.planning.performance.timer import step_timer
+from gke_llm_inference.planning.performance.workload import Workload, workload_of
 from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.settings import WorkloadSettings, parse_settings
 

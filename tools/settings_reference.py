@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from gke_llm_inference.settings import StackSettings
+from gke_llm_inference.settings.descriptions import json_schema
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, PROJECT, TOKEN_KEY
 
 
 def markdown_reference() -> str:
     """The configuration reference: a table for every model of the settings."""
-    schema = StackSettings.model_json_schema(by_alias=True)
+    schema = json_schema(StackSettings)
     definitions: dict[str, Any] = schema.pop("$defs")
     parts = [
         "# Configuration",

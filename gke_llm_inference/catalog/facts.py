@@ -34,8 +34,6 @@ class Facts(BaseModel):
 class DescribedFacts(Facts):
     """Base of facts that a stack may state itself: what their fields mean is part of the settings' schema."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
 
 class Quota(Facts):
     """Names of the regional Compute Engine quotas that one GPU counts against."""

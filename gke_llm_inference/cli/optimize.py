@@ -124,7 +124,7 @@ def _workload(
     catalog: "Catalog",
 ) -> tuple[tuple[str, Any], ...]:
     """The workload as the settings have it; what is not stated is the profile's."""
-    from gke_llm_inference.planning.performance import DEFAULT_PROFILE
+    from gke_llm_inference.planning.performance.workload import DEFAULT_PROFILE
     from gke_llm_inference.settings import suggestion
 
     profiles = catalog.workloads

@@ -11,16 +11,9 @@ from gke_llm_inference.planning.optimization import BEARABLE, Optimum, Option, Q
 from gke_llm_inference.planning.optimization.offers import NOT_STATED
 from gke_llm_inference.planning.optimization.told import latencies, limits_of, what_of
 from gke_llm_inference.planning.optimize import SHOWN, Asked, fragment
-from gke_llm_inference.planning.performance import (
-    HEADROOM,
-    Distribution,
-    LatencyBound,
-    ObjectiveName,
-    Objectives,
-    SpeedVerdict,
-    Workload,
-    worst,
-)
+from gke_llm_inference.planning.performance.plan import ObjectiveName, SpeedVerdict, worst
+from gke_llm_inference.planning.performance.replica import HEADROOM, Distribution
+from gke_llm_inference.planning.performance.workload import LatencyBound, Objectives, Workload
 from gke_llm_inference.terminal import rendered, wrapped
 
 if TYPE_CHECKING:

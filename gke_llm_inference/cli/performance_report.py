@@ -10,23 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gke_llm_inference.planning.alternatives import FasterAlternative
-    from gke_llm_inference.planning.performance import (
-        Band,
-        Distribution,
-        Judgement,
-        LatencyBound,
-        Lengths,
-        PerformancePlan,
-        Point,
-        Workload,
-    )
+    from gke_llm_inference.planning.performance.bands import Band
+    from gke_llm_inference.planning.performance.load import Lengths
+    from gke_llm_inference.planning.performance.plan import Judgement, PerformancePlan
+    from gke_llm_inference.planning.performance.replica import Distribution, Point
+    from gke_llm_inference.planning.performance.workload import LatencyBound, Workload
 
 _PERCENTILES = (50, 90, 95, 99)
 
 
 def performance_lines(plan: PerformancePlan, faster: Sequence[FasterAlternative]) -> Iterator[str]:
     """A server's speed as lines of its plan, and what would be faster."""
-    from gke_llm_inference.planning.performance import RESTS_ON
+    from gke_llm_inference.planning.performance.plan import RESTS_ON
 
     workload, point = plan.workload, plan.point
     yield (
@@ -180,7 +175,7 @@ def _usd(value: float) -> str:
 
 
 def _latency(values: Distribution) -> str:
-    from gke_llm_inference.planning.performance import duration
+    from gke_llm_inference.planning.performance.plan import duration
 
     return ", ".join(f"p{percent} {duration(values.at(percent))}" for percent in (50, 90, 99))
 

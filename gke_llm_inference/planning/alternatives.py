@@ -15,7 +15,7 @@ from gke_llm_inference.planning.memory.result import MemoryPlan
 from gke_llm_inference.settings import NodePoolSettings
 
 if TYPE_CHECKING:
-    from gke_llm_inference.planning.performance import PerformancePlan
+    from gke_llm_inference.planning.performance.plan import PerformancePlan
 
 Kind = Literal[
     "lower utilization",

@@ -15,7 +15,7 @@ from gke_llm_inference.settings.servers import MOST_REPLICAS
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning.memory import MemoryPlan
-    from gke_llm_inference.planning.performance import PerformancePlan
+    from gke_llm_inference.planning.performance.plan import PerformancePlan
     from gke_llm_inference.planning.stages import PlacedServer
 
 _SHOWN = 3
@@ -86,7 +86,7 @@ def _tried(server: PlacedServer, plan: PerformancePlan) -> list[FasterAlternativ
 
 def _promising(server: PlacedServer) -> list[tuple[Candidate, MemoryPlan]]:
     """Changes that start and whose lone requests are fast enough, the cheapest first."""
-    from gke_llm_inference.planning.performance import Price
+    from gke_llm_inference.planning.performance.plan import Price
 
     assert server.memory is not None
     catalog, asked = server.stack.catalog, performance_request(server)

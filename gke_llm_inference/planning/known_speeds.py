@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gke_llm_inference.catalog import Catalog
     from gke_llm_inference.planning.memory import MemoryRequest
-    from gke_llm_inference.planning.performance import Calibrated, PerformancePlan, PerformanceRequest, SpeedBasis
+    from gke_llm_inference.planning.performance.calibration import Calibrated
+    from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
+    from gke_llm_inference.planning.performance.plan import PerformancePlan, PerformanceRequest
     from gke_llm_inference.settings import Finding
     from gke_llm_inference.settings.calibration import Calibration
 
@@ -32,7 +34,7 @@ class KnownSpeeds:
         self, path: str, calibration: Calibration | None, model: str, request: MemoryRequest, catalog: Catalog
     ) -> tuple[SpeedBasis, list[Finding]]:
         """What predictions of a server rest on, and what is wrong with its calibration; see `speed_basis`."""
-        from gke_llm_inference.planning.performance import speed_basis
+        from gke_llm_inference.planning.performance.calibration_use import speed_basis
 
         key = (path, calibration, model, request)
         if key not in self.fitted:
@@ -50,7 +52,7 @@ class KnownSpeeds:
     ) -> PerformancePlan:
         """The speed of a server; see `plan_performance`."""
         # What predicts is imported by those alone who ask.
-        from gke_llm_inference.planning.performance import plan_performance
+        from gke_llm_inference.planning.performance.plan import plan_performance
 
         server = (request, pool_tokens, context, asked)
         key = (*server, basis.calibration, basis.own)
@@ -68,7 +70,7 @@ class KnownSpeeds:
         catalog: Catalog,
     ) -> int | None:
         """The fewest replicas with which it may meet its objectives; see `performance.least_replicas`."""
-        from gke_llm_inference.planning.performance import least_replicas
+        from gke_llm_inference.planning.performance.plan import least_replicas
 
         return least_replicas(
             request,

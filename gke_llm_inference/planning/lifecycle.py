@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog.facts import ShutdownLimits
 from gke_llm_inference.catalog.shutdown_facts import Drain, ServerShutdown
 from gke_llm_inference.planning.memory.request import limits_of
-from gke_llm_inference.planning.performance import step_timer
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.planning.plan import AnswerBasis, ClusterPlan, LongestAnswer, NodeShutdown, ShutdownPlan
 from gke_llm_inference.planning.stages import WeighedServer
 from gke_llm_inference.planning.versions import version_parts

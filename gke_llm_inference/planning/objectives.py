@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from gke_llm_inference.planning.alternatives import FasterAlternative
     from gke_llm_inference.planning.memory import MemoryPlan
-    from gke_llm_inference.planning.performance import Judgement, PerformancePlan, Workload
+    from gke_llm_inference.planning.performance.plan import Judgement, PerformancePlan
+    from gke_llm_inference.planning.performance.workload import Workload
     from gke_llm_inference.planning.stages import PlacedServer
     from gke_llm_inference.settings.findings import Severity
 
@@ -72,7 +73,7 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
 
 def _of_lengths(server: PlacedServer, memory: MemoryPlan) -> Iterator[Finding]:
     """Requests that the context does not hold."""
-    from gke_llm_inference.planning.performance import workload_of
+    from gke_llm_inference.planning.performance.workload import workload_of
 
     workload = workload_of(server.settings.workload, server.stack.catalog.workloads)
     context, most = memory.limits.max_model_len, memory.request.architecture.max_positions

@@ -10,7 +10,7 @@ from gke_llm_inference.planning.objectives import typical_beyond
 from gke_llm_inference.planning.optimization import GoalName, Optimum, Option, optimum_of
 from gke_llm_inference.planning.optimization.choice import changes_of
 from gke_llm_inference.planning.optimization.offers import NOT_STATED, offers_of
-from gke_llm_inference.planning.performance import workload_of
+from gke_llm_inference.planning.performance.workload import workload_of
 from gke_llm_inference.planning.presets import apply_presets
 from gke_llm_inference.planning.stack import StackIdentity, frame_of
 from gke_llm_inference.planning.stages import AskedServer, ModeledServer

@@ -21,7 +21,7 @@ from gke_llm_inference.settings import (
 )
 
 if TYPE_CHECKING:
-    from gke_llm_inference.planning.performance import PerformancePlan
+    from gke_llm_inference.planning.performance.plan import PerformancePlan
 
 SERVICE_PORT = 8000
 """Port of every server's Service."""

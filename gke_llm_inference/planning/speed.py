@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
-    from gke_llm_inference.planning.performance import PerformancePlan, PerformanceRequest, Price, SpeedBasis
+    from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
+    from gke_llm_inference.planning.performance.plan import PerformancePlan, PerformanceRequest, Price
     from gke_llm_inference.planning.stages import PlacedServer
     from gke_llm_inference.settings import Finding
 
@@ -50,7 +51,8 @@ def basis_of(server: PlacedServer, request: MemoryRequest) -> tuple[SpeedBasis, 
 
 def performance_request(server: PlacedServer) -> PerformanceRequest:
     """What a server is to serve, with how many replicas and at which price."""
-    from gke_llm_inference.planning.performance import PerformanceRequest, objectives_of, workload_of
+    from gke_llm_inference.planning.performance.plan import PerformanceRequest
+    from gke_llm_inference.planning.performance.workload import objectives_of, workload_of
 
     settings = server.settings
     return PerformanceRequest(
@@ -64,7 +66,7 @@ def performance_request(server: PlacedServer) -> PerformanceRequest:
 
 def replica_price(server: PlacedServer) -> Price:
     """List price of one replica; on Autopilot that of the cheapest machine, to which a premium comes."""
-    from gke_llm_inference.planning.performance import Price
+    from gke_llm_inference.planning.performance.plan import Price
 
     accelerator, stack = server.settings.accelerator, server.stack
     cost = replicas_cost(1, accelerator.count, server.pool, stack.cluster, stack.catalog)

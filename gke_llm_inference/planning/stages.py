@@ -25,7 +25,7 @@ from gke_llm_inference.settings import (
 )
 
 if TYPE_CHECKING:
-    from gke_llm_inference.planning.performance import PerformancePlan
+    from gke_llm_inference.planning.performance.plan import PerformancePlan
     from gke_llm_inference.planning.presets import Applied, Chosen
 
 

@@ -21,6 +21,7 @@ from gke_llm_inference.policy.configuration import Configured
 from gke_llm_inference.policy.model import Policy, ResourcePolicy
 from gke_llm_inference.policy.resources import Opaque, Resource
 from gke_llm_inference.settings.base import Settings
+from gke_llm_inference.settings.descriptions import json_schema
 from gke_llm_inference.settings.parse import parse_model
 
 NAME = "gke-llm-inference"
@@ -68,7 +69,7 @@ def message_of(policy: Policy, message: str) -> str:
 
 
 def _described(one: Configured, validate: Callable[..., None]) -> dict[str, Any]:
-    schema = one.policy.settings.model_json_schema(by_alias=True)
+    schema = json_schema(one.policy.settings)
     return {
         "name": one.policy.name,
         "description": one.policy.description,

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from gke_llm_inference.provider.arguments import COMPONENTS, PACKAGE, Argument, Component
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
+from gke_llm_inference.settings.descriptions import describe_settings
 from gke_llm_inference.version import __version__
 
 _PRIMITIVES = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -26,6 +27,7 @@ _OUTPUT_TYPES: dict[str, dict[str, Any]] = {
 
 def package_schema() -> dict[str, Any]:
     """The schema as Pulumi takes it, everything sorted by name."""
+    describe_settings()
     types = _Types()
     resources = {type_: _resource(component, types) for type_, component in COMPONENTS.items()}
     return {

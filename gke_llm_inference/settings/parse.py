@@ -286,4 +286,7 @@ class _Location:
 
 
 def _help(verb: str, field: FieldInfo | None) -> str:
+    from gke_llm_inference.settings.descriptions import describe_settings
+
+    describe_settings()
     return f"{verb}: {field.description.splitlines()[0]}" if field is not None and field.description else verb

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.settings.descriptions import json_schema
 from gke_llm_inference.settings.known_values import add_known_values
 from gke_llm_inference.settings.pulumi_keys import BASE_KEY, PROJECT, TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
@@ -17,7 +18,7 @@ def stack_schema(project: str = PROJECT) -> dict[str, Any]:
         project: name of the Pulumi project, the namespace of the settings.
 
     """
-    settings = StackSettings.model_json_schema(by_alias=True)
+    settings = json_schema(StackSettings)
     definitions = settings.pop("$defs")
     add_known_values(definitions, load_catalog())
     partial_settings = _partial_model(settings)

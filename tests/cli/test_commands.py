@@ -266,10 +266,17 @@ def test_a_reader_that_goes_early_is_not_told_off(arguments: list[str]) -> None:
     assert process.wait(30) == 1
 
 
-def test_a_plan_loads_neither_pulumi_nor_what_draws_tables() -> None:
+def test_a_plan_loads_neither_pulumi_nor_what_draws_tables_nor_what_simulates_loads() -> None:
+    names = (
+        "pulumi",
+        "grpc",
+        "rich",
+        "gke_llm_inference.planning.performance.simulation",
+        "gke_llm_inference.settings.descriptions",
+    )
     program = (
         "import sys; from gke_llm_inference.cli.main import main; code = main(['plan', '--stack', 'dev']); "
-        "print([name for name in ('pulumi', 'grpc', 'rich') if name in sys.modules], file=sys.stderr); sys.exit(code)"
+        f"print([name for name in {names} if name in sys.modules], file=sys.stderr); sys.exit(code)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False

@@ -16,7 +16,9 @@ from gke_llm_inference.planning import StackIdentity, plan_stack
 from gke_llm_inference.planning.optimization import SIMULATIONS, Optimum, Option, pareto
 from gke_llm_inference.planning.optimization.criteria import CLOSE, best_of, criteria
 from gke_llm_inference.planning.optimize import Asked, fragment, optimize
-from gke_llm_inference.planning.performance import HEADROOM, Lengths, Workload
+from gke_llm_inference.planning.performance.load import Lengths
+from gke_llm_inference.planning.performance.replica import HEADROOM
+from gke_llm_inference.planning.performance.workload import Workload
 from gke_llm_inference.settings import Refusal, parse_settings
 from tests.support import REPOSITORY
 

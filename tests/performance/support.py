@@ -6,7 +6,10 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts, ModelArchitecture, SlidingWindow
 from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts, read_performance_facts
 from gke_llm_inference.planning.memory.request import MemoryRequest
-from gke_llm_inference.planning.performance import Load, ServerLimits, StepTimer, step_timer
+from gke_llm_inference.planning.performance.load import Load
+from gke_llm_inference.planning.performance.simulation import ServerLimits
+from gke_llm_inference.planning.performance.step_time import StepTimer
+from gke_llm_inference.planning.performance.timer import step_timer
 
 FACTS = read_performance_facts()
 H100 = FACTS.gpus["nvidia-h100-80gb"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gke_llm_inference.planning.performance import Quantity, error_band
+from gke_llm_inference.planning.performance.bands import Quantity, error_band
 from tests.performance.support import EXPERTS, FACTS, H100, L4, architecture, request
 from tools.performance_reference import page
 

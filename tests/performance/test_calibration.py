@@ -9,17 +9,11 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import GpuRoofs
-from gke_llm_inference.planning.performance import (
-    Band,
-    Calibrated,
-    Load,
-    calibrate,
-    narrowed,
-    predict,
-    server_limits,
-    step_timer,
-    uniform_lengths,
-)
+from gke_llm_inference.planning.performance.bands import Band
+from gke_llm_inference.planning.performance.calibration import Calibrated, calibrate, narrowed
+from gke_llm_inference.planning.performance.load import Load, uniform_lengths
+from gke_llm_inference.planning.performance.prediction import predict, server_limits
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.settings.calibration import Calibration, MeasuredDecode, MeasuredLoop, MeasuredTimes
 from tests.performance.support import FACTS, H100, L4, request
 

@@ -5,17 +5,11 @@ from pathlib import Path
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.planning.performance import (
-    Load,
-    SpeedBasis,
-    error_band,
-    predict,
-    server_limits,
-    speed_basis,
-    step_timer,
-    uniform_lengths,
-    usual_basis,
-)
+from gke_llm_inference.planning.performance.bands import error_band
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, speed_basis, usual_basis
+from gke_llm_inference.planning.performance.load import Load, uniform_lengths
+from gke_llm_inference.planning.performance.prediction import predict, server_limits
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.settings.calibration_file import read_calibration
 from tests.performance.support import FACTS, request
 from tools.calibration_accuracy import QUANTITIES

@@ -10,7 +10,7 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path
-from gke_llm_inference.planning.performance import Quantity
+from gke_llm_inference.planning.performance.bands import Quantity
 from tests.performance.support import FACTS
 from tools.calibration_accuracy import QUANTITIES, Errors, judged, wrong_roofs
 from tools.memory_accuracy import read_cases

@@ -7,8 +7,8 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.memory.request import MemoryRequest
-from gke_llm_inference.planning.performance import SpeedBasis, error_band, speed_basis
-from gke_llm_inference.planning.performance.calibration_use import names_gpu
+from gke_llm_inference.planning.performance.bands import error_band
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, names_gpu, speed_basis
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.calibration import Calibration
 from tests.performance.support import EXPERTS, FACTS, L4, architecture, request

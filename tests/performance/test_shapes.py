@@ -4,7 +4,7 @@ import pytest
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.facts import Experts
-from gke_llm_inference.planning.performance import shapes_of
+from gke_llm_inference.planning.performance.shapes import shapes_of
 from tests.performance.support import EXPERTS, WINDOW, architecture, request
 
 BITS = load_catalog().memory.vllm.weights

@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.planning.performance import Load, Served, StepTimer, arrivals_ms, simulate, step_timer
+from gke_llm_inference.planning.performance.load import Load, arrivals_ms
 from gke_llm_inference.planning.performance.prediction import percentile, prediction_of
-from gke_llm_inference.planning.performance.simulation import attended_within
+from gke_llm_inference.planning.performance.simulation import Served, attended_within, simulate
+from gke_llm_inference.planning.performance.step_time import StepTimer
+from gke_llm_inference.planning.performance.timer import step_timer
 from tests.performance.support import FACTS, closed, limits, request, timer
 
 NOISE = 0.03

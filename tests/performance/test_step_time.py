@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.planning.performance import StepTimer, step_timer
-from gke_llm_inference.planning.performance.step_time import Heat, block_kernel_class, kernel_class
+from gke_llm_inference.planning.performance.step_time import Heat, StepTimer, block_kernel_class, kernel_class
+from gke_llm_inference.planning.performance.timer import step_timer
 from tests.performance.support import EXPERTS, FACTS, H100, L4, WINDOW, architecture, request, timer
 from tools.performance_roofline import roofline
 

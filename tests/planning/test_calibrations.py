@@ -9,7 +9,7 @@ import pytest
 
 from gke_llm_inference import Refusal
 from gke_llm_inference.planning import ServerPlan, StackIdentity, plan_stack
-from gke_llm_inference.planning.performance import PerformancePlan
+from gke_llm_inference.planning.performance.plan import PerformancePlan
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.parse import parse_settings
 from gke_llm_inference.settings.server_files import with_files

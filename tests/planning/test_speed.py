@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
-from gke_llm_inference.planning.performance import HEADROOM, PerformancePlan, error_band, replicas_for, usd_per_million
 from gke_llm_inference.planning.performance import plan as performance_plan
+from gke_llm_inference.planning.performance.bands import error_band
+from gke_llm_inference.planning.performance.replica import HEADROOM, replicas_for, usd_per_million
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
 from tests.planning.support import (
     CATALOG,
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.searches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gke_llm_inference.planning.performance.plan import PerformancePlan
 
 L4_USD_PER_HOUR = 0.8536
 LARGE = 1_000_000.0
@@ -71,7 +74,7 @@ def test_nothing_is_simulated_where_nothing_is_asked(monkeypatch: pytest.MonkeyP
     def unread(*_: Any, **__: Any) -> Any:
         raise AssertionError("a load is looked at")
 
-    monkeypatch.setattr("gke_llm_inference.planning.performance.plan_performance", unread)
+    monkeypatch.setattr("gke_llm_inference.planning.performance.plan.plan_performance", unread)
     monkeypatch.setattr("gke_llm_inference.planning.performance.replica.simulate", unread)
     catalog = load_catalog().model_copy(update={"read_workloads": unread})
     plan = plan_stack(parse_settings(stack(replicas=2)), IDENTITY, catalog)
@@ -370,7 +373,7 @@ def test_servers_that_are_alike_are_simulated_once(monkeypatch: pytest.MonkeyPat
         asked.append(arguments)
         return original(*arguments, **named)
 
-    monkeypatch.setattr("gke_llm_inference.planning.performance.plan_performance", counted)
+    monkeypatch.setattr("gke_llm_inference.planning.performance.plan.plan_performance", counted)
     server = {**QWEN, "maxModelLen": 16384, "workload": CHAT, "replicas": 2}
     servers = {f"s{index:03d}": server for index in range(200)} | {"other": {**server, "replicas": 3}}
     pool = {"accelerator": {"type": "nvidia-l4", "count": 1}, "maxNodes": 1000}

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import measurements_path, read_performance_facts
 from gke_llm_inference.cli.optimize import _workload
-from gke_llm_inference.planning.performance import Load, predict, workload_of
+from gke_llm_inference.planning.performance.load import Load
+from gke_llm_inference.planning.performance.prediction import predict
+from gke_llm_inference.planning.performance.workload import workload_of
 from gke_llm_inference.settings import Finding, Refusal, WorkloadSettings
 from tests.presets.expected import EXPECTED, Gives, Refuses
 from tests.presets.support import VLLM

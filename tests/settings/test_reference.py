@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from gke_llm_inference import settings as settings_package
 from gke_llm_inference.settings import StackSettings, parse_settings
+from gke_llm_inference.settings.descriptions import describe_settings
 from gke_llm_inference.settings.pulumi_keys import PROJECT, TOKEN_KEY
 from gke_llm_inference.settings.schema import stack_schema
 from tests.settings.strategies import RAW_STACKS
@@ -225,6 +226,7 @@ def test_both_schema_and_parser_take_a_stack_without_such_a_block(path: tuple[st
     ],
 )
 def test_every_field_of_the_settings_is_described(model: type[BaseModel], field: str) -> None:
+    describe_settings()
     description = model.model_fields[field].description
     assert description
     assert len(description) > 3

@@ -14,7 +14,8 @@ from gke_llm_inference.planning.optimization.offers import Offer, offers_of, pre
 from gke_llm_inference.planning.optimization.option import Option
 from gke_llm_inference.planning.optimization.question import BEARABLE, GoalName, Question
 from gke_llm_inference.planning.optimization.search import Optimum, search
-from gke_llm_inference.planning.performance import Objectives, SpeedBasis, Workload, objectives_of, workload_of
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
+from gke_llm_inference.planning.performance.workload import Objectives, Workload, objectives_of, workload_of
 from gke_llm_inference.planning.plan import Decision, GoalChoice
 from gke_llm_inference.planning.presets import Applied, Chosen
 from gke_llm_inference.planning.stages import ModeledServer

@@ -9,21 +9,11 @@ from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.planning.optimization.candidates import Candidate
 from gke_llm_inference.planning.optimization.offers import most_replicas, no_room
 from gke_llm_inference.planning.optimization.question import Question
-from gke_llm_inference.planning.performance import (
-    HEADROOM,
-    Band,
-    Miss,
-    ObjectiveName,
-    Objectives,
-    Point,
-    Replica,
-    SpeedBasis,
-    SpeedVerdict,
-    replica_of,
-    replicas_for,
-    usd_per_million,
-    verdict_of,
-)
+from gke_llm_inference.planning.performance.bands import Band
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
+from gke_llm_inference.planning.performance.plan import ObjectiveName, SpeedVerdict, replica_of, verdict_of
+from gke_llm_inference.planning.performance.replica import HEADROOM, Miss, Point, Replica, replicas_for, usd_per_million
+from gke_llm_inference.planning.performance.workload import Objectives
 
 COSTLIEST_RUN = 8
 """Simulations that working out one candidate takes at most, where no replicas are counted."""

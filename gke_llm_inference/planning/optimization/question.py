@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from gke_llm_inference.planning.performance import LatencyBound, Objectives, Workload
+from gke_llm_inference.planning.performance.workload import LatencyBound, Objectives, Workload
 
 GoalName = Literal["cost", "latency", "objectives", "throughput"]
 

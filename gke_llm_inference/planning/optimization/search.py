@@ -11,7 +11,8 @@ from gke_llm_inference.planning.optimization.criteria import CLOSE, IN_MONEY, Cr
 from gke_llm_inference.planning.optimization.offers import NO_POOL, NOT_STATED, most_replicas, no_room
 from gke_llm_inference.planning.optimization.option import COSTLIEST_RUN, COSTLIEST_STEP, Bounded, Option, Scaling
 from gke_llm_inference.planning.optimization.question import Question
-from gke_llm_inference.planning.performance import Objectives, SpeedBasis
+from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
+from gke_llm_inference.planning.performance.workload import Objectives
 
 SIMULATIONS = 100
 """Simulations of a search at most."""

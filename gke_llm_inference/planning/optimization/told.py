@@ -8,7 +8,8 @@ from gke_llm_inference.planning.optimization.criteria import Criterion, criteria
 from gke_llm_inference.planning.optimization.option import Option
 from gke_llm_inference.planning.optimization.question import Question
 from gke_llm_inference.planning.optimization.search import LATENCY_BUDGET, Optimum
-from gke_llm_inference.planning.performance import Point, Workload
+from gke_llm_inference.planning.performance.replica import Point
+from gke_llm_inference.planning.performance.workload import Workload
 from gke_llm_inference.planning.plan import RunnerUp
 
 RUNNERS_UP = 3

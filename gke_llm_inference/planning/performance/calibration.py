@@ -21,7 +21,8 @@ from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFac
 from gke_llm_inference.planning.memory.request import MemoryRequest
 from gke_llm_inference.planning.performance.bands import Band, Quantity
 from gke_llm_inference.planning.performance.load import Load, uniform_lengths
-from gke_llm_inference.planning.performance.prediction import predict, server_limits, step_timer
+from gke_llm_inference.planning.performance.prediction import predict, server_limits
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.settings.calibration import Calibration, MeasuredLoop
 
 # Nine of ten of a normal distribution are within so many standard deviations.

@@ -10,7 +10,7 @@ from gke_llm_inference.catalog.performance_facts import Basis, PerformanceFacts
 from gke_llm_inference.planning.memory.request import MemoryRequest
 from gke_llm_inference.planning.performance.bands import Band, Quantity
 from gke_llm_inference.planning.performance.calibration_use import SpeedBasis, usual_basis
-from gke_llm_inference.planning.performance.prediction import server_limits, step_timer
+from gke_llm_inference.planning.performance.prediction import server_limits
 from gke_llm_inference.planning.performance.replica import (
     HEADROOM,
     Point,
@@ -18,6 +18,7 @@ from gke_llm_inference.planning.performance.replica import (
     replicas_for,
     usd_per_million,
 )
+from gke_llm_inference.planning.performance.timer import step_timer
 from gke_llm_inference.planning.performance.workload import LatencyBound, Objectives, Workload
 
 SpeedVerdict = Literal["meets", "may meet", "misses"]
