@@ -84,7 +84,7 @@ dist: $(VENV)/.development ## Build the wheel and the source distribution into d
 	@$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
 	@ls -l dist
 
-test-servers: $(VENV)/.development ## Hold arguments against the servers' own packages from PyPI; TEST_SERVERS=all for every version
+test-servers: $(VENV)/.development ## Hold arguments and metrics against the servers' own packages from PyPI; TEST_SERVERS=all for every version
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
 
 test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes

@@ -23,6 +23,7 @@ from gke_llm_inference.catalog.facts import (
 )
 from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
+from gke_llm_inference.catalog.metric_facts import ServerMetrics
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
@@ -55,6 +56,8 @@ class Catalog(Facts):
     """What each flag and variable of a server does to a plan."""
     shutdown: dict[ServerKind, ServerShutdown]
     """What each server does when its pods end."""
+    metrics: dict[ServerKind, ServerMetrics]
+    """What each server measures, and the name that each version gives it."""
     vulnerabilities: dict[ServerKind, ServerVulnerabilities]
     """Known vulnerabilities by server."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(

@@ -7,6 +7,7 @@ from gke_llm_inference.catalog.effects import read_effects
 from gke_llm_inference.catalog.facts import MachineType, Prices
 from gke_llm_inference.catalog.files import directory, read
 from gke_llm_inference.catalog.memory_facts import read_memory_facts
+from gke_llm_inference.catalog.metric_facts import read_metrics
 from gke_llm_inference.catalog.preset_facts import read_presets
 from gke_llm_inference.catalog.shutdown_facts import read_shutdown
 from gke_llm_inference.catalog.vulnerability_facts import read_vulnerabilities
@@ -45,6 +46,7 @@ def load_catalog() -> Catalog:
             "memory": read_memory_facts(),
             "effects": read_effects(),
             "shutdown": read_shutdown(),
+            "metrics": read_metrics(),
             "vulnerabilities": read_vulnerabilities(),
         }
     )
