@@ -29,6 +29,7 @@ from gke_llm_inference.catalog.performance_facts import (
     KernelClass,
     PerformanceFacts,
     SpeedResidual,
+    TailFacts,
     facts_path,
     left_out_path,
     measurements_path,
@@ -433,6 +434,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "residuals": residuals_of(left_out),
         "bands": bands_of(left_out),
         "unknown_host": unknown_host(cases, fitted),
+        "tails": tails_of(cases, fitted),
     }
     fitted = fitted.model_copy(update=update)
     facts_path().write_text(dump(fitted), "utf-8")
@@ -467,6 +469,16 @@ def unknown_host(cases: Mapping[int, Mapping[str, Any]], facts: PerformanceFacts
     }
     found = summarize(compare(silent, facts))
     return {name: float(math.ceil(found[name]["p90"])) for name in _BANDED}
+
+
+def tails_of(cases: Mapping[int, Mapping[str, Any]], facts: PerformanceFacts) -> dict[str, TailFacts]:
+    """How many times the median's nine of ten errors those of the 90th and the 99th percentile are, by latency."""
+    found = summarize(compare(cases, facts))
+
+    def times(name: str, tail: str) -> float:
+        return round(max(1.0, found[f"{name}.{tail}"]["p90"] / found[f"{name}.p50"]["p90"]), 2)
+
+    return {name: TailFacts(p90=times(name, "p90"), p99=times(name, "p99")) for name in ("tpot_ms", "ttft_ms")}
 
 
 def residuals_of(left_out: Iterable[LeftOut]) -> dict[str, SpeedResidual]:

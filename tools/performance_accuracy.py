@@ -403,7 +403,15 @@ def _compared(line: int, given: Mapping[str, Any], case: Case, prediction: Predi
     measured = {key: given[key] for key in predicted if given.get(key) is not None}
     names = {
         "decode": ("step_ms",),
-        "serve": ("ttft_ms.p50", "tpot_ms.p50", "output_tokens_per_second", "ttft_ms.p90", "tpot_ms.p90"),
+        "serve": (
+            "ttft_ms.p50",
+            "tpot_ms.p50",
+            "output_tokens_per_second",
+            "ttft_ms.p90",
+            "tpot_ms.p90",
+            "ttft_ms.p99",
+            "tpot_ms.p99",
+        ),
     }[case.kind]
     errors = {}
     for name in names:

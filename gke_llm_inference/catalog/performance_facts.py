@@ -245,6 +245,13 @@ class SpeedResidual(Facts):
     worst: float
 
 
+class TailFacts(Facts):
+    """How many times as wide as the median's the error band of a latency's tail is: of nine of ten, at both."""
+
+    p90: float
+    p99: float
+
+
 class PerformanceFacts(Facts):
     """Everything that a prediction of speed rests on."""
 
@@ -266,6 +273,8 @@ class PerformanceFacts(Facts):
     """How far nine of ten predictions are off at most, in percent, by what they rest on and by quantity."""
     unknown_host: dict[str, float]
     """The same at least, where the time in which the host launches a kernel is not known, by quantity."""
+    tails: dict[str, TailFacts]
+    """Of `ttft_ms` and `tpot_ms`."""
     calibration: CalibrationFacts
     residuals: dict[str, SpeedResidual] = Field(default={})
     """Of models that were left out of the fit, by quantity."""

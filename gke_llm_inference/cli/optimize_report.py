@@ -137,7 +137,9 @@ def _option(option: Option, question: Question) -> dict[str, Any]:
         "errorPercent": {
             "rate": round(option.bands.rate.percent, 1),
             "ttft": round(option.bands.ttft.percent, 1),
+            "ttftAtP95": round(option.bands.ttft.at(95).percent, 1),
             "tpot": round(option.bands.tpot.percent, 1),
+            "tpotAtP95": round(option.bands.tpot.at(95).percent, 1),
         },
     }
 
@@ -184,8 +186,8 @@ def _verdict(heading: str, option: Option, optimum: Optimum, facts: PerformanceF
         f"  {_price(option)}, {option.usd_per_million_output_tokens:,.2f} USD per million output tokens (± "
         f"{bands.rate.percent:.0f} %), input not counted",
         f"  first token {point.ttft_ms.p50:,.0f} ms at the median, {point.ttft_ms.p95:,.0f} at p95 "
-        f"(± {bands.ttft.percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
-        f"(± {bands.tpot.percent:.0f} %)",
+        f"(± {bands.ttft.at(95).percent:.0f} %); per token {point.tpot_ms.p50:.1f}, {point.tpot_ms.p95:.1f} "
+        f"(± {bands.tpot.at(95).percent:.0f} %)",
     ]
     if heading == "Best":
         lines.append(

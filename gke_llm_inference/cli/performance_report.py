@@ -114,7 +114,7 @@ def performance_document(plan: PerformancePlan, faster: Sequence[FasterAlternati
         "error": {
             "ttft": _error(plan.ttft),
             "tpot": _error(plan.tpot),
-            "tokensPerSecond": _error(plan.throughput),
+            "tokensPerSecond": {"percent": round(plan.throughput.percent, 1), "basis": plan.throughput.basis},
         },
         "basis": plan.basis,
         "notes": list(plan.notes),
@@ -163,7 +163,12 @@ def _bound(bound: LatencyBound | None) -> dict[str, float] | None:
 
 
 def _error(band: Band) -> dict[str, Any]:
-    return {"percent": round(band.percent, 1), "basis": band.basis}
+    return {
+        "percent": round(band.percent, 1),
+        "percentAtP90": round(band.at(90).percent, 1),
+        "percentAtP99": round(band.at(99).percent, 1),
+        "basis": band.basis,
+    }
 
 
 def _rounded(value: float | None) -> float | None:
@@ -181,7 +186,8 @@ def _latency(values: Distribution) -> str:
 
 
 def _band(band: Band) -> str:
-    return f"(± {band.percent:.0f} %)"
+    tail = band.at(99).percent
+    return f"(± {band.percent:.0f} %{f', p99 ± {tail:.0f} %' if tail > band.percent else ''})"
 
 
 def _tokens(lengths: Lengths) -> str:

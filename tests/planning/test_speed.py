@@ -122,6 +122,9 @@ def test_what_the_profile_says_gives_way_to_what_is_stated() -> None:
 @pytest.mark.parametrize("objective", ["ttft", "tpot"])
 def test_an_objective_is_met_only_with_the_error_band_to_spare(objective: str) -> None:
     latency, band = (LIGHT.point.ttft_ms, LIGHT.ttft) if objective == "ttft" else (LIGHT.point.tpot_ms, LIGHT.tpot)
+    # Tails are less sure than the median.
+    assert band.at(90).percent > band.percent
+    band = band.at(90)
     predicted, share = latency.at(90), band.percent / 100
     name = objective.upper()
 

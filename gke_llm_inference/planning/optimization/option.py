@@ -12,8 +12,16 @@ from gke_llm_inference.planning.optimization.question import Question
 from gke_llm_inference.planning.performance.bands import Band
 from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
 from gke_llm_inference.planning.performance.plan import ObjectiveName, SpeedVerdict, replica_of, verdict_of
-from gke_llm_inference.planning.performance.replica import HEADROOM, Miss, Point, Replica, replicas_for, usd_per_million
-from gke_llm_inference.planning.performance.workload import Objectives
+from gke_llm_inference.planning.performance.replica import (
+    HEADROOM,
+    Distribution,
+    Miss,
+    Point,
+    Replica,
+    replicas_for,
+    usd_per_million,
+)
+from gke_llm_inference.planning.performance.workload import LatencyBound, Objectives
 
 COSTLIEST_RUN = 8
 """Simulations that working out one candidate takes at most, where no replicas are counted."""
@@ -107,12 +115,16 @@ class Option:
         found: dict[ObjectiveName, SpeedVerdict] = {}
         ttft, tpot, usd = objectives.ttft, objectives.tpot, objectives.usd_per_million_tokens
         if ttft is not None:
-            found["ttft"] = verdict_of(self.point.ttft_ms.at(ttft.percentile), ttft.milliseconds, self.bands.ttft)
+            found["ttft"] = self._verdict(self.point.ttft_ms, ttft, self.bands.ttft)
         if tpot is not None:
-            found["tpot"] = verdict_of(self.point.tpot_ms.at(tpot.percentile), tpot.milliseconds, self.bands.tpot)
+            found["tpot"] = self._verdict(self.point.tpot_ms, tpot, self.bands.tpot)
         if usd is not None:
             found["maxUsdPerMillionTokens"] = verdict_of(self.usd_per_million_output_tokens, usd, self.bands.rate)
         return found
+
+    @staticmethod
+    def _verdict(values: Distribution, bound: LatencyBound, band: Band) -> SpeedVerdict:
+        return verdict_of(values.at(bound.percentile), bound.milliseconds, band.at(bound.percentile))
 
     def usd_if(self, factor: float) -> float:
         """USD per hour of the replicas that the load would need, were a replica's highest load so many times it."""

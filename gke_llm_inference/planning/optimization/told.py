@@ -45,8 +45,8 @@ def latencies(option: Option) -> str:
     """Time to the first token and per token at the 95th percentile, each with how far it may be off."""
     point, bands = option.point, option.bands
     return (
-        f"first token {point.ttft_ms.p95:,.0f} ms at p95 (± {bands.ttft.percent:.0f} %), per token "
-        f"{point.tpot_ms.p95:,.1f} ms (± {bands.tpot.percent:.0f} %)"
+        f"first token {point.ttft_ms.p95:,.0f} ms at p95 (± {bands.ttft.at(95).percent:.0f} %), per token "
+        f"{point.tpot_ms.p95:,.1f} ms (± {bands.tpot.at(95).percent:.0f} %)"
     )
 
 

@@ -1,6 +1,6 @@
 """How far a prediction may be from what a server does, and what that rests on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gke_llm_inference.catalog.performance_facts import Basis, GpuRoofs, PerformanceFacts
@@ -18,13 +18,22 @@ class Band:
     """An error band.
 
     Attributes:
-        percent: how far nine of ten predictions are at most, in percent.
+        percent: how far nine of ten predictions are at most, in percent; of a latency, at its median.
         basis: the weakest of what the prediction rests on.
+        tail: of a latency, how many times as wide it is at the 90th and at the 99th percentile.
 
     """
 
     percent: float
     basis: Basis
+    tail: tuple[float, float] = (1.0, 1.0)
+
+    def at(self, percentile: float) -> "Band":
+        """The band of a percentile from 50 to 99, as `percent`; between those that were measured, on a line."""
+        points = ((50.0, 1.0), (90.0, self.tail[0]), (99.0, self.tail[1]))
+        (low, narrow), (high, wide) = points[:2] if percentile <= points[1][0] else points[1:]
+        factor = narrow + (wide - narrow) * (min(max(percentile, low), high) - low) / (high - low)
+        return replace(self, percent=self.percent * factor, tail=(1.0, 1.0))
 
 
 def error_band(
@@ -55,4 +64,5 @@ def error_band(
     percent = facts.bands[basis][quantity]
     if launch_us is None:
         percent = max(percent, facts.unknown_host[quantity])
-    return Band(percent=percent, basis=basis)
+    tail = facts.tails.get(quantity.removesuffix(".p50"))
+    return Band(percent=percent, basis=basis, tail=(tail.p90, tail.p99) if tail else (1.0, 1.0))

@@ -14,7 +14,7 @@ without it, by the geometric mean, whose square is that of an error. No band is 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.performance_facts import GpuRoofs, PerformanceFacts
@@ -161,9 +161,9 @@ def narrowed(
     if percent is None:
         return band
     if own:
-        return Band(percent=percent, basis="calibrated")
+        return replace(band, percent=percent, basis="calibrated")
     percent = max(percent, facts.calibration.others * _usual(quantity, gpu, facts))
-    return Band(percent=percent, basis="transferred") if percent < band.percent else band
+    return replace(band, percent=percent, basis="transferred") if percent < band.percent else band
 
 
 def _deviations(calibration: Calibration, gpu: GpuRoofs, facts: PerformanceFacts) -> tuple[Vector, Vector]:

@@ -214,13 +214,13 @@ class PerformancePlan:
         if not self.keeps_up:
             return "the queue grows"
         percent = self.objectives.ttft.percentile if self.objectives.ttft else _USUAL_PERCENTILE
-        return f"TTFT p{percent:g} {duration(self.point.ttft_ms.at(percent))} ± {self.ttft.percent:.0f} %"
+        return f"TTFT p{percent:g} {duration(self.point.ttft_ms.at(percent))} ± {self.ttft.at(percent).percent:.0f} %"
 
     @property
     def tpot_text(self) -> str:
         """The time per token, at the percentile that is asked for."""
         percent = self.objectives.tpot.percentile if self.objectives.tpot else _USUAL_PERCENTILE
-        return f"TPOT p{percent:g} {duration(self.point.tpot_ms.at(percent))} ± {self.tpot.percent:.0f} %"
+        return f"TPOT p{percent:g} {duration(self.point.tpot_ms.at(percent))} ± {self.tpot.at(percent).percent:.0f} %"
 
     @property
     def summary(self) -> str:
@@ -277,7 +277,7 @@ def plan_performance(
         found = basis.band(quantity, request, facts)
         if not asked.notes:
             return found
-        return Band(percent=max(found.percent, facts.bands["estimated"][quantity]), basis="estimated")
+        return replace(found, percent=max(found.percent, facts.bands["estimated"][quantity]), basis="estimated")
 
     bands = _Bands(ttft=band("ttft_ms.p50"), tpot=band("tpot_ms.p50"), throughput=band("output_tokens_per_second"))
     load = _load(workload, asked.replicas)
@@ -385,7 +385,7 @@ def _given(replica: Replica, objectives: Objectives, highest: Point | None, band
 
 
 def _stricter(bound: LatencyBound | None, band: Band) -> LatencyBound | None:
-    return bound and replace(bound, milliseconds=bound.milliseconds / (1 + band.percent / 100))
+    return bound and replace(bound, milliseconds=bound.milliseconds / (1 + band.at(bound.percentile).percent / 100))
 
 
 def _keeps_up(replica: Replica, point: Point) -> bool:
@@ -409,8 +409,9 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
         bound = objectives.ttft
         first = point.ttft_ms.at(bound.percentile) if plan.keeps_up else None
         alone = replica.lone_ttft_ms(bound.percentile)
-        judged = verdict(first, bound.milliseconds, plan.ttft)
-        if plan.may_keep_up and verdict(alone, bound.milliseconds, plan.ttft) != "misses":
+        band = plan.ttft.at(bound.percentile)
+        judged = verdict(first, bound.milliseconds, band)
+        if plan.may_keep_up and verdict(alone, bound.milliseconds, band) != "misses":
             judged = "may meet"
         yield Judgement(
             objective="ttft",
@@ -418,20 +419,20 @@ def _judgements(plan: PerformancePlan, replica: Replica, *, promises: bool) -> I
             percentile=bound.percentile,
             predicted=first,
             least=alone,
-            band=plan.ttft,
+            band=band,
             verdict=judged,
         )
     if objectives.tpot is not None:
         bound = objectives.tpot
-        between = point.tpot_ms.at(bound.percentile)
+        between, band = point.tpot_ms.at(bound.percentile), plan.tpot.at(bound.percentile)
         yield Judgement(
             objective="tpot",
             limit=bound.milliseconds,
             percentile=bound.percentile,
             predicted=between,
             least=replica.step_ms,
-            band=plan.tpot,
-            verdict=verdict(between, bound.milliseconds, plan.tpot),
+            band=band,
+            verdict=verdict(between, bound.milliseconds, band),
         )
     if objectives.usd_per_million_tokens is not None:
         limit, usd = objectives.usd_per_million_tokens, plan.usd_per_million_output_tokens
