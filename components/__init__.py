@@ -10,6 +10,7 @@ from .inference_stack import InferenceStack, InferenceStackArgs
 from .network import Network, NetworkArgs
 from .node_identity import NodeIdentity, NodeIdentityArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
+from .observability import Observability, ObservabilityArgs
 from .served_apis import ServedApis
 from .settling import settle
 from .stack import StackResources, create_stack
@@ -34,6 +35,8 @@ __all__ = [
     "NetworkArgs",
     "NodeIdentity",
     "NodeIdentityArgs",
+    "Observability",
+    "ObservabilityArgs",
     "ServedApis",
     "StackResources",
     "create_stack",

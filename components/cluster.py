@@ -141,6 +141,7 @@ class GkeCluster(pulumi.ComponentResource):
             location=plan.location,
             **network,
             **_common_inputs(settings, project, pods_range, services_range),
+            monitoring_config=_monitoring_config(plan),
             **shape,
             # The default pool of a Standard cluster is gone as soon as the cluster is made; its shape must never
             # count as a change of the cluster, which would replace it.
@@ -290,10 +291,6 @@ def _common_inputs(
         )
         if settings.authorized_networks
         else None,
-        "monitoring_config": container.ClusterMonitoringConfigArgs(
-            enable_components=["SYSTEM_COMPONENTS"],
-            managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(enabled=True),
-        ),
         "networking_mode": "VPC_NATIVE",
         "private_cluster_config": container.ClusterPrivateClusterConfigArgs(
             enable_private_nodes=True,
@@ -310,6 +307,22 @@ def _common_inputs(
         "secret_sync_config": container.ClusterSecretSyncConfigArgs(enabled=True),
         "workload_identity_config": container.ClusterWorkloadIdentityConfigArgs(workload_pool=f"{project}.svc.id.goog"),
     }
+
+
+def _monitoring_config(plan: ClusterPlan) -> gcp.container.ClusterMonitoringConfigArgs:
+    container = gcp.container
+    return container.ClusterMonitoringConfigArgs(
+        enable_components=["SYSTEM_COMPONENTS"],
+        managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(
+            enabled=True,
+            # Absent unless it matters, so that clusters that exist have no difference.
+            auto_monitoring_config=container.ClusterMonitoringConfigManagedPrometheusAutoMonitoringConfigArgs(
+                scope="NONE"
+            )
+            if plan.collects_metrics
+            else None,
+        ),
+    )
 
 
 def _autopilot_inputs(service_account: pulumi.Output[str]) -> dict[str, Any]:

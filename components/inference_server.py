@@ -17,6 +17,7 @@ from gke_llm_inference.planning.pod.names import (
     MODEL_VOLUME,
     OWN_ANNOTATIONS,
     SERVER_CONTAINER,
+    SERVER_PORT,
     SHARED_MEMORY_PATH,
     SHARED_MEMORY_VOLUME,
     TOKEN_VARIABLES,
@@ -26,7 +27,6 @@ from .network_policy import fqdn_network_policy, network_policy
 from .pod_extras import extra_containers, extra_mounts, extra_sources, extra_variables, extra_volumes, format_cpu
 from .served_apis import ServedApis
 
-_PORT_NAME = "http"
 _SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 _TOKEN_VERSION = f"{OWN_ANNOTATIONS}token-version"
 _API_KEYS_VERSION = f"{OWN_ANNOTATIONS}api-keys-version"
@@ -115,7 +115,7 @@ class InferenceServer(pulumi.ComponentResource):
                 selector=plan.selector,
                 ports=[
                     core.v1.ServicePortArgs(
-                        name=_PORT_NAME, port=plan.service_port, protocol="TCP", target_port=_PORT_NAME
+                        name=SERVER_PORT, port=plan.service_port, protocol="TCP", target_port=SERVER_PORT
                     )
                 ],
             ),
@@ -259,7 +259,7 @@ def _container(plan: ServerPlan) -> core.v1.ContainerArgs:
         working_dir=plan.home if plan.user else plan.model_volume.working_directory if plan.model_volume else None,
         env=_environment(plan),
         env_from=extra_sources(plan.pod) or None,
-        ports=[core.v1.ContainerPortArgs(name=_PORT_NAME, container_port=plan.port, protocol="TCP")],
+        ports=[core.v1.ContainerPortArgs(name=SERVER_PORT, container_port=plan.port, protocol="TCP")],
         resources=core.v1.ResourceRequirementsArgs(
             requests=dict(sorted({**limits, "cpu": cpu}.items())), limits=dict(sorted(limits.items()))
         ),
@@ -323,7 +323,7 @@ def _environment(plan: ServerPlan) -> list[core.v1.EnvVarArgs]:
 
 def _probe(plan: ServerPlan, period: int, failures: int) -> core.v1.ProbeArgs:
     return core.v1.ProbeArgs(
-        http_get=core.v1.HTTPGetActionArgs(path=plan.probes.path, port=_PORT_NAME),
+        http_get=core.v1.HTTPGetActionArgs(path=plan.probes.path, port=SERVER_PORT),
         period_seconds=period,
         failure_threshold=failures,
         timeout_seconds=plan.probes.timeout_seconds,

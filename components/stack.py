@@ -18,6 +18,7 @@ from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
+from .observability import Observability, ObservabilityArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class StackResources:
         node_pools: GPU node pools by their names in the settings.
         servers: inference servers by their names in the settings.
         gateway: load balancers before the servers; None where no server is reached from outside of the cluster.
+        observability: what is watched; None where nothing is.
 
     """
 
@@ -42,6 +44,7 @@ class StackResources:
     node_pools: Mapping[str, GpuNodePool]
     servers: Mapping[str, InferenceServer]
     gateway: Gateway | None = None
+    observability: Observability | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -175,6 +178,18 @@ def create_stack(
             ),
             on_cluster,
         )
+    observability = None
+    if plan.observability.metrics:
+        observability = Observability(
+            "observability",
+            ObservabilityArgs(
+                plan=plan.observability,
+                after=[namespace] if namespace else [],
+                replace_with=together,
+                served_apis=cluster.served_apis,
+            ),
+            on_cluster,
+        )
     return StackResources(
         plan=plan,
         cluster=cluster,
@@ -183,4 +198,5 @@ def create_stack(
         node_pools=pools,
         servers=servers,
         gateway=gateway,
+        observability=observability,
     )

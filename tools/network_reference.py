@@ -15,6 +15,7 @@ from gke_llm_inference.settings import parse_settings
 
 _EXAMPLE = """\
 cluster: {mode: autopilot, location: us-central1}
+observability: {metrics: {enabled: true}}
 networkPolicy:
   allowFrom:
   - namespaceLabels: {kubernetes.io/metadata.name: web}
@@ -71,7 +72,7 @@ _AFTER = """\
 | --- | --- | --- | --- |
 | `calls` | in | pods of the server's namespace, or whom `allowFrom` names | always |
 | `probes` | in | the kubelet of the pod's own node | always, by Kubernetes itself; no rule stands for it |
-| `metrics` | in | collectors of Managed Service for Prometheus, in the namespaces of both cluster modes | always |
+| `metrics` | in | collectors of Managed Service for Prometheus | [`observability.metrics`](observability.md) is on |
 | `gateway` | in | the Gateway's proxies and Google's health checks | `exposure` is internal or external |
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
@@ -134,6 +135,7 @@ breaks the policy `network-policies` ([policies.md](policies.md)); `gke-llm-infe
 environment's openings against another's.
 
 A mirror of Hugging Face or a proxy (`HF_ENDPOINT`, `HTTPS_PROXY`) is not allowed by itself; the plan warns of it.
+Nor are collectors of metrics where `observability.metrics` is off: turn it on, or name your own with `allowFrom`.
 
 ## Is it enforced?
 

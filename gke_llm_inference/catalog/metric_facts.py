@@ -61,6 +61,12 @@ class ExposedMetric(Facts):
         return f"prometheus.googleapis.com/{self.name}/{self.kind}"
 
     @property
+    def samples(self) -> tuple[str, ...]:
+        """The names of the series that it consists of."""
+        parts = ("bucket", "count", "sum")
+        return tuple(f"{self.name}_{part}" for part in parts) if self.kind == "histogram" else (self.name,)
+
+    @property
     def buckets(self) -> str:
         """The name of a histogram's buckets.
 

@@ -9,6 +9,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
+from gke_llm_inference.cli.observability_report import metrics_document, metrics_lines
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.cli.pod_report import pod_document, pod_lines
 from gke_llm_inference.planning.alternatives import Alternative
@@ -156,6 +157,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             ),
         },
         "access": access_document(server, plan.access),
+        "metrics": metrics_document(server, plan.observability),
         "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
@@ -231,6 +233,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield f"  network    {_network(server)}"
     yield from access_lines(server, plan.access)
+    yield from metrics_lines(server, plan.observability)
     yield from pod_lines(server.pod)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")

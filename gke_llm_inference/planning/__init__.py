@@ -9,6 +9,7 @@ from gke_llm_inference.planning.access.plan import (
     RateLimitPlan,
     ServerAccess,
 )
+from gke_llm_inference.planning.observability.plan import MetricsPlan, ObservabilityPlan
 from gke_llm_inference.planning.plan import (
     ClusterPlan,
     NodePoolPlan,
@@ -30,7 +31,9 @@ __all__ = [
     "Catalog",
     "ClusterPlan",
     "GatewayPlan",
+    "MetricsPlan",
     "NodePoolPlan",
+    "ObservabilityPlan",
     "PodResources",
     "ProbePlan",
     "RateLimitPlan",

@@ -21,7 +21,12 @@ _DEFAULT_ZONES = 3
 
 
 def plan_cluster(
-    settings: ClusterSettings, *, default_name: str, project: str | None, catalog: Catalog
+    settings: ClusterSettings,
+    *,
+    default_name: str,
+    project: str | None,
+    catalog: Catalog,
+    collects_metrics: bool = False,
 ) -> tuple[ClusterPlan, list[Finding]]:
     """The cluster's plan and the problems of its settings.
 
@@ -30,6 +35,7 @@ def plan_cluster(
         default_name: name of a new cluster whose settings give none.
         project: Google Cloud project of the stack, if there is one.
         catalog: the facts to decide by.
+        collects_metrics: whether the stack says itself which metrics are collected.
 
     """
     problems: list[Finding] = []
@@ -73,6 +79,7 @@ def plan_cluster(
             else dns_label(f"{name}-nodes", catalog.gke.name_limits.service_account_id),
             system_disk_type=_system_disk_type(settings, catalog) if isinstance(settings, StandardCluster) else None,
             served_within_seconds=catalog.gke.served_within_seconds,
+            collects_metrics=collects_metrics,
         ),
         problems,
     )

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.planning.observability.plan import ObservabilityPlan
 from gke_llm_inference.planning.pod.plan import PodExtras
 from gke_llm_inference.settings import (
     AutopilotCluster,
@@ -46,6 +47,8 @@ class ClusterPlan:
         region: region of `location`.
         system_disk_type: boot disk of the CPU pool's nodes, for a Standard cluster that is made.
         served_within_seconds: how long to wait for custom resources, by API group; an empty name is every other group.
+        collects_metrics: whether the stack says itself which metrics are collected, so that GKE must not find
+            applications to collect from by itself: it would collect them twice.
 
     """
 
@@ -57,6 +60,7 @@ class ClusterPlan:
     service_account_id: str | None
     system_disk_type: str | None = None
     served_within_seconds: dict[str, int] = field(default_factory=dict)
+    collects_metrics: bool = False
 
     @property
     def protected(self) -> bool:
@@ -570,4 +574,5 @@ class StackPlan:
     create_namespace: bool
     namespace_labels: dict[str, str]
     access: AccessPlan = field(default_factory=AccessPlan)
+    observability: ObservabilityPlan = field(default_factory=ObservabilityPlan)
     warnings: tuple[Finding, ...] = field(default=())

@@ -76,6 +76,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         port=facts.port,
         volume=volume,
         cluster=cluster.settings,
+        collects_metrics=stack.observability.metrics.enabled,
         proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
     )
     labels = {

@@ -16,6 +16,8 @@ from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.network_policy.findings import network_policy_findings
 from gke_llm_inference.planning.node_pools import check_pools
+from gke_llm_inference.planning.observability.decide import plan_observability
+from gke_llm_inference.planning.observability.findings import observability_findings
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
@@ -66,6 +68,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
         access=plan_access(settings, stack.cluster, servers, catalog, name=f"{identity.project}-{identity.stack}"),
+        observability=plan_observability(settings, servers, catalog),
         warnings=tuple(sorted(warnings)),
     )
 
@@ -113,6 +116,7 @@ def frame_of(
         default_name=f"{identity.project}-{identity.stack}",
         project=identity.gcp_project,
         catalog=catalog,
+        collects_metrics=settings.observability.metrics.enabled,
     )
     token, of_token = plan_token(
         settings.hugging_face,
@@ -134,6 +138,7 @@ def frame_of(
         propose=Trials(),
         propose_faster=FasterTrials(),
         gateway=settings.gateway,
+        observability=settings.observability,
         choose=Goals(),
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
@@ -149,6 +154,7 @@ def frame_of(
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),
+            *observability_findings(settings),
         ],
     )
 

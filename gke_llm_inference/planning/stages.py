@@ -21,6 +21,7 @@ from gke_llm_inference.settings import (
     NetworkPolicySettings,
     NodePoolSettings,
     NoToken,
+    ObservabilitySettings,
     ServerSettings,
 )
 
@@ -44,6 +45,7 @@ class StackFrame:
         network_policy: what the stack says about network policies.
         catalog: the facts to decide by.
         gateway: the load balancers' settings.
+        observability: what is to be watched.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
@@ -61,6 +63,7 @@ class StackFrame:
     network_policy: NetworkPolicySettings
     catalog: Catalog
     gateway: GatewaySettings
+    observability: ObservabilitySettings
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: KnownSpeeds = field(default_factory=KnownSpeeds)

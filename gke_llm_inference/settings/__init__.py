@@ -55,6 +55,7 @@ from gke_llm_inference.settings.node_pools import (
     SecondaryBootDisk,
     SpotProvisioning,
 )
+from gke_llm_inference.settings.observability import MetricsSettings, ObservabilitySettings
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.pod import (
     EmptyDirectory,
@@ -107,6 +108,7 @@ __all__ = [
     "LatencyObjective",
     "Maintenance",
     "ManagedCertificates",
+    "MetricsSettings",
     "ModelVolume",
     "NetworkDestination",
     "NetworkPeer",
@@ -116,6 +118,7 @@ __all__ = [
     "NodePoolSettings",
     "NodeTaint",
     "ObjectiveSettings",
+    "ObservabilitySettings",
     "OnDemandProvisioning",
     "PodContainer",
     "PodSettings",

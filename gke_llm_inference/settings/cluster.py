@@ -219,6 +219,8 @@ class ExistingCluster(Settings):
     """A context of the kubeconfig that the machine running Pulumi uses."""
     fqdn_network_policy: bool = False
     """Whether the cluster serves FQDNNetworkPolicy, by which network policies name hosts."""
+    managed_prometheus: bool = True
+    """Whether the cluster has managed collection of Managed Service for Prometheus, as GKE's have unless it is off."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ExistingCluster":

@@ -10,6 +10,7 @@ from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
 from gke_llm_inference.settings.network_policy import NetworkPolicySettings
 from gke_llm_inference.settings.node_pools import NodePoolSettings
+from gke_llm_inference.settings.observability import ObservabilitySettings
 from gke_llm_inference.settings.servers import ServerSettings
 
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][^\s@]{0,299}$")]
@@ -35,6 +36,8 @@ class StackSettings(Settings):
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     """Who may talk to the servers, and whom they may talk to."""
+    observability: ObservabilitySettings = ObservabilitySettings()
+    """What is watched: metrics of the servers."""
     servers: dict[Name, ServerSettings]
     """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
 

@@ -23,6 +23,7 @@ def policy(
     *,
     storage: str | None = None,
     by_name: bool = False,
+    collects_metrics: bool = True,
     proxy_range: str | None = None,
     port: int = 8000,
 ) -> NetworkPolicyPlan | None:
@@ -35,6 +36,7 @@ def policy(
         port=port,
         volume=volume or None,
         cluster=AutopilotCluster(mode="autopilot", location="us-central1", fqdn_network_policy=by_name),
+        collects_metrics=collects_metrics,
         proxy_range=proxy_range,
     )
 

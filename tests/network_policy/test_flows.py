@@ -52,6 +52,7 @@ class Features:
     storage: str | None
     by_name: bool
     gateway: bool
+    metrics: bool
 
     @property
     def downloads(self) -> bool:
@@ -76,6 +77,11 @@ def always(_: Features) -> bool:
 
 def never(_: Features) -> bool:
     return False
+
+
+def collected(features: Features) -> bool:
+    """A collector calls a server whose metrics are collected, or one that the whole cluster may call."""
+    return features.metrics or features.callers == "cluster"
 
 
 def called_by(*callers: str) -> Expected:
@@ -114,8 +120,8 @@ def incoming(port: int) -> Iterator[tuple[str, Traffic, Expected]]:
         "a pod of the team": (team, called_by("team", "cluster")),
         "the web pod of the team": (team_web, called_by("team", "web of the team", "cluster")),
         "a web pod elsewhere": (stranger, called_by("cluster")),
-        "a collector on Standard": (collector("gmp-system"), always),
-        "a collector on Autopilot": (collector("gke-gmp-system"), always),
+        "a collector on Standard": (collector("gmp-system"), collected),
+        "a collector on Autopilot": (collector("gke-gmp-system"), collected),
         "the collectors' operator": (collector("gmp-system", "gmp-operator"), called_by("cluster")),
         "one that calls itself a collector": (collector("other"), called_by("cluster")),
         "a proxy of the Gateway": (Outside(address="10.129.1.7"), lambda features: features.gateway),
@@ -193,7 +199,7 @@ def outgoing() -> Iterator[tuple[str, Traffic, Expected]]:
 
 COMBINATIONS = [
     Features(*one)
-    for one in product(CALLERS, OPENED, STORAGES, (False, True), (False, True))
+    for one in product(CALLERS, OPENED, STORAGES, *[(False, True)] * 3)
     # Where policies cannot name hosts, a host among the settings is refused.
     if one[1] != "host" or one[3]
 ]
@@ -205,6 +211,7 @@ def policies_of(features: Features, port: int) -> list[dict[str, Any]]:
             CALLERS[features.callers] | OPENED[features.opened],
             storage=features.storage,
             by_name=features.by_name,
+            collects_metrics=features.metrics,
             proxy_range=PROXIES if features.gateway else None,
             port=port,
         )

@@ -21,6 +21,7 @@ config:
   gke-llm-inference:cluster: {mode: autopilot, location: us-central1, fqdnNetworkPolicy: true}
   gke-llm-inference:networkPolicy:
     allowFrom: [{namespaceLabels: {team: search}, podLabels: {app: web}}, {namespaceLabels: {}}]
+  gke-llm-inference:observability: {metrics: {enabled: true}}
   gke-llm-inference:servers:
     open: {server: tgi, model: Qwen/Qwen2.5-7B-Instruct, allowUnfit: true, networkPolicy: {enabled: false}}
     qwen: {server: vllm, model: Qwen/Qwen2.5-7B-Instruct}

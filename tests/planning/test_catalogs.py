@@ -132,7 +132,11 @@ def test_alternatives_are_planned_with_the_facts_of_the_catalog() -> None:
     ],
 )
 def test_network_policies_name_the_peers_of_the_catalog(path: str, value: Any, expected: str) -> None:
-    own, other = server_of(SHIPPED).network_policy, server_of(catalog_with(path, value)).network_policy
+    settings = parse_settings({**autopilot_stack(), "observability": {"metrics": {"enabled": True}}})
+    own, other = (
+        plan_stack(settings, IDENTITY, catalog).servers[0].network_policy
+        for catalog in (SHIPPED, catalog_with(path, value))
+    )
     assert own is not None
     assert other is not None
     assert expected not in str(own.spec)

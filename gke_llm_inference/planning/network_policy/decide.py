@@ -54,6 +54,7 @@ def plan_network_policy(
     port: int,
     volume: ModelVolume | None,
     cluster: ClusterSettings,
+    collects_metrics: bool = False,
     proxy_range: str | None = None,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server; None where it is to have none.
@@ -65,6 +66,7 @@ def plan_network_policy(
         port: port of its container.
         volume: the volume with its model; None where it downloads it.
         cluster: the cluster, which says whether policies can name hosts.
+        collects_metrics: whether its metrics are collected.
         proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
 
     """
@@ -73,7 +75,7 @@ def plan_network_policy(
     flows = [
         *features.calls(settings.allow_from, port),
         *features.probes(port),
-        *features.metrics(facts, port),
+        *(features.metrics(facts, port) if collects_metrics else ()),
         *(features.gateway(facts, proxy_range, port) if proxy_range else ()),
         *features.dns(facts),
         *features.model(facts, volume, by_name=cluster.fqdn_network_policy),

@@ -12,5 +12,7 @@ OWN_ANNOTATIONS = "llm-inference/"
 """What the names of annotations begin with that restart pods."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read."""
+SERVER_PORT = "http"
+"""Name of the port that the server listens at."""
 SERVER_CONTAINER = "inference-server"
 """Name of the server's container."""
