@@ -1,12 +1,14 @@
 """Pulumi components that platform teams import; they turn plans into resources and decide nothing themselves."""
 
 from .api_keys import ApiKeys, ApiKeysArgs
+from .autoscaling import Autoscaler
 from .cluster import GkeCluster, GkeClusterArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .inference_stack import InferenceStack, InferenceStackArgs
+from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
 from .network import Network, NetworkArgs
 from .node_identity import NodeIdentity, NodeIdentityArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
@@ -18,6 +20,7 @@ from .stack import StackResources, create_stack
 __all__ = [
     "ApiKeys",
     "ApiKeysArgs",
+    "Autoscaler",
     "ConfiguredStack",
     "Gateway",
     "GatewayArgs",
@@ -31,6 +34,8 @@ __all__ = [
     "InferenceServerArgs",
     "InferenceStack",
     "InferenceStackArgs",
+    "MetricsAdapter",
+    "MetricsAdapterArgs",
     "Network",
     "NetworkArgs",
     "NodeIdentity",

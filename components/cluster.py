@@ -142,6 +142,10 @@ class GkeCluster(pulumi.ComponentResource):
             **network,
             **_common_inputs(settings, project, pods_range, services_range),
             monitoring_config=_monitoring_config(plan),
+            # Absent rather than false, so that clusters that exist have no difference.
+            pod_autoscaling=gcp.container.ClusterPodAutoscalingArgs(hpa_profile="PERFORMANCE")
+            if plan.fast_autoscaling
+            else None,
             **shape,
             # The default pool of a Standard cluster is gone as soon as the cluster is made; its shape must never
             # count as a change of the cluster, which would replace it.

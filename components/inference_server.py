@@ -23,6 +23,7 @@ from gke_llm_inference.planning.pod.names import (
     TOKEN_VARIABLES,
 )
 
+from .autoscaling import Autoscaler, autoscaler
 from .network_policy import fqdn_network_policy, network_policy
 from .pod_extras import extra_containers, extra_mounts, extra_sources, extra_variables, extra_volumes, format_cpu
 from .served_apis import ServedApis
@@ -72,6 +73,8 @@ class InferenceServer(pulumi.ComponentResource):
     """Denies the pods all traffic but what they need; None where the settings turn it off."""
     fqdn_network_policy: apiextensions.CustomResource | None
     """Allows the pods hosts by their names; None where no policy names one."""
+    autoscaler: Autoscaler | None
+    """What scales the pods; None where their number is fixed."""
     outputs: dict[str, Any]
     """What the component tells Pulumi of itself."""
     disruption_budget: policy.v1.PodDisruptionBudget | None
@@ -104,7 +107,15 @@ class InferenceServer(pulumi.ComponentResource):
                 replace_with=together,
                 # Pulumi would give up after ten minutes, before a large model is loaded.
                 custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
+                # Where something scales the pods, a number that was stated before must not be taken back to 1.
+                ignore_changes=["spec.replicas"] if plan.autoscaling else None,
             ),
+        )
+        self.autoscaler = autoscaler(
+            name,
+            plan,
+            args.served_apis,
+            pulumi.ResourceOptions(parent=self, depends_on=[self.deployment, *args.after], replace_with=together),
         )
         self.service = core.v1.Service(
             f"{name}-service",
@@ -157,7 +168,7 @@ def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> me
 def _deployment_spec(plan: ServerPlan, args: InferenceServerArgs) -> apps.v1.DeploymentSpecArgs:
     rollout = plan.rollout
     return apps.v1.DeploymentSpecArgs(
-        replicas=plan.replicas,
+        replicas=None if plan.autoscaling else plan.replicas,
         progress_deadline_seconds=rollout.progress_deadline_seconds,
         revision_history_limit=3,
         selector=meta.v1.LabelSelectorArgs(match_labels=plan.selector),

@@ -17,6 +17,7 @@ from .cluster import GkeCluster, GkeClusterArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
+from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .observability import Observability, ObservabilityArgs
 
@@ -34,6 +35,7 @@ class StackResources:
         servers: inference servers by their names in the settings.
         gateway: load balancers before the servers; None where no server is reached from outside of the cluster.
         observability: what is watched; None where nothing is.
+        metrics_adapter: what the autoscalers read Cloud Monitoring through; None where the stack does not make it.
 
     """
 
@@ -45,6 +47,7 @@ class StackResources:
     servers: Mapping[str, InferenceServer]
     gateway: Gateway | None = None
     observability: Observability | None = None
+    metrics_adapter: MetricsAdapter | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -163,6 +166,11 @@ def create_stack(
         )
         for server in plan.servers
     }
+    adapter = None
+    if plan.metrics_adapter:
+        adapter = MetricsAdapter(
+            "metrics-adapter", MetricsAdapterArgs(plan=plan.metrics_adapter, replace_with=together), on_cluster
+        )
     gateway = None
     if plan.access.servers:
         gateway = Gateway(
@@ -199,4 +207,5 @@ def create_stack(
         servers=servers,
         gateway=gateway,
         observability=observability,
+        metrics_adapter=adapter,
     )

@@ -74,6 +74,7 @@ _AFTER = """\
 | `probes` | in | the kubelet of the pod's own node | always, by Kubernetes itself; no rule stands for it |
 | `metrics` | in | collectors of Managed Service for Prometheus | [`observability.metrics`](observability.md) is on |
 | `gateway` | in | the Gateway's proxies and Google's health checks | `exposure` is internal or external |
+| `holder` | in | the interceptors of KEDA's HTTP add-on | `autoscaling.scaleToZero.holder: httpAddOn` |
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SkipValidation
 
 from gke_llm_inference.catalog.access_facts import AccessFacts
+from gke_llm_inference.catalog.autoscaling_facts import AutoscalingFacts
 from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
     Accelerator,
@@ -45,6 +46,7 @@ class Catalog(Facts):
     servers: dict[ServerKind, InferenceServerFacts]
     access: dict[ServerKind, AccessFacts]
     """What a load balancer may let through to each server, and what an API key guards."""
+    autoscaling: AutoscalingFacts
     gke: GkeFacts
     network: NetworkFacts
     disks: DiskFacts

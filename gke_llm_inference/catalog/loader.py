@@ -38,6 +38,7 @@ def load_catalog() -> Catalog:
             "checkpoints": models["checkpoints"],
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "access": {kind: read(root / "servers" / "access" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
+            "autoscaling": read(root / "autoscaling.yaml"),
             "gke": read(root / "gke.yaml"),
             "network": read(root / "network.yaml"),
             "disks": read(root / "disks.yaml"),

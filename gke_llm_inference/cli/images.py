@@ -30,11 +30,12 @@ def images(
     plan = plan_stack(selection.configuration().settings, selection.identity)
     by_image: dict[str, list[str]] = {}
     digests: dict[str, str] = {}
-    for server in plan.servers:
-        for reference in dict.fromkeys(server.images):
-            image, _, digest = reference.partition("@")
-            by_image.setdefault(image, []).append(server.key)
-            digests[image] = digest
+    run = [(server.key, reference) for server in plan.servers for reference in dict.fromkeys(server.images)]
+    run += [("metricsAdapter", plan.metrics_adapter.image)] if plan.metrics_adapter else []
+    for name, reference in run:
+        image, _, digest = reference.partition("@")
+        by_image.setdefault(image, []).append(name)
+        digests[image] = digest
     if record:
         recorded = selection.configuration().settings.image_digests
         # What names its digest by itself is not looked up: somebody chose these very bytes.

@@ -7,6 +7,7 @@ from typing import Any
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
+from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.observability_report import metrics_document, metrics_lines
@@ -17,7 +18,7 @@ from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.memory.result import floored
 from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
-from gke_llm_inference.planning.node_pools import running_nodes
+from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
 from gke_llm_inference.settings import Finding
@@ -60,6 +61,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
             if only in (None, server.key)
         },
         "gateways": gateway_document(plan.access),
+        "metricsAdapter": adapter_document(plan.metrics_adapter),
         "cost": _cost_document(_total(plan, catalog), catalog),
         "quota": [
             {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
@@ -94,6 +96,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         "version": server.version,
         "image": server.image,
         "replicas": server.replicas,
+        "autoscaling": autoscaling_document(server.autoscaling),
         "verdict": memory.verdict if memory else None,
         "memory": _memory_document(memory) if memory else None,
         "placement": {
@@ -208,6 +211,7 @@ def _cost_document(cost: Cost, catalog: Catalog) -> dict[str, Any]:
         "hourlyUsd": _rounded(cost.hourly_usd),
         "monthlyUsd": _rounded(cost.monthly_usd),
         "idleHourlyUsd": _rounded(cost.idle_hourly_usd),
+        "leastHourlyUsd": _rounded(cost.hourly_usd if cost.least_hourly_usd is None else cost.least_hourly_usd),
         "priceDate": catalog.prices.date,
         "priceRegion": cost.region,
         "note": cost.note,
@@ -221,7 +225,8 @@ def _finding_document(finding: Finding) -> dict[str, str]:
 def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Catalog, look: Look) -> Iterator[str]:
     resources, region = server.resources, plan.cluster.region
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
-    yield f"  replicas   {server.replicas}, each on {server.gpu_count} {look.times} {server.gpu_type}"
+    count = f"{server.replicas}" if server.autoscaling is None else f"{server.least_replicas} to {server.replicas}"
+    yield f"  replicas   {count}, each on {server.gpu_count} {look.times} {server.gpu_type}"
     if server.memory is not None:
         yield from _memory_lines(server.memory, look)
     machine = server.machine_type or "a node of the cluster"
@@ -231,6 +236,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     )
     yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
+    yield from autoscaling_lines(server.autoscaling)
     yield f"  network    {_network(server)}"
     yield from access_lines(server, plan.access)
     yield from metrics_lines(server, plan.observability)
@@ -319,7 +325,16 @@ def _costs(plan: StackPlan, catalog: Catalog) -> dict[str, Cost]:
 
 def _total(plan: StackPlan, catalog: Catalog) -> Cost:
     if plan.node_pools:
-        costs = [pool_cost(pool, running_nodes(pool, plan.servers), plan.cluster, catalog) for pool in plan.node_pools]
+        costs = [
+            pool_cost(
+                pool,
+                running_nodes(pool, plan.servers),
+                plan.cluster,
+                catalog,
+                least_nodes=least_running_nodes(pool, plan.servers),
+            )
+            for pool in plan.node_pools
+        ]
     else:
         costs = list(_costs(plan, catalog).values())
     total = total_cost(costs)
@@ -341,6 +356,11 @@ def _usd(cost: Cost) -> str:
     if cost.hourly_usd is None:
         return "unknown"
     idle = "" if cost.idle_monthly_usd is None else f", {cost.idle_monthly_usd:,.0f} idle"
+    if cost.least_hourly_usd is not None:
+        return (
+            f"{cost.least_hourly_usd:.2f} to {cost.hourly_usd:.2f} USD an hour, "
+            f"{cost.least_monthly_usd:,.0f} to {cost.monthly_usd:,.0f} a month{idle}"
+        )
     return f"{cost.hourly_usd:.2f} USD an hour, {cost.monthly_usd:,.0f} a month{idle}"
 
 

@@ -230,13 +230,27 @@ def _server_gpus(facts: ServerFacts) -> str:
     return f"{facts.gpus:,} × {quote(facts.gpu_type or 'GPU')}" if facts.gpus is not None else ""
 
 
+def _replicas(facts: ServerFacts) -> str:
+    if facts.replicas is None:
+        return ""
+    least = "" if facts.least_replicas is None else f"{facts.least_replicas:,} to "
+    return f"{least}{facts.replicas:,}"
+
+
+def _targets(facts: ServerFacts) -> str:
+    return ", ".join(f"{target:,} {quote(name)}" for name, target in facts.targets)
+
+
 _FIGURES: tuple[
     tuple[str, Callable[[ServerFacts], str], Callable[[ServerFacts | None, ServerFacts | None], str]], ...
 ] = (
     ("model", _words(lambda facts: facts.model), _no_note),
     ("server", _words(lambda facts: " ".join(filter(None, (facts.server, facts.version)))), _no_note),
     ("image", _words(lambda facts: facts.image), _no_note),
-    ("replicas", lambda facts: "" if facts.replicas is None else f"{facts.replicas:,}", _no_note),
+    ("replicas", _replicas, _no_note),
+    ("scales by", _words(lambda facts: facts.scaling_source), _no_note),
+    ("requests for each replica", _targets, _no_note),
+    ("replicas come and go", _words(lambda facts: facts.pace), _no_note),
     ("GPUs per replica", _server_gpus, _no_note),
     ("choice of the goals", _words(lambda facts: facts.choice), _choice_note),
     ("machine", _words(lambda facts: facts.machine), _no_note),

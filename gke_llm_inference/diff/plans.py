@@ -6,6 +6,7 @@ of another type is simply not known.
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ class ServerFacts:
         is_closed: whether loads are requests in flight.
         needed_replicas: replicas that the load needs.
         predicted_usd: predicted price of a million output tokens.
+        least_replicas: replicas that it has at least, where their number follows the load.
+        scaling_source: what reads the metrics by which their number changes.
+        targets: requests for each replica that are aimed at, by what is counted.
+        pace: how fast replicas come and go.
         calibrated: whether the memory plan rests on measurements of this version and GPU.
         region: the region of the stack.
         price_region: the region whose prices the costs are.
@@ -63,6 +68,10 @@ class ServerFacts:
     version: str | None = None
     image: str | None = None
     replicas: int | None = None
+    least_replicas: int | None = None
+    scaling_source: str | None = None
+    targets: tuple[tuple[str, int], ...] = ()
+    pace: str | None = None
     gpu_type: str | None = None
     gpus: int | None = None
     machine: str | None = None
@@ -200,6 +209,7 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
     performance = _mapping(document.get("performance"))
     replica, highest = _mapping(performance.get("perReplica")), _mapping(performance.get("highest"))
     rate, concurrency = _number(highest.get("requestRate")), _number(highest.get("concurrency"))
+    scaling = _mapping(document.get("autoscaling"))
     decisions = document.get("decisions")
     calibrated = memory.get("calibrated")
     choice = _mapping(document.get("choice"))
@@ -210,6 +220,10 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         version=_text(document.get("version")),
         image=_text(document.get("image")),
         replicas=_whole(document.get("replicas")),
+        least_replicas=_whole(scaling.get("minReplicas")),
+        scaling_source=_text(scaling.get("source")),
+        targets=tuple(_targets(scaling.get("signals"))),
+        pace=_pace(_mapping(scaling.get("scaleUp")), _mapping(scaling.get("scaleDown"))),
         gpu_type=_text(placement.get("gpuType")),
         gpus=_whole(placement.get("gpus")),
         machine=_text(placement.get("machineType")),
@@ -240,6 +254,25 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         choice=_choice(choice),
         choice_reason=_text(choice.get("why")) or "",
     )
+
+
+def _targets(signals: Any) -> Iterator[tuple[str, int]]:
+    """Requests for each replica that are aimed at, by what is counted."""
+    for signal in map(_mapping, signals if isinstance(signals, list) else []):
+        name, target = _text(signal.get("name")), _whole(signal.get("target"))
+        if name is not None and target is not None:
+            yield name, target
+
+
+def _pace(up: dict[str, Any], down: dict[str, Any]) -> str | None:
+    """How fast replicas come and go."""
+    rules = []
+    for sign, rule in (("+", up), ("-", down)):
+        pods, period, window = (_whole(rule.get(key)) for key in ("pods", "periodSeconds", "windowSeconds"))
+        if pods is None or period is None or window is None:
+            return None
+        rules.append(f"{sign}{pods} in {period} s" + (f" after {window} s" if window else ""))
+    return ", ".join(rules)
 
 
 def _speed(verdict: str | None, *, keeps_up: bool) -> str | None:

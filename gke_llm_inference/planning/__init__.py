@@ -9,6 +9,7 @@ from gke_llm_inference.planning.access.plan import (
     RateLimitPlan,
     ServerAccess,
 )
+from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.observability.plan import MetricsPlan, ObservabilityPlan
 from gke_llm_inference.planning.plan import (
     ClusterPlan,
@@ -28,9 +29,11 @@ __all__ = [
     "AccessPlan",
     "AllowedRoute",
     "ApiKeyPlan",
+    "AutoscalingPlan",
     "Catalog",
     "ClusterPlan",
     "GatewayPlan",
+    "MetricsAdapterPlan",
     "MetricsPlan",
     "NodePoolPlan",
     "ObservabilityPlan",

@@ -21,7 +21,7 @@ def local_ssd_gib(settings: ServerSettings, stack: StackFrame) -> float:
     shares = []
     for pool in pools:
         clients = pool.sharing.max_clients if pool.sharing else 1
-        pods = max(1, min(pool.accelerator.count * clients // asked.count, settings.replicas))
+        pods = max(1, min(pool.accelerator.count * clients // asked.count, settings.most_replicas))
         shares.append(local_ssd_room_gib(pool.local_ssds, stack.catalog) / pods)
     return min(shares, default=0.0)
 

@@ -27,6 +27,7 @@ def plan_cluster(
     project: str | None,
     catalog: Catalog,
     collects_metrics: bool = False,
+    fast_autoscaling: bool = False,
 ) -> tuple[ClusterPlan, list[Finding]]:
     """The cluster's plan and the problems of its settings.
 
@@ -36,6 +37,7 @@ def plan_cluster(
         project: Google Cloud project of the stack, if there is one.
         catalog: the facts to decide by.
         collects_metrics: whether the stack says itself which metrics are collected.
+        fast_autoscaling: whether GKE reads the metrics of a server itself.
 
     """
     problems: list[Finding] = []
@@ -80,6 +82,7 @@ def plan_cluster(
             system_disk_type=_system_disk_type(settings, catalog) if isinstance(settings, StandardCluster) else None,
             served_within_seconds=catalog.gke.served_within_seconds,
             collects_metrics=collects_metrics,
+            fast_autoscaling=fast_autoscaling,
         ),
         problems,
     )

@@ -1,6 +1,6 @@
 """What a stack costs at list price: per server, per node pool and in all. Plain multiplication, dated prices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import machine_family
@@ -21,10 +21,12 @@ class Cost:
     """What something costs at list price.
 
     Attributes:
-        hourly_usd: USD per hour while everything runs; None where the catalog has no price.
+        hourly_usd: USD per hour while everything runs, with the most replicas; None where the catalog has no price.
         idle_hourly_usd: USD per hour with no pod running, for the nodes that stay; None as above.
         region: the region whose prices these are; None where there are none.
         note: what the numbers leave out, or why there are none.
+        least_hourly_usd: USD per hour with the fewest replicas; None where no number of them follows a load, and as
+            above.
 
     """
 
@@ -32,6 +34,7 @@ class Cost:
     idle_hourly_usd: float | None
     region: str | None = None
     note: str = ""
+    least_hourly_usd: float | None = None
 
     @property
     def monthly_usd(self) -> float | None:
@@ -39,20 +42,44 @@ class Cost:
         return None if self.hourly_usd is None else self.hourly_usd * HOURS_PER_MONTH
 
     @property
+    def least_monthly_usd(self) -> float | None:
+        """USD for a month of 730 hours with the fewest replicas."""
+        return None if self.least_hourly_usd is None else self.least_hourly_usd * HOURS_PER_MONTH
+
+    @property
     def idle_monthly_usd(self) -> float | None:
         """USD for an idle month of 730 hours."""
         return None if self.idle_hourly_usd is None else self.idle_hourly_usd * HOURS_PER_MONTH
 
 
-def pool_cost(pool: NodePoolPlan, nodes: int, cluster: ClusterPlan, catalog: Catalog) -> Cost:
-    """Cost of a node pool with `nodes` nodes running; idle, it keeps its least number of nodes."""
+def pool_cost(
+    pool: NodePoolPlan, nodes: int, cluster: ClusterPlan, catalog: Catalog, *, least_nodes: int | None = None
+) -> Cost:
+    """Cost of a node pool; idle, it keeps its least number of nodes.
+
+    Args:
+        pool: the pool.
+        nodes: nodes that run with the most replicas.
+        cluster: the cluster's plan.
+        catalog: the facts to decide by.
+        least_nodes: nodes that run with the fewest replicas; None where no number of replicas follows a load.
+
+    """
     idle = pool.settings.max_nodes if pool.settings.provisioning.model == _RESERVED else pool.settings.min_nodes
-    return _nodes_cost(pool, max(nodes, idle), idle, cluster, catalog)
+    cost = _nodes_cost(pool, max(nodes, idle), idle, cluster, catalog)
+    if least_nodes is None:
+        return cost
+    least = _nodes_cost(pool, max(least_nodes, idle), idle, cluster, catalog)
+    return replace(cost, least_hourly_usd=least.hourly_usd)
 
 
 def server_cost(server: ServerPlan, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:
     """Cost of a server's own GPUs and what comes with them: its share of the nodes that it runs on."""
-    return replicas_cost(server.replicas, server.gpu_count, pool, cluster, catalog)
+    cost = replicas_cost(server.replicas, server.gpu_count, pool, cluster, catalog)
+    if server.autoscaling is None:
+        return cost
+    least = replicas_cost(server.least_replicas, server.gpu_count, pool, cluster, catalog)
+    return replace(cost, least_hourly_usd=least.hourly_usd)
 
 
 def replicas_cost(replicas: int, gpus: int, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:
@@ -70,11 +97,17 @@ def total_cost(costs: list[Cost]) -> Cost:
     """The sum; unknown as soon as one part of it is."""
     notes = sorted({cost.note for cost in costs if cost.note})
     regions = {cost.region for cost in costs}
+    scales = any(cost.least_hourly_usd is not None for cost in costs)
     return Cost(
         hourly_usd=_sum([cost.hourly_usd for cost in costs]),
         idle_hourly_usd=_sum([cost.idle_hourly_usd for cost in costs]),
         region=regions.pop() if len(regions) == 1 else None,
         note="; ".join(notes),
+        least_hourly_usd=_sum(
+            [cost.hourly_usd if cost.least_hourly_usd is None else cost.least_hourly_usd for cost in costs]
+        )
+        if scales
+        else None,
     )
 
 

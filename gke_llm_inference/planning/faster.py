@@ -131,6 +131,8 @@ def _faster(
             return None
         if needed > MOST_REPLICAS:
             return None
+        if needed != replicas and server.settings.autoscaling is not None:
+            return None  # its bounds say how far it goes
         replicas = needed
     elif not candidate.changes:
         return None

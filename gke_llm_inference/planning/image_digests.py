@@ -12,9 +12,19 @@ def pinned(image: str, digests: Mapping[str, str]) -> str:
     return f"{image}@{digest}" if digest else image
 
 
-def unused_digests(digests: Mapping[str, str], servers: Iterable[ServerPlan]) -> list[Finding]:
-    """A warning for each digest of an image that no server runs: it was meant for another version, or misspelled."""
-    used = {image.partition("@")[0] for server in servers for image in server.images}
+def unused_digests(
+    digests: Mapping[str, str], servers: Iterable[ServerPlan], others: Iterable[str] = ()
+) -> list[Finding]:
+    """A warning for each digest of an image that nothing runs: it was meant for another version, or misspelled.
+
+    Args:
+        digests: digests by image.
+        servers: the stack's servers.
+        others: images of what else the stack runs.
+
+    """
+    images = [*others, *(image for server in servers for image in server.images)]
+    used = {image.partition("@")[0] for image in images}
     return [
         Finding(
             path=f"imageDigests.{image}",

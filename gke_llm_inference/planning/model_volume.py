@@ -46,11 +46,11 @@ def model_volume_problems(path: str, settings: ServerSettings) -> list[Finding]:
     if volume is None:
         return []
     problems = []
-    if settings.replicas > 1 and volume.access_mode == "ReadWriteOnce":
+    if settings.most_replicas > 1 and volume.access_mode == "ReadWriteOnce":
         problems.append(
             Finding(
                 path=f"{path}.modelVolume.accessMode",
-                what=f"{settings.replicas} replicas cannot share a ReadWriteOnce volume",
+                what=f"{settings.most_replicas} replicas cannot share a ReadWriteOnce volume",
                 why="only one node can mount it; pods on others would wait for it forever",
                 fix="use a ReadOnlyMany volume, or one replica",
             )

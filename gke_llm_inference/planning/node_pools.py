@@ -123,8 +123,21 @@ def _default_zones(settings: NodePoolSettings, cluster: ClusterPlan, catalog: Ca
 
 def running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> int:
     """Nodes of a pool while every replica runs: by GPUs, as GPUs are what pods on such nodes compete for."""
+    return _nodes_of(
+        pool, sum(server.replicas * server.gpu_count for server in servers if server.node_pool == pool.key)
+    )
+
+
+def least_running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> int | None:
+    """The same with the fewest replicas; None where no number of replicas on the pool follows a load."""
+    own = [server for server in servers if server.node_pool == pool.key]
+    if all(server.autoscaling is None for server in own):
+        return None
+    return _nodes_of(pool, sum(server.least_replicas * server.gpu_count for server in own))
+
+
+def _nodes_of(pool: NodePoolPlan, gpus: int) -> int:
     clients = pool.settings.sharing.max_clients if pool.settings.sharing else 1
-    gpus = sum(server.replicas * server.gpu_count for server in servers if server.node_pool == pool.key)
     return max(pool.settings.min_nodes, math.ceil(gpus / (pool.settings.accelerator.count * clients)))
 
 

@@ -140,7 +140,8 @@ def speed_findings(
         elif judgement.verdict != "meets":
             findings.append(_of_objective(path, settings, plan, judgement, fix))
             fix = f"what is proposed for {findings[-1].path.rpartition('.')[2]} meets this one too" if instead else fix
-    return [*findings, *_of_replicas(path, plan)]
+    scaled = "autoscaling.maxReplicas" if settings.autoscaling is not None else "replicas"
+    return [*findings, *_of_replicas(path, scaled, plan)]
 
 
 def _of_objective(
@@ -189,19 +190,19 @@ def _why(plan: PerformancePlan, judgement: Judgement) -> str:
     return load if plan.keeps_up else _overload(plan)
 
 
-def _of_replicas(path: str, plan: PerformancePlan) -> Iterator[Finding]:
+def _of_replicas(path: str, setting: str, plan: PerformancePlan) -> Iterator[Finding]:
     """Fewer replicas than the load needs."""
     if plan.workload.asked is None:
         return
     if plan.needed is None:
         if not plan.keeps_up:
-            yield _too_few(path, plan, "more")
+            yield _too_few(path, setting, plan, "more")
         return
     if plan.replicas < plan.needed:
-        yield _too_few(path, plan, f"{plan.needed:,}")
+        yield _too_few(path, setting, plan, f"{plan.needed:,}")
 
 
-def _too_few(path: str, plan: PerformancePlan, needed: str) -> Finding:
+def _too_few(path: str, setting: str, plan: PerformancePlan, needed: str) -> Finding:
     highest = plan.highest
     if not plan.replicas:
         why = "without a replica nobody answers"
@@ -212,20 +213,20 @@ def _too_few(path: str, plan: PerformancePlan, needed: str) -> Finding:
         most = f"; a replica serves up to {plan.load(highest.load)}{within}" if highest else ""
         why = f"at {load_of(plan)}{most}, of which {plan.headroom:.0%} is given; {plan.ttft_text}"
     return Finding(
-        path=f"{path}.replicas",
+        path=f"{path}.{setting}",
         what=f"{plan.replicas} for {plan.load(plan.workload.asked or 0.0)}, which need {needed}",
         why=why,
-        fix=_more_replicas(plan),
+        fix=_more_replicas(setting, plan),
         severity="warning",
     )
 
 
-def _more_replicas(plan: PerformancePlan) -> str:
+def _more_replicas(setting: str, plan: PerformancePlan) -> str:
     if plan.needed is None:
         return "add replicas"
     if plan.needed > MOST_REPLICAS:
         return f"use faster GPUs or several servers; one has {MOST_REPLICAS:,} replicas at most"
-    return f"set replicas to {plan.needed:,}"
+    return f"set {setting} to {plan.needed:,}"
 
 
 def _overload(plan: PerformancePlan) -> str:

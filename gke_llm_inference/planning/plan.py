@@ -8,6 +8,7 @@ from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
+from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
@@ -49,6 +50,8 @@ class ClusterPlan:
         served_within_seconds: how long to wait for custom resources, by API group; an empty name is every other group.
         collects_metrics: whether the stack says itself which metrics are collected, so that GKE must not find
             applications to collect from by itself: it would collect them twice.
+        fast_autoscaling: whether pods are scaled by the metrics that GKE reads itself, which takes its performance
+            profile of the autoscaler.
 
     """
 
@@ -61,6 +64,7 @@ class ClusterPlan:
     system_disk_type: str | None = None
     served_within_seconds: dict[str, int] = field(default_factory=dict)
     collects_metrics: bool = False
+    fast_autoscaling: bool = False
 
     @property
     def protected(self) -> bool:
@@ -468,6 +472,7 @@ class ServerPlan:
         added_arguments: what the server gets besides, whatever its settings.
         environment: variables with plain values, sorted by name.
         user: user and group ids to run as; None where the image needs root.
+        replicas: pods; the most of them where their number follows the load.
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
@@ -483,6 +488,7 @@ class ServerPlan:
         pod: what its pods get beside what is planned.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
+        autoscaling: how the number of its pods follows the load; None where it is fixed.
 
     """
 
@@ -531,7 +537,13 @@ class ServerPlan:
     priority_class: str | None = None
     added_arguments: tuple[str, ...] = ()
     api_keys: ApiKeyPlan | None = None
+    autoscaling: AutoscalingPlan | None = None
     pod: PodExtras = field(default_factory=PodExtras)
+
+    @property
+    def least_replicas(self) -> int:
+        """Pods that it has at least."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.min_replicas
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -575,4 +587,5 @@ class StackPlan:
     namespace_labels: dict[str, str]
     access: AccessPlan = field(default_factory=AccessPlan)
     observability: ObservabilityPlan = field(default_factory=ObservabilityPlan)
+    metrics_adapter: MetricsAdapterPlan | None = None
     warnings: tuple[Finding, ...] = field(default=())

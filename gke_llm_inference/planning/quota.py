@@ -1,12 +1,14 @@
 """GPU quota that a stack needs, by Google's names: while everything runs, at its largest, and during an update."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
+from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan
+from gke_llm_inference.settings import Finding, suggestion
 
 ALL_REGIONS = "GPUS_ALL_REGIONS"
 """The quota that every GPU of a project counts against, wherever it is."""
@@ -69,3 +71,44 @@ def quota_needs(
                 most=now + server.rollout.max_surge * server.gpu_count,
             )
     return tuple(QuotaNeed(name, running[name], largest[name]) for name in sorted(running))
+
+
+def quota_problems(
+    allowed: Mapping[str, int], servers: Sequence[ServerPlan], pools: Sequence[NodePoolPlan], catalog: Catalog
+) -> list[Finding]:
+    """Quotas that the stack states and comes to exceed, with every server at its most replicas.
+
+    Args:
+        allowed: GPUs that each quota allows, by its name.
+        servers: the stack's servers.
+        pools: its node pools.
+        catalog: the facts to decide by.
+
+    """
+    known = {ALL_REGIONS}
+    known |= {name for gpu in catalog.accelerators.values() for name in (gpu.quota.on_demand, gpu.quota.spot)}
+    problems = [
+        Finding(
+            path=f"gpuQuota.{name}",
+            what="is no quota of GPUs that the catalog knows",
+            why="it would limit nothing",
+            fix=suggestion(name, sorted(known)),
+        )
+        for name in sorted(allowed)
+        if name not in known
+    ]
+    nodes = {pool.key: running_nodes(pool, servers) for pool in pools}
+    for need in quota_needs(servers, pools, nodes, catalog):
+        most = allowed.get(need.name)
+        if most is not None and need.running > most:
+            scaled = [server for server in servers if server.autoscaling is not None]
+            lower = f"lower maxReplicas of {scaled[0].key}" if scaled else "lower replicas"
+            problems.append(
+                Finding(
+                    path=f"gpuQuota.{need.name}",
+                    what=f"{most:,} is less than the {need.running:,} GPUs that the stack comes to run",
+                    why="Google makes no machine beyond the quota, and the rest of the pods would stay pending",
+                    fix=f"ask Google for {need.running:,}, or {lower}",
+                )
+            )
+    return problems

@@ -35,7 +35,7 @@ from gke_llm_inference.planning.pods import (
 from gke_llm_inference.planning.request_logs import log_arguments
 from gke_llm_inference.planning.stages import TimedServer
 from gke_llm_inference.planning.startup import plan_start
-from gke_llm_inference.settings import NoToken, ServerSettings, VllmSettings
+from gke_llm_inference.settings import HttpHolder, NoToken, ServerSettings, VllmSettings
 from gke_llm_inference.settings.network_policy import policy_of
 
 _SHARED_IPC = Decision(
@@ -78,6 +78,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         cluster=cluster.settings,
         collects_metrics=stack.observability.metrics.enabled,
         proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
+        holder=_holder(server),
     )
     labels = {
         **settings.labels,
@@ -119,7 +120,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         service_port=SERVICE_PORT,
         user=(facts.user.uid, facts.user.gid) if facts.user else None,
         read_only_root_filesystem=facts.read_only_root_filesystem,
-        replicas=settings.replicas,
+        replicas=settings.most_replicas,
         gpu_type=settings.accelerator.type,
         gpu_count=gpus,
         machine_type=pool.machine_type if pool else _cheapest_machine(server),
@@ -132,7 +133,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         probes=probes,
         shutdown=shutdown,
         rollout=rollout_plan(
-            settings.replicas,
+            settings.most_replicas,
             deadline,
             cluster.profile,
             may_surge=server.may_surge,
@@ -155,6 +156,14 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         api_keys=api_keys,
         pod=plan_pod(settings.pod, stack.image_digests),
     )
+
+
+def _holder(server: TimedServer) -> tuple[str, dict[str, str]] | None:
+    """Namespace and labels of the pods that hold the server's requests while it has none."""
+    asked = server.settings.autoscaling
+    if asked is None or not isinstance(asked.scale_to_zero, HttpHolder):
+        return None
+    return server.stack.sources.asked.keda_namespace, server.stack.catalog.autoscaling.http_add_on.interceptor_pods
 
 
 def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:

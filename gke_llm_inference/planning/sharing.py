@@ -39,7 +39,7 @@ class SharedGpus:
                 (one.memory.state.peak_mib, one.key)
                 for one in (tenants if clients else ())
                 if one.memory is not None
-                for _ in range(min(one.settings.replicas, clients))
+                for _ in range(min(one.settings.most_replicas, clients))
             ),
             reverse=True,
         )[: clients + 1]

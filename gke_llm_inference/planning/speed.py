@@ -58,7 +58,7 @@ def performance_request(server: PlacedServer) -> PerformanceRequest:
     return PerformanceRequest(
         workload=workload_of(settings.workload, server.stack.catalog.workloads),
         objectives=objectives_of(settings.objectives),
-        replicas=settings.replicas,
+        replicas=settings.most_replicas,
         price=replica_price(server),
         notes=tuple(_notes(server)),
     )

@@ -6,6 +6,10 @@ from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.access.decide import plan_access
 from gke_llm_inference.planning.access.findings import gateway_findings
+from gke_llm_inference.planning.autoscaling.collection import with_collected_metrics
+from gke_llm_inference.planning.autoscaling.decide import plan_metrics_adapter
+from gke_llm_inference.planning.autoscaling.findings import autoscaling_findings
+from gke_llm_inference.planning.autoscaling.source import stack_sources
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
@@ -19,6 +23,7 @@ from gke_llm_inference.planning.node_pools import check_pools
 from gke_llm_inference.planning.observability.decide import plan_observability
 from gke_llm_inference.planning.observability.findings import observability_findings
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
+from gke_llm_inference.planning.quota import quota_problems
 from gke_llm_inference.planning.stages import StackFrame
 from gke_llm_inference.planning.token import plan_token
 from gke_llm_inference.planning.trials import Trials
@@ -48,15 +53,18 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
 
     """
     catalog = catalog or load_catalog()
+    settings = with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling))
     stack, token, findings = frame_of(settings, identity, catalog)
     planned = _planned(settings, stack, findings)
-    problems = problems_of(planned.findings)
+    problems = problems_of([*planned.findings, *_quota_problems(settings, planned, catalog)])
     if problems:
         raise Refusal(problems)
     servers = tuple(server for server, _ in planned.servers)
+    name = f"{identity.project}-{identity.stack}"
+    adapter = plan_metrics_adapter(settings.autoscaling, stack, servers, name=name)
     warnings = [
         *planned.findings,
-        *unused_digests(settings.image_digests, servers),
+        *unused_digests(settings.image_digests, servers, [adapter.image] if adapter else []),
         *shared_ipc_warnings(settings, servers),
     ]
     return StackPlan(
@@ -67,8 +75,9 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
-        access=plan_access(settings, stack.cluster, servers, catalog, name=f"{identity.project}-{identity.stack}"),
         observability=plan_observability(settings, servers, catalog),
+        access=plan_access(settings, stack.cluster, servers, catalog, name=name),
+        metrics_adapter=adapter,
         warnings=tuple(sorted(warnings)),
     )
 
@@ -85,10 +94,17 @@ def stack_problems(
         has_all_pools: whether no node pool is missing; a server finds its place among those that are there otherwise.
 
     """
-    stack, _, findings = frame_of(settings, identity, catalog or load_catalog())
+    catalog = catalog or load_catalog()
+    settings = with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling))
+    stack, _, findings = frame_of(settings, identity, catalog)
     if not has_all_pools:
         stack = replace(stack, pools_are_sound=False)
-    return problems_of(_planned(settings, stack, findings).findings)
+    planned = _planned(settings, stack, findings)
+    return problems_of([*planned.findings, *_quota_problems(settings, planned, stack.catalog)])
+
+
+def _quota_problems(settings: StackSettings, planned: Flow[ServerPlan], catalog: Catalog) -> list[Finding]:
+    return quota_problems(settings.gpu_quota, [server for server, _ in planned.servers], planned.pools, catalog)
 
 
 def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]) -> Flow[ServerPlan]:
@@ -111,12 +127,14 @@ def frame_of(
     settings: StackSettings, identity: StackIdentity, catalog: Catalog
 ) -> tuple[StackFrame, TokenPlan, list[Finding]]:
     """What all servers have around them, with the problems and warnings of it."""
+    sources = stack_sources(settings, catalog.autoscaling)
     cluster, of_cluster = plan_cluster(
         settings.cluster,
         default_name=f"{identity.project}-{identity.stack}",
         project=identity.gcp_project,
         catalog=catalog,
         collects_metrics=settings.observability.metrics.enabled,
+        fast_autoscaling=sources.has_native(settings.servers.values()),
     )
     token, of_token = plan_token(
         settings.hugging_face,
@@ -139,6 +157,7 @@ def frame_of(
         propose_faster=FasterTrials(),
         gateway=settings.gateway,
         observability=settings.observability,
+        sources=sources,
         choose=Goals(),
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
@@ -155,6 +174,7 @@ def frame_of(
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),
             *observability_findings(settings),
+            *autoscaling_findings(settings, cluster, sources),
         ],
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.arguments import Argument
+from gke_llm_inference.planning.autoscaling.source import StackSources
 from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.known_speeds import KnownSpeeds
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
@@ -46,6 +47,7 @@ class StackFrame:
         catalog: the facts to decide by.
         gateway: the load balancers' settings.
         observability: what is to be watched.
+        sources: what decides on what reads the metrics of servers that scale.
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
@@ -64,6 +66,7 @@ class StackFrame:
     catalog: Catalog
     gateway: GatewaySettings
     observability: ObservabilitySettings
+    sources: StackSources
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: KnownSpeeds = field(default_factory=KnownSpeeds)
@@ -133,7 +136,7 @@ class ModeledServer(AskedServer):
     @property
     def gpus(self) -> int:
         """GPUs of all replicas."""
-        return self.settings.replicas * self.settings.accelerator.count
+        return self.settings.most_replicas * self.settings.accelerator.count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.access.exposed import exposure_of
 from gke_llm_inference.planning.access.findings import server_access_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, raised_requests
+from gke_llm_inference.planning.autoscaling.decide import plan_autoscaling
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.command_line import command_line
@@ -241,7 +242,7 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
 
 
 def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
-    """The plan of the server: how it starts, is probed, updated and stopped."""
+    """The plan of the server: how it starts, is probed, updated, scaled and stopped."""
     stack = server.stack
     findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
     shutdown, found = plan_shutdown(
@@ -253,7 +254,10 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
         ),
     )
     findings += found
-    return plan_server(server, shutdown)
+    plan = plan_server(server, shutdown)
+    autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)
+    findings += found
+    return plan if autoscaling is None else replace(plan, autoscaling=autoscaling)
 
 
 def _no_goal_for_list(path: str) -> Finding:

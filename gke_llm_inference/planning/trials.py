@@ -235,7 +235,7 @@ def _pool_for(server: SizedServer, provisioning: ProvisioningSettings | None = N
     key = f"{asked.accelerator.type.removeprefix('nvidia-')}-x{asked.accelerator.count}"
     pool = NodePoolSettings(
         accelerator=AcceleratorSettings(type=asked.accelerator.type, count=asked.accelerator.count),
-        max_nodes=max(1, asked.replicas),
+        max_nodes=max(1, asked.most_replicas),
         provisioning=provisioning or like.provisioning,
         disk_size_gb=like.disk_size_gb,
         taints=like.taints,

@@ -17,6 +17,7 @@ from gke_llm_inference.settings import (
     Refusal,
     SecretManagerApiKeys,
     ServerSettings,
+    StackAutoscalingSettings,
     StackSettings,
     parse_settings,
     suggestion,
@@ -98,6 +99,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         namespace=arguments.namespace,
         create_namespace=False,
         servers={name: arguments.server},
+        autoscaling=_scaled(arguments.server),
     )
 
     def located(finding: Finding) -> Finding:
@@ -113,6 +115,14 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     if problems:
         raise Refusal(problems)
     return replace(plan, warnings=tuple(map(located, plan.warnings)))
+
+
+def _scaled(server: ServerSettings) -> StackAutoscalingSettings:
+    """What a single server has around it: an adapter that others made, where it is not KEDA that scales it."""
+    asked = server.autoscaling
+    if asked is None or asked.source not in (None, "adapter") or asked.scale_to_zero is not None:
+        return StackAutoscalingSettings()
+    return StackAutoscalingSettings(metrics_adapter="existing")
 
 
 def all_problems(component: Component, unplain: Sequence[Finding], raw: Mapping[str, Any]) -> list[Finding]:

@@ -16,6 +16,14 @@ from gke_llm_inference.settings.access import (
     SecretCertificate,
     SecretManagerApiKeys,
 )
+from gke_llm_inference.settings.autoscaling import (
+    AutoscalingSettings,
+    AutoscalingSource,
+    AutoscalingTarget,
+    HttpHolder,
+    QueueHolder,
+    StackAutoscalingSettings,
+)
 from gke_llm_inference.settings.cluster import (
     AuthorizedNetwork,
     AutopilotCluster,
@@ -86,6 +94,9 @@ __all__ = [
     "ArchitectureSettings",
     "AuthorizedNetwork",
     "AutopilotCluster",
+    "AutoscalingSettings",
+    "AutoscalingSource",
+    "AutoscalingTarget",
     "ClusterSettings",
     "ConfigApiKeys",
     "ConfigToken",
@@ -104,6 +115,7 @@ __all__ = [
     "GatewayAddresses",
     "GatewaySettings",
     "GpuSharing",
+    "HttpHolder",
     "HuggingFaceSettings",
     "LatencyObjective",
     "Maintenance",
@@ -127,6 +139,7 @@ __all__ = [
     "PodVariables",
     "PodVolume",
     "ProvisioningSettings",
+    "QueueHolder",
     "RateLimitSettings",
     "Refusal",
     "ReservationProvisioning",
@@ -141,6 +154,7 @@ __all__ = [
     "ServerSettings",
     "ShutdownSettings",
     "SpotProvisioning",
+    "StackAutoscalingSettings",
     "StackSettings",
     "StandardCluster",
     "SystemPool",

@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings
+from gke_llm_inference.settings.autoscaling import AutoscalingSettings
 from gke_llm_inference.settings.base import (
     DnsLabel,
     Image,
@@ -174,6 +175,8 @@ class _ServerSettings(Settings):
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
     replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
+    autoscaling: AutoscalingSettings | None = None
+    """Bounds between which the number of pods follows the load; it takes the place of replicas."""
     presets: Annotated[tuple[PresetName, ...], Field(strict=False)] = ()
     """Goals and techniques, applied in this order; explicit settings win over them."""
     max_model_len: PositiveInt | None = None
@@ -223,6 +226,21 @@ class _ServerSettings(Settings):
     api_keys: ApiKeySettings = NoApiKeys(source="none")
     """Where the server finds the API keys that it accepts; whoever reaches it may use it if absent."""
     _measured: Calibration | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _one_number_of_pods(self) -> Self:
+        if self.autoscaling is not None and "replicas" in self.model_fields_set:
+            raise refused(
+                "has replicas and autoscaling",
+                "every update would set the number of pods back that the autoscaler has chosen",
+                "remove replicas, and state autoscaling.minReplicas",
+            )
+        return self
+
+    @property
+    def most_replicas(self) -> int:
+        """Pods that the server may come to have."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.max_replicas
 
     @property
     def measured_speed(self) -> Calibration | None:

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gke_llm_inference.settings.access import GatewaySettings
+from gke_llm_inference.settings.autoscaling import StackAutoscalingSettings
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
@@ -14,6 +15,7 @@ from gke_llm_inference.settings.observability import ObservabilitySettings
 from gke_llm_inference.settings.servers import ServerSettings
 
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][^\s@]{0,299}$")]
+QuotaName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{2,99}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -32,6 +34,10 @@ class StackSettings(Settings):
     """Whether the stack makes the namespace; false where it exists already."""
     gateway: GatewaySettings = GatewaySettings()
     """Load balancers through which servers are reached from outside of the cluster."""
+    autoscaling: StackAutoscalingSettings = StackAutoscalingSettings()
+    """What all servers that scale have in common."""
+    gpu_quota: dict[QuotaName, Annotated[int, Field(ge=0, le=1_000_000)]] = {}
+    """GPUs that the project's quotas allow, by Google's names, such as NVIDIA_L4_GPUS; not known if absent."""
     image_digests: dict[ImageReference, Digest] = {}
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
     network_policy: NetworkPolicySettings = NetworkPolicySettings()

@@ -15,8 +15,12 @@ from local.binaries.programs import GoModule
 from local.binaries.toolchain import environment, find_go
 
 _MODULE = GoModule("gateway", "sigs.k8s.io/gateway-api")
-# Of each module, the definitions that GKE's clusters have.
+# Of each module, the definitions that GKE's clusters have, or that are installed beside them.
 _FILES = {
+    "github.com/kedacore/http-add-on": ["config/crd/bases/http.keda.sh_interceptorroutes.yaml"],
+    "github.com/kedacore/keda/v2": [
+        f"config/crd/bases/keda.sh_{plural}.yaml" for plural in ("scaledobjects", "triggerauthentications")
+    ],
     "sigs.k8s.io/gateway-api": [
         f"config/crd/standard/gateway.networking.k8s.io_{plural}.yaml"
         for plural in ("gatewayclasses", "gateways", "httproutes", "referencegrants")
@@ -26,7 +30,7 @@ _FILES = {
 
 
 def gateway_definitions(progress: Progress = lambda _line: None) -> list[dict[str, Any]]:
-    """The definitions of the Gateway API and of InferencePool, from the pinned modules or the cache.
+    """The definitions of the Gateway API, InferencePool and KEDA, from the pinned modules or the cache.
 
     Raises:
         BinariesError: they are not in the cache, and Go cannot get them.

@@ -387,6 +387,20 @@ CASES = (
         (server(), disruption_budget({"minAvailable": 1})),
         (("budget", "lets none of the 1 pods of server go"),),
     ),
+    Case(
+        "disruption-budgets",
+        "an autoscaler's most",
+        (
+            server(replicas=None),
+            custom(
+                "autoscaling/v2",
+                "HorizontalPodAutoscaler",
+                "scaler",
+                {"scaleTargetRef": {"kind": "Deployment", "name": "server"}, "maxReplicas": 3},
+            ),
+        ),
+        (("server", "has 3 replicas and no PodDisruptionBudget"),),
+    ),
     Case("disruption-budgets", "one replica", (server(),)),
     Case("disruption-budgets", "one at a time", (server(replicas=2), disruption_budget({"maxUnavailable": 1}))),
     Case("disruption-budgets", "unknown replicas", (server(replicas=UNKNOWN),)),
@@ -760,6 +774,20 @@ CASES = (
                 "HorizontalPodAutoscaler",
                 "scaler",
                 {"scaleTargetRef": {"kind": "Deployment", "name": "server"}, "maxReplicas": 20},
+            ),
+        ),
+        (("", f"{_BUDGET} (server: 20 × nvidia-l4)"),),
+    ),
+    Case(
+        "gpu-budget",
+        "KEDA's most",
+        (
+            server(),
+            custom(
+                "keda.sh/v1alpha1",
+                "ScaledObject",
+                "scaler",
+                {"scaleTargetRef": {"name": "server"}, "maxReplicaCount": 20},
             ),
         ),
         (("", f"{_BUDGET} (server: 20 × nvidia-l4)"),),

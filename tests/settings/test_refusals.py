@@ -82,7 +82,7 @@ def test_problems_do_not_depend_on_the_order_of_keys() -> None:
         (
             (),
             "xyz",
-            "use one of: cluster, createNamespace, gateway, huggingFace, imageDigests, namespace, networkPolicy,",
+            "use one of: autoscaling, cluster, createNamespace, gateway, gpuQuota, huggingFace, imageDigests,",
         ),
         (("cluster",), "locaton", "did you mean location?"),
         (("cluster",), "nodeConfig", "use one of: authorizedNetworks,"),

@@ -1,7 +1,7 @@
 """Memory of a server on its GPUs: what each part takes, what is left for the KV cache, and whether it starts."""
 
 from gke_llm_inference.planning.memory.from_settings import memory_request, served_weights_format
-from gke_llm_inference.planning.memory.plan import plan_memory
+from gke_llm_inference.planning.memory.plan import plan_memory, requests_at_once
 from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, Limits, MemoryRequest, limits_of
 from gke_llm_inference.planning.memory.result import MemoryPlan, MemoryState, Verdict
 
@@ -15,5 +15,6 @@ __all__ = [
     "limits_of",
     "memory_request",
     "plan_memory",
+    "requests_at_once",
     "served_weights_format",
 ]

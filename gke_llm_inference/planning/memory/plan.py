@@ -28,6 +28,11 @@ def plan_memory(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
     return plan if plan.request.path == request.path else replace(plan, request=request)
 
 
+def requests_at_once(plan: MemoryPlan, tokens: int, facts: MemoryFacts) -> float:
+    """How many requests of so many tokens the KV cache of a plan holds."""
+    return plan.state.blocks / fixed_demand(plan.request, plan.limits, facts).layout.request_blocks(tokens)
+
+
 @dataclass(frozen=True, eq=False)
 class _Same:
     """Facts by identity, as what is asked again is asked of the same object."""

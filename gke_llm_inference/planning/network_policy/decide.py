@@ -56,6 +56,7 @@ def plan_network_policy(
     cluster: ClusterSettings,
     collects_metrics: bool = False,
     proxy_range: str | None = None,
+    holder: tuple[str, Mapping[str, str]] | None = None,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server; None where it is to have none.
 
@@ -68,6 +69,7 @@ def plan_network_policy(
         cluster: the cluster, which says whether policies can name hosts.
         collects_metrics: whether its metrics are collected.
         proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
+        holder: namespace and labels of the pods that hold requests while the server has none; None without such.
 
     """
     if not settings.enabled:
@@ -77,6 +79,7 @@ def plan_network_policy(
         *features.probes(port),
         *(features.metrics(facts, port) if collects_metrics else ()),
         *(features.gateway(facts, proxy_range, port) if proxy_range else ()),
+        *(features.holder(*holder, port) if holder else ()),
         *features.dns(facts),
         *features.model(facts, volume, by_name=cluster.fqdn_network_policy),
         *features.identity(facts, volume),

@@ -1,6 +1,6 @@
 """The flows that each feature needs; together they are everything that a server's policies allow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.planning.network_policy.flows import (
@@ -89,6 +89,24 @@ def gateway(facts: NetworkFacts, proxy_range: str, port: int) -> Iterator[Flow]:
             feature="gateway",
             why="Google's health checks of the Gateway's backends",
         )
+
+
+def holder(namespace: str, pods: Mapping[str, str], port: int) -> Iterator[Flow]:
+    """The proxy that holds requests while there is no pod.
+
+    Args:
+        namespace: its namespace.
+        pods: labels of its pods.
+        port: the server's.
+
+    """
+    yield Flow(
+        direction="in",
+        peer=PodPeer(namespace=_named(namespace), pods=labels(pods)),
+        ports=tcp(port),
+        feature="holder",
+        why="interceptors of KEDA's HTTP add-on, which hold requests while there is no pod",
+    )
 
 
 def dns(facts: NetworkFacts) -> Iterator[Flow]:

@@ -7,8 +7,9 @@ from typing import Literal
 Direction = Literal["in", "out"]
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 Protocol = Literal["TCP", "UDP"]
-Feature = Literal["calls", "probes", "metrics", "gateway", "dns", "model", "identity", "opened"]
-"""What a flow is for; `identity` is Workload Identity, `opened` what the settings add."""
+Feature = Literal["calls", "probes", "metrics", "gateway", "holder", "dns", "model", "identity", "opened"]
+"""What a flow is for; `holder` holds requests while there is no pod, `identity` is Workload Identity, `opened` what the
+settings add."""
 
 Labels = tuple[tuple[str, str], ...]
 """Labels, sorted by key."""

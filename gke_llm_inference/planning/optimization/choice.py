@@ -89,7 +89,7 @@ def optimum_of(
         workload = replace(workload, rate=None, concurrency=None)
     has_load = workload.asked is not None
     limit = settings.max_model_len or context
-    open_replicas = has_load and not is_explicit(settings, "replicas")
+    open_replicas = has_load and not is_explicit(settings, "replicas") and settings.autoscaling is None
     objectives = objectives_of(settings.objectives)
     any_latency = goals[0] == "throughput" if any_latency is None else any_latency
     is_assumed = objectives == Objectives() and not any_latency
@@ -98,7 +98,7 @@ def optimum_of(
         workload=workload.within(limit),
         objectives=BEARABLE if is_assumed else objectives,
         is_assumed=is_assumed,
-        replicas=None if open_replicas else max(1, settings.replicas),
+        replicas=None if open_replicas else max(1, settings.most_replicas),
         too_long=workload.share_beyond(limit),
     )
 

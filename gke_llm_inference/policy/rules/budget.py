@@ -13,7 +13,8 @@ from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.policy.model import StackPolicy
 from gke_llm_inference.policy.pools import hides_gpus, is_gpu_pool, largest_size
 from gke_llm_inference.policy.resources import Opaque, Resource, at, number
-from gke_llm_inference.policy.workloads import containers, is_server, object_name, pod_spec, same_namespace
+from gke_llm_inference.policy.scaling import most_replicas
+from gke_llm_inference.policy.workloads import containers, is_server, pod_spec
 from gke_llm_inference.settings.base import NonEmpty, Settings
 
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -80,7 +81,7 @@ def _server_share(server: Resource, resources: Sequence[Resource], catalog: Cata
     counts = [number(container.at("resources", "limits", GPU_RESOURCE)) for container in containers(server)]
     gpus = sum(count for count in counts if count)
     selector = at(pod_spec(server), "nodeSelector")
-    accelerator, replicas = at(selector, ACCELERATOR_LABEL), _most_replicas(server, resources)
+    accelerator, replicas = at(selector, ACCELERATOR_LABEL), most_replicas(server, resources)
     if not gpus or not replicas or not isinstance(accelerator, str):
         return None
     spot = at(selector, SPOT_LABEL) == "true"
@@ -92,18 +93,6 @@ def _server_share(server: Resource, resources: Sequence[Resource], catalog: Cata
     title = f"{server.name}: {replicas * gpus:g} × {accelerator}{' (Spot)' if spot else ''}"
     price = replicas * gpus * min(per_gpu) if per_gpu else None
     return Share(title, price, catalog.prices.reference_region)
-
-
-def _most_replicas(server: Resource, resources: Sequence[Resource]) -> float | None:
-    """Replicas that a server has at most: what its autoscaler may go to, else what it states."""
-    for scaler in resources:
-        if scaler.group != "autoscaling" or not same_namespace(scaler, server):
-            continue
-        target = scaler.at("spec", "scaleTargetRef")
-        if at(target, "kind") == server.kind and at(target, "name") == object_name(server):
-            return number(scaler.at("spec", "maxReplicas"))
-    replicas = server.at("spec", "replicas")
-    return 1.0 if replicas is None else number(replicas)
 
 
 def _budget(resources: Sequence[Resource], settings: BudgetSettings) -> Iterator[tuple[str | None, str]]:
@@ -132,7 +121,7 @@ GPU_BUDGET = StackPolicy(
     name="gpu-budget",
     what="The GPU machines of a stack cost no more in a month than its ceiling, with every pool at its largest.",
     why="The autoscaler goes as far as it may, and a bill is noticed weeks later.",
-    fix="lower maxNodes or replicas, or raise monthlyUsd of this policy, for one stack under stacks",
+    fix="lower maxNodes, replicas or maxReplicas, or raise monthlyUsd of this policy, for one stack under stacks",
     settings=BudgetSettings,
     check=_budget,
 )

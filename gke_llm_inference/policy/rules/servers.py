@@ -7,6 +7,7 @@ from typing import Any
 from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy, StackPolicy
 from gke_llm_inference.policy.resources import Opaque, Resource, at, items, number
+from gke_llm_inference.policy.scaling import most_replicas
 from gke_llm_inference.policy.workloads import (
     SERVER_KINDS,
     containers,
@@ -66,8 +67,7 @@ def _disruption_budgets(resources: Sequence[Resource], _: NoSettings) -> Iterato
     for workload in resources:
         if not is_workload(workload) or not is_server(workload):
             continue
-        replicas = workload.at("spec", "replicas")
-        count = 1.0 if replicas is None else number(replicas)
+        count = most_replicas(workload, resources)
         if count is None or not count:
             continue  # unknown, or switched off
         own = [
