@@ -22,6 +22,7 @@ CONTEXT = "local"
 ADMINISTRATORS = "local-gke:administrators"
 """The group of whoever uses the kubeconfig; a role binding makes it the cluster's administrator."""
 
+_PROXY_CLIENT = "front-proxy-client"
 _SERVICE_RANGE = "10.96.0.0/16"
 _POD_RANGE = "10.64.0.1/16"
 
@@ -139,6 +140,8 @@ class Credentials:
     store_server: KeyPair
     store_client: KeyPair
     administrator: KeyPair
+    proxy_authority: Authority
+    proxy_client: KeyPair
     service_accounts: Path
 
     @classmethod
@@ -147,6 +150,8 @@ class Credentials:
         authority = Authority(layout.certificates, "authority")
         # A store of its own authority: no client of the API server is one of the store.
         store_authority = Authority(layout.certificates, "store-authority")
+        # Whom it signs for, speaks for any user to the API servers behind an APIService: nobody but the API server.
+        proxy_authority = Authority(layout.certificates, "proxy-authority")
         kubernetes = tuple(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc"))
         return cls(
             authority,
@@ -155,6 +160,8 @@ class Credentials:
             store_authority.server("etcd"),
             store_authority.client("etcd-client", "kube-apiserver"),
             authority.client("administrator", "local", ADMINISTRATORS),
+            proxy_authority,
+            proxy_authority.client(_PROXY_CLIENT, _PROXY_CLIENT),
             signing_key(layout.certificates / "service-accounts.key"),
         )
 
@@ -223,8 +230,11 @@ def commands(
     peer = f"https://127.0.0.1:{ports.store_peer}"
     store_files, client = credentials.store_server, credentials.store_client
     api, authority = credentials.api_server, credentials.authority.files
+    proxy = credentials.proxy_client
     # A node that does not answer is given up after 40 s on GKE, and its pods after 5 min; simulated time is faster.
     gone, evicted = max(10.0, 40 / speed), max(1, round(300 / speed))
+    # An autoscaler looks every 15 s; what it waits for is its own settings' matter, in real time.
+    looks = max(0.25, 15 / speed)
     arguments: dict[str, dict[str, Any]] = {
         "etcd": {
             "name": "local",
@@ -255,6 +265,14 @@ def commands(
             "etcd-certfile": client.certificate,
             "etcd-keyfile": client.key,
             "client-ca-file": authority.certificate,
+            # What APIServices need: the API server passes requests on and says whose they are.
+            "requestheader-client-ca-file": credentials.proxy_authority.files.certificate,
+            "requestheader-allowed-names": _PROXY_CLIENT,
+            "requestheader-username-headers": "X-Remote-User",
+            "requestheader-group-headers": "X-Remote-Group",
+            "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+            "proxy-client-cert-file": proxy.certificate,
+            "proxy-client-key-file": proxy.key,
             "tls-cert-file": api.certificate,
             "tls-private-key-file": api.key,
             "service-account-issuer": "https://kubernetes.default.svc",
@@ -278,7 +296,7 @@ def commands(
             "service-account-private-key-file": credentials.service_accounts,
             "node-monitor-period": "1s",
             "node-monitor-grace-period": f"{gone:.1f}s",
-            "horizontal-pod-autoscaler-sync-period": "5s",
+            "horizontal-pod-autoscaler-sync-period": f"{looks:.2f}s",
             "profiling": "false",
         },
         "kube-scheduler": {

@@ -10,6 +10,7 @@ from local.gke.nodes import POOL_LABEL, node_name
 from local.gke.simulation import Pool, Taint
 
 _SUFFIXES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_NOT_READY = "node.kubernetes.io/not-ready"
 _RESOURCES = ("cpu", "memory", "ephemeral-storage", GPU_RESOURCE)
 
 
@@ -101,7 +102,10 @@ def places(nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]
             node["metadata"]["labels"].get(POOL_LABEL, ""),
             node["metadata"]["labels"],
             tuple(
-                Taint(taint["key"], taint.get("value", ""), taint["effect"]) for taint in node["spec"].get("taints", ())
+                Taint(taint["key"], taint.get("value", ""), taint["effect"])
+                for taint in node["spec"].get("taints", ())
+                # A node that has just come has it for a moment, and pods wait for that one.
+                if taint["key"] != _NOT_READY
             ),
             Amount.of(node["status"]["allocatable"]) - taken.get(node["metadata"]["name"], Amount()),
         )

@@ -138,7 +138,7 @@ class Cluster:
 
     def ready(self, server: str) -> int:
         """How many pods of a server are ready."""
-        return sum(_is_ready(pod) for pod in self.pods(server))
+        return sum(is_ready(pod) for pod in self.pods(server))
 
     def machine_of(self, pod: Any) -> str:
         """The machine type of the node that a pod is on."""
@@ -155,7 +155,7 @@ class Cluster:
 
         def state() -> list[Any] | None:
             pods = self.pods(server.name)
-            return pods if len(pods) == server.replicas and all(map(_is_ready, pods)) else None
+            return pods if len(pods) == server.replicas and all(map(is_ready, pods)) else None
 
         return self.wait(state, f"{server.replicas} ready pods of {server.name}", timeout)
 
@@ -194,5 +194,5 @@ class Cluster:
         return "\n".join([*lines, *nodes])
 
 
-def _is_ready(pod: Any) -> bool:
+def is_ready(pod: Any) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())

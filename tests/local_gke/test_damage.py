@@ -150,7 +150,7 @@ def test_what_a_start_wrote_that_was_cut_off_is_not_damaged(tmp_path: Path, monk
     class _FullError(Exception):
         pass
 
-    for most in range(14):
+    for most in range(18):
         written: list[Path] = []
 
         def write(path: Path, content: bytes, most: int = most, written: list[Path] = written) -> None:
@@ -164,7 +164,7 @@ def test_what_a_start_wrote_that_was_cut_off_is_not_damaged(tmp_path: Path, monk
         write_state(layout, State("standard", 60.0, Ports(1, 2, 3)))
         with monkeypatch.context() as patched:
             patched.setattr("local.gke.certificates.write_private", write)
-            with pytest.raises(_FullError) if most < 13 else nullcontext():
+            with pytest.raises(_FullError) if most < 17 else nullcontext():
                 Credentials.of(layout)
         LocalGke(layout.directory).assert_whole()
 

@@ -84,6 +84,18 @@ def test_selectors_and_taints_decide_where_a_pod_goes() -> None:
     assert added.pool.name == "l4"
 
 
+def test_pods_wait_for_a_node_that_has_just_come_and_not_for_one_that_is_gone() -> None:
+    pool = pools_of()["l4"]
+
+    def added_beside(taint: str) -> int:
+        one = node(pool, 0)
+        one["spec"]["taints"].append({"key": taint, "effect": "NoSchedule"})
+        return len(additions([pod("waits")], places([one], []), [pool], NOTHING))
+
+    assert added_beside("node.kubernetes.io/not-ready") == 0
+    assert added_beside("node.kubernetes.io/unreachable") == 1
+
+
 def test_pools_have_their_fewest_nodes_without_any_pod() -> None:
     pools = pools_of(minNodes=2)
     added = additions([], [], [pools["l4"]], NOTHING)
