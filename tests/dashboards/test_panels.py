@@ -96,7 +96,7 @@ def test_a_price_that_is_not_known_is_not_drawn() -> None:
     priced = queries(watched(usd_per_replica_hour=0.7064), "Cost per million output tokens")["all replicas"]
     replicas = f"count(count by (pod) (vllm:num_requests_running{SELECTOR}))"
     tokens = f"sum(rate(vllm:generation_tokens_total{SELECTOR}[5m]))"
-    assert priced == f"0.7064 * {replicas} / (0.0036 * {tokens} > 0)"
+    assert priced == f"0.7064 * {replicas} / (0.0036 * {tokens} > 0.0036)"
 
 
 def test_labels_that_are_not_known_are_not_asked_for() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from local.binaries import ensure
 from tests.promql.engine import Engine
+from tests.promql.watched import Shown, answers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,3 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def engine() -> Engine:
     paths = ensure(["promql-engine"], lambda line: print(line, file=sys.stderr, flush=True))
     return Engine(paths["promql-engine"])
+
+
+@pytest.fixture(scope="session")
+def shown(engine: Engine) -> Shown:
+    return answers(engine)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gke_llm_inference.planning.observability.grafana import grafana_dashboard
-from tests.promql.test_panels import row
+from tests.promql.watched import row
 
 PROJECT = Path(__file__).parent / "grafana"
 Problems = Callable[[dict[str, Any]], list[str]]

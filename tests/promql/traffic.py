@@ -62,7 +62,7 @@ class Replica:
         self.running += starting - ending
         self.finished += ending
         # What is put back runs again at once: only the count shows it.
-        self.preemptions += 0.05 if self.waiting > 1 and self.kv_cache > 0.99 else 0.0
+        self.preemptions += 0.1 if self.waiting > 1 and self.kv_cache > 0.99 else 0.0
         self.prompt_tokens += PROMPT * starting
         self.cached_tokens += CACHED * starting
         self.answer_tokens += self.running / self.token_seconds
@@ -106,6 +106,6 @@ def day(second: int) -> float:
         return 6.0 * (minute - 60) / 30
     if minute < 120:
         return 6.0
-    if minute < 135:
-        return 14.0
+    if minute < 128:
+        return 12.0
     return 4.0 if minute < 180 else 0.0

@@ -292,8 +292,8 @@ def _cost(server: Watched) -> Iterator[Panel]:
     most = server.objectives.max_usd_per_million_tokens if server.objectives else None
     yield Panel(
         title="Cost per million output tokens",
-        what=f"List price of the replicas over the tokens of their answers, as they come{note}.",
+        what=f"List price of the replicas over the tokens of their answers, while at least one comes a second{note}.",
         unit="USD",
-        lines=(Line(name="all replicas", query=f"{hourly} / (0.0036 * {_answered(metrics)} > 0)"),),
+        lines=(Line(name="all replicas", query=f"{hourly} / (0.0036 * {_answered(metrics)} > 0.0036)"),),
         thresholds=(Threshold(name="objective", value=most),) if most is not None else (),
     )
