@@ -21,7 +21,7 @@ PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
 .PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows lint-manifests \
-  typecheck compare-security check format generate benchmark lock clean dist test-package test-processes test-searches
+  typecheck compare-security check format generate benchmark lock clean dist test-observability test-package test-processes test-searches
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ test-faults: $(VENV)/.development ## Kill, stop, corrupt and fill up the stack o
 
 test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; three to six minutes)
 	@TEST_LANGUAGES=1 $(BIN)/python -m pytest -n 0 tests/languages
+
+test-observability: $(VENV)/.development ## Run every query of dashboards and alerts in Prometheus's engine, over simulated series (1 minute)
+	@TEST_OBSERVABILITY=1 $(BIN)/python -m pytest -n 0 tests/promql
 
 lint: $(VENV)/.development ## Check style and formatting
 	@$(BIN)/ruff check $(SOURCES)

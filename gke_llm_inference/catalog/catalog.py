@@ -23,6 +23,7 @@ from gke_llm_inference.catalog.facts import (
     UsdPerHour,
 )
 from gke_llm_inference.catalog.flags import ServerFlags, flag_files
+from gke_llm_inference.catalog.gpu_metric_facts import GpuMetrics
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
 from gke_llm_inference.catalog.network_facts import NetworkFacts
@@ -60,6 +61,8 @@ class Catalog(Facts):
     """What each server does when its pods end."""
     metrics: dict[ServerKind, ServerMetrics]
     """What each server measures, and the name that each version gives it."""
+    gpu_metrics: GpuMetrics
+    """What GKE measures of GPUs."""
     vulnerabilities: dict[ServerKind, ServerVulnerabilities]
     """Known vulnerabilities by server."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(

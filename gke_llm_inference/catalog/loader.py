@@ -48,6 +48,7 @@ def load_catalog() -> Catalog:
             "effects": read_effects(),
             "shutdown": read_shutdown(),
             "metrics": read_metrics(),
+            "gpuMetrics": read(root / "gpu_metrics.yaml"),
             "vulnerabilities": read_vulnerabilities(),
         }
     )

@@ -74,8 +74,8 @@ class Program:
 
     Attributes:
         package: the Go package that it is built from.
-        version_arguments: arguments with which it prints its version; None for a plugin, which prints none. Pulumi
-            takes such a one from PATH as it is.
+        version_arguments: arguments with which it prints its version; None for a plugin or a program of ours, which
+            print none. Such a one is taken from PATH as it is.
 
     """
 
@@ -103,6 +103,7 @@ _PULUMI_KUBERNETES = GoModule(
 _PULUMI_YAML = GoModule(
     "pulumi-yaml", "github.com/pulumi/pulumi-yaml", ("github.com/pulumi/pulumi-yaml/pkg/version.Version=v{version}",)
 )
+_PROMETHEUS = GoModule("prometheus", "github.com/prometheus/prometheus")
 
 PROGRAMS = {
     program.name: program
@@ -115,6 +116,7 @@ PROGRAMS = {
         Program("pulumi", _PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ("version",)),
         Program("pulumi-resource-kubernetes", _PULUMI_KUBERNETES, "gke-llm-inference/binaries/pulumi-kubernetes", None),
         Program("pulumi-language-yaml", _PULUMI_YAML, "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", None),
+        Program("promql-engine", _PROMETHEUS, "gke-llm-inference/binaries/prometheus", None),
     )
 }
 """Every program by its name."""

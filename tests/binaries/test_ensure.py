@@ -217,7 +217,7 @@ def test_every_program_tells_the_version_that_is_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["kubernetes", "etcd", "kwok", "gateway", "pulumi", "pulumi-kubernetes", "pulumi-yaml"]
+    "name", ["kubernetes", "etcd", "kwok", "gateway", "prometheus", "pulumi", "pulumi-kubernetes", "pulumi-yaml"]
 )
 def test_pins_are_whole(name: str) -> None:
     module = GoModule(name, "")

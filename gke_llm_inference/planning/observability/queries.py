@@ -1,0 +1,102 @@
+"""PromQL for what is asked of a server, whatever its version calls it."""
+
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric, ServerMetrics
+
+WINDOW = "5m"
+"""What rates are taken over: ten scrapes, so that one that fails leaves no gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """The metrics of one server.
+
+    Attributes:
+        facts: what the server measures.
+        version: its version, which decides on the names.
+        selector: what its series match, and those of no other server; see `matching`.
+
+    """
+
+    facts: ServerMetrics
+    version: str
+    selector: str
+
+    def has(self, *concepts: Concept) -> bool:
+        """Whether the version measures all of these."""
+        return all(self._metric(one) is not None for one in concepts)
+
+    def value(self, concept: Concept) -> str:
+        """The series of a gauge.
+
+        Raises:
+            KeyError: the version does not measure it.
+
+        """
+        return self._series(self._known(concept).name)
+
+    def rate(self, concept: Concept) -> str:
+        """How fast a counter grows over all replicas, per second; of a histogram, the sum of what it observes.
+
+        Raises:
+            KeyError: the version does not measure it.
+
+        """
+        metric = self._known(concept)
+        name = f"{metric.name}_sum" if metric.kind == "histogram" else metric.name
+        return f"sum(rate({self._series(name)}[{WINDOW}]))"
+
+    def quantile(self, concept: Concept, percentile: float) -> str:
+        """A percentile of a histogram over all replicas; nothing where nothing was observed.
+
+        Raises:
+            KeyError: the version does not measure it.
+
+        """
+        buckets = self._series(self._known(concept).buckets)
+        return f"histogram_quantile({percentile / 100:g}, sum by (le) (rate({buckets}[{WINDOW}])))"
+
+    @property
+    def replicas(self) -> str:
+        """How many replicas are scraped."""
+        return f"count(count by (pod) ({self.value('running')}))"
+
+    def _series(self, name: str) -> str:
+        return f"{name}{self.selector}"
+
+    def _metric(self, concept: Concept) -> ExposedMetric | None:
+        return self.facts.metric(concept, self.version)
+
+    def _known(self, concept: Concept) -> ExposedMetric:
+        metric = self._metric(concept)
+        if metric is None:
+            raise KeyError(concept)
+        return metric
+
+
+# A Deployment's pods are called after it, its ReplicaSet's digest and five letters of their own; a name that is too
+# long is cut before those.
+_LONGEST_WHOLE = 46
+_LONGEST_BASE = 58
+
+
+def matching(**labels: str | None) -> str:
+    """What series match by their labels; a label that is None is not asked for."""
+    told = ",".join(f'{name}="{value}"' for name, value in labels.items() if value is not None)
+    return f"{{{told}}}"
+
+
+def matching_pods(deployment: str, cluster: str | None) -> str:
+    """What series match whose label `pod` names a pod of a Deployment.
+
+    Args:
+        deployment: its name.
+        cluster: name of the cluster; None where it is not known.
+
+    """
+    pods = f"{deployment}-[a-z0-9]{{1,10}}-[a-z0-9]{{5}}"
+    if len(deployment) > _LONGEST_WHOLE:
+        pods = f"{deployment}-"[:_LONGEST_BASE] + ".*"
+    told = "" if cluster is None else f'cluster="{cluster}",'
+    return f'{{{told}pod=~"{pods}"}}'
