@@ -14,6 +14,7 @@ from components import InferenceServer, InferenceStack
 from gke_llm_inference.provider.arguments import COMPONENTS, SERVER_TYPE, STACK_TYPE, ServerArguments
 from gke_llm_inference.settings import ExistingCluster, StackSettings
 from gke_llm_inference.settings.annotations import fields_of, is_union, tagged, unwrapped
+from gke_llm_inference.settings.descriptions import describe_settings
 from gke_llm_inference.version import __version__
 from tests.provider.support import Provider
 from tests.support import PROJECT, expect_golden
@@ -43,6 +44,7 @@ def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from models_of(argument)
 
 
+describe_settings()
 MODELS = {model.__name__: model for model in models_of(StackSettings) if model is not StackSettings}
 FIELDS = [
     *((STACK_TYPE, StackSettings, key) for key in fields_of(StackSettings)),
