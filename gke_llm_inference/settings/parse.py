@@ -63,7 +63,13 @@ def parse_model(model: type[M], raw: Mapping[str, Any], path: str = "") -> M:
         return model.model_validate_json(json.dumps(with_text_keys(raw), default=str), by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        problems = [_finding(model, raw, detail) for detail in details]
+        # Items that are wrong are not counted, and a list of them would be too short as well.
+        wrong = {tuple(detail["loc"][:length]) for detail in details for length in range(len(detail["loc"]))}
+        problems = [
+            _finding(model, raw, detail)
+            for detail in details
+            if not (detail["type"] == "too_short" and tuple(detail["loc"]) in wrong)
+        ]
         prefix = f"{path}." if path else ""
         raise Refusal(replace(one, path=f"{prefix}{one.path}") for one in problems) from None
 

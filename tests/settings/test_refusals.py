@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gke_llm_inference.settings import Finding, Refusal, nearest, parse_settings, suggestion
+from gke_llm_inference.settings.access import ConfigApiKeys
+from gke_llm_inference.settings.parse import parse_model
 from tests.settings.support import (
     Path,
     autopilot_stack,
@@ -278,3 +280,12 @@ def test_the_nearest_name_is_found_whatever_its_case(name: str, valid: list[str]
 
 def test_a_suggestion_lists_every_name_in_order_where_none_is_near() -> None:
     assert suggestion("zzz", ["b", "a"]) == "use one of: a, b"
+
+
+@pytest.mark.parametrize(
+    ("keys", "paths"), [(["codeKey"], ["keys[0]"]), ([], ["keys"]), (["a b", "c"], ["keys[0]", "keys[1]"])]
+)
+def test_a_list_of_wrong_items_is_not_told_to_be_too_short_as_well(keys: list[str], paths: list[str]) -> None:
+    with pytest.raises(Refusal) as refused:
+        parse_model(ConfigApiKeys, {"source": "config", "keys": keys})
+    assert [problem.path for problem in refused.value.problems] == paths
