@@ -104,18 +104,20 @@ def test_a_server_without_an_exposure_of_its_own_has_the_gateways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "version", "exposure", "expected"),
+    ("server", "version", "exposure", "keys", "expected"),
     [
-        ("vllm", "0.33.0", "external", {CHAT, COMPLETIONS, MODELS, RESPONSES}),
-        ("vllm", "0.6.0", "internal", {CHAT, COMPLETIONS, MODELS}),
-        ("tgi", "3.3.7", "internal", {CHAT, COMPLETIONS, MODELS}),
-        ("tgi", "3.3.7", "external", {CHAT, COMPLETIONS}),
+        ("vllm", "0.33.0", "external", KEYS, {CHAT, COMPLETIONS, MODELS, RESPONSES}),
+        ("vllm", "0.6.0", "internal", KEYS, {CHAT, COMPLETIONS, MODELS}),
+        ("tgi", "3.3.7", "internal", {"source": "none"}, {CHAT, COMPLETIONS, MODELS}),
+        ("tgi", "3.3.7", "internal", KEYS, {CHAT, COMPLETIONS}),
+        ("tgi", "3.3.7", "external", KEYS, {CHAT, COMPLETIONS}),
     ],
 )
-def test_what_is_let_through_follows_from_server_version_and_exposure(
-    server: str, version: str, exposure: str, expected: set[AllowedRoute]
+def test_what_is_let_through_follows_from_server_version_exposure_and_keys(
+    server: str, version: str, exposure: str, keys: dict[str, str], expected: set[AllowedRoute]
 ) -> None:
-    settings_ = {**VLLM, **EXTERNAL, "server": server, "version": version, "exposure": exposure, "maxModelLen": 4096}
+    asked = {"server": server, "version": version, "exposure": exposure, "apiKeys": keys, "maxModelLen": 4096}
+    settings_ = {**VLLM, **EXTERNAL, **asked}
     (reached,) = planned(one(settings_)).access.servers
     assert reached.routes == tuple(sorted(expected))
 

@@ -37,12 +37,12 @@ def allowed_routes(
 ) -> tuple[AllowedRoute, ...]:
     """What a load balancer lets through to a server, sorted.
 
-    These are the OpenAI paths that its version has and what the server's settings add. On the internet, paths that no
-    API key guards are left out.
+    These are the OpenAI paths that its version has and what the server's settings add. On the internet, and
+    where the server has API keys, paths that no key guards are left out.
     """
     facts = catalog.access[server.server]
     routes = [AllowedRoute(path=one.path, method=one.method) for one in facts.routes if _has(version, one.since)]
-    if exposure_of(server, gateway) == "external":
+    if exposure_of(server, gateway) == "external" or asks_for_key(server):
         guarded = guarded_paths(version, facts)
         routes = [one for one in routes if guarded.guards(one.path, one.method)]
     return tuple(sorted({*routes, *own_routes(server)}))
