@@ -305,6 +305,7 @@ def test_the_add_on_holds_requests_and_counts_them() -> None:
     server = only_server(scaled(**HTTP))
     plan = server.autoscaling
     assert plan is not None
+    assert [signal.name for signal in plan.signals] == ["running"]
     spec = specs.scaled_object_spec(plan)
     assert spec["triggers"] == [
         {
