@@ -15,7 +15,11 @@ from pulumi_kubernetes import apiregistration, apps, core, meta, rbac
 
 from gke_llm_inference.planning.autoscaling.plan import MetricsAdapterPlan
 
-_LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "gke-llm-inference"}
+_LABELS = {
+    "app.kubernetes.io/managed-by": "pulumi",
+    "app.kubernetes.io/name": "custom-metrics-stackdriver-adapter",
+    "app.kubernetes.io/part-of": "gke-llm-inference",
+}
 _SYSTEM = "kube-system"
 _RBAC = "rbac.authorization.k8s.io"
 _PORT = 443

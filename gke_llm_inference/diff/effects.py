@@ -245,7 +245,13 @@ class _Context:
             new_node = any("nodeSelector" in one.path or GPU_RESOURCE in one.path for one in change.properties)
             image = any(one.path[-1:] == ("image",) for one in change.properties)
             ready = self._until_ready(head, new_node=new_node, image=image or new_node)
-            yield _restart(head.type, spec, ready)
+            yield _restart(head.type, {**self._least(head), **spec}, ready)
+
+    def _least(self, workload: Resource) -> dict[str, int]:
+        """The fewest pods of a server whose number follows its load, in place of the number that it does not state."""
+        server = self._server_of(workload)
+        least = None if server is None else server.least_replicas
+        return {} if least is None else {"replicas": max(1, least)}
 
     def _until_ready(self, workload: Resource, *, new_node: bool, image: bool = True) -> str:
         """How long a pod of a server takes to its first answer, as far as the plan knows."""

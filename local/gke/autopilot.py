@@ -227,9 +227,15 @@ def _pod_rules() -> list[dict[str, str]]:
 
 
 def _namespace_rules() -> list[dict[str, str]]:
+    # API servers of others need that one binding, and Google's own metrics adapter is installed with it on Autopilot
+    # (k8s-stackdriver#480 and #1079, where a toleration alone was rejected).
+    extension = (
+        "request.resource.resource == 'rolebindings' && (object != null ? object : oldObject).roleRef.name "
+        "== 'extension-apiserver-authentication-reader'"
+    )
     return [
         {
-            "expression": "request.userInfo.username.startsWith('system:')",
+            "expression": f"request.userInfo.username.startsWith('system:') || ({extension})",
             "message": "GKE Warden: autogke-managed-namespaces: the namespace is managed, and its objects cannot be "
             "changed",
         }

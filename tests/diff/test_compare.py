@@ -179,6 +179,18 @@ def test_how_pods_restart(strategy: dict[str, Any], replicas: int, expected: str
     assert caused(recording(*base), recording(*head)) == [("RESTARTS", expected)]
 
 
+def test_pods_that_follow_the_load_restart_as_the_fewest_of_them_do() -> None:
+    least = StackFacts(servers={"gemma": replace(PLAN.servers["gemma"], least_replicas=3)}, known=True)
+    base, head = server(IN_TURN), server(IN_TURN, image="b")
+    for _, deployment in (base, head):
+        del deployment.inputs["spec"]["replicas"]
+    comparison = compare(recording(*base), recording(*head))
+    effects = effects_of(comparison, recording(*head), least)
+    assert [render_quotes(effect.text) for change in comparison.resources for effect in effects.of(change)] == [
+        "restarts its pods 1 at a time: 2 of 3 serve meanwhile, each new one ready, about 9 min"
+    ]
+
+
 def test_what_does_not_restart_pods() -> None:
     base = recording(*server(IN_TURN, 1))
     assert caused(base, recording(*server(IN_TURN, 2))) == [("NOTE", "scales from 1 to 2 pods; the pods that run stay")]

@@ -68,6 +68,17 @@ def test_more_gpus_and_what_they_cost_where_the_price_is_not_known() -> None:
     ]
 
 
+def test_pods_that_come_to_follow_the_load() -> None:
+    scaled = {"servers.gemma.autoscaling": {"minReplicas": 2, "maxReplicas": 3}, "servers.gemma.replicas": None}
+    lines = sentences(changed("standard", scaled))["gemma"]
+    assert lines[:4] == [
+        "replicas: 2 → 2 to 3",
+        "scales by: none → adapter",
+        "requests for each replica: none → 1 running, 3 waiting",
+        "replicas come and go: none → +1 in 60 s, -1 in 1008 s after 1008 s",
+    ]
+
+
 def test_cost_of_nodes_before_and_after() -> None:
     changes = changed("standard", {"servers.gemma.replicas": 3})
     assert changes.cost is not None

@@ -8,13 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gke_llm_inference.planning import StackIdentity
 from gke_llm_inference.planning.autoscaling import specs
 from gke_llm_inference.planning.autoscaling.pace import pace_down, pace_up
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.versions import version_parts
+from gke_llm_inference.provider.plans import server_plan
 from gke_llm_inference.settings import Refusal
-from tests.planning.support import CATALOG, QWEN, only_problem, only_server, outcome_of, planned, standard_stack
+from tests.planning.support import (
+    CATALOG,
+    QWEN,
+    existing_stack,
+    only_problem,
+    only_server,
+    outcome_of,
+    planned,
+    standard_stack,
+)
 from tests.settings.support import PROPERTY, Raw
 
 NATIVE = "1.37.0-gke.3100000"
@@ -151,6 +162,33 @@ def test_a_stack_that_makes_its_cluster_makes_the_adapter_that_a_server_needs() 
     assert pinned.metrics_adapter.image == f"{image}@sha256:{'a' * 64}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "stack", "why"),
+    [
+        ({"source": "keda"}, {}, "KEDA reads the metrics of a Google Cloud project"),
+        ({}, {"metricsAdapter": "create"}, "the adapter reads the metrics of a Google Cloud project"),
+        ({}, {"metricsAdapter": "existing"}, None),
+        (HTTP, {}, None),
+        ({"source": "native"}, {}, None),
+    ],
+)
+def test_what_reads_a_project_s_metrics_needs_one(asked: Raw, stack: Raw, why: str | None) -> None:
+    raw = existing_stack({"chat": {**SMALL, "autoscaling": {"maxReplicas": 2, **asked}}})
+    outcome = outcome_of({**raw, "autoscaling": stack}, StackIdentity(project="p", stack="s"))
+    problems = outcome.problems if isinstance(outcome, Refusal) else ()
+    assert [(one.path, one.why) for one in problems] == ([("gcp:project", why)] if why else [])
+
+
+def test_a_server_of_a_program_in_another_language_takes_the_adapter_for_there() -> None:
+    raw = {"server": {**SMALL, "autoscaling": {"maxReplicas": 2}}}
+    plan = server_plan(raw, "chat", StackIdentity(project="p", stack="s"))
+    assert plan.warnings == ()
+    assert plan.metrics_adapter is None
+    (chat,) = plan.servers
+    assert chat.autoscaling is not None
+    assert chat.autoscaling.source == "adapter"
+
+
 def test_metrics_are_collected_where_cloud_monitoring_is_read() -> None:
     assert [one.server for one in planned(scaled()).observability.metrics] == ["chat"]
     assert planned(scaled(source="keda")).observability.metrics
@@ -267,6 +305,7 @@ def test_the_add_on_holds_requests_and_counts_them() -> None:
     server = only_server(scaled(**HTTP))
     plan = server.autoscaling
     assert plan is not None
+    assert [signal.name for signal in plan.signals] == ["running"]
     spec = specs.scaled_object_spec(plan)
     assert spec["triggers"] == [
         {

@@ -68,7 +68,8 @@ def plan_autoscaling(
         min_replicas=asked.min_replicas,
         max_replicas=asked.max_replicas,
         bounds_why=_bounds(server.pool, stack.cluster),
-        signals=signals,
+        # The interceptor counts waiting requests among the running ones, and is asked for nothing else.
+        signals=signals if interceptor is None else tuple(one for one in signals if one.name == "running"),
         holds=room.requests,
         cold_start_seconds=longest,
         up=pace_up(longest, asked.min_replicas, asked.max_replicas),

@@ -32,7 +32,9 @@ def autoscaling_findings(settings: StackSettings, cluster: ClusterPlan, sources:
     for key, asked in scaled.items():
         path, source = f"servers.{key}.autoscaling", chosen[key]
         where = f"{path}.source" if asked.source or not settings.autoscaling.source else "autoscaling.source"
-        findings += _source_findings(where, source, sources, cluster)
+        findings += _version_findings(where, source, sources)
+        if source == "keda" and reads_cloud_monitoring(asked, sources) and cluster.project is None:
+            findings.append(_no_project("KEDA"))
         findings += _holder_findings(path, asked, source, sources)
         if isinstance(asked.scale_to_zero, HttpHolder):
             exposure = exposure_of(settings.servers[key], settings.gateway)
@@ -43,9 +45,7 @@ def autoscaling_findings(settings: StackSettings, cluster: ClusterPlan, sources:
     return list(dict.fromkeys(findings))
 
 
-def _source_findings(
-    where: str, source: AutoscalingSource, sources: StackSources, cluster: ClusterPlan
-) -> Iterator[Finding]:
+def _version_findings(where: str, source: AutoscalingSource, sources: StackSources) -> Iterator[Finding]:
     native = sources.facts.native.since
     if source == "native" and not sources.reaches(native):
         known = sources.version is not None
@@ -57,13 +57,15 @@ def _source_findings(
             fix="use adapter or keda" if known else "set cluster.gkeVersion to what the cluster runs, or use adapter",
             severity="problem" if known else "warning",
         )
-    if source != "native" and cluster.project is None:
-        yield Finding(
-            path="gcp:project",
-            what="is missing",
-            why=f"{source} reads the metrics of a Google Cloud project",
-            fix="pulumi config set gcp:project PROJECT",
-        )
+
+
+def _no_project(reader: str) -> Finding:
+    return Finding(
+        path="gcp:project",
+        what="is missing",
+        why=f"{reader} reads the metrics of a Google Cloud project",
+        fix="pulumi config set gcp:project PROJECT",
+    )
 
 
 def _holder_findings(
@@ -151,12 +153,7 @@ def _adapter_findings(
 ) -> Iterator[Finding]:
     asked = settings.autoscaling.metrics_adapter
     if asked == "create" and cluster.project is None:
-        yield Finding(
-            path="gcp:project",
-            what="is missing",
-            why="the adapter reads the metrics of a Google Cloud project",
-            fix="pulumi config set gcp:project PROJECT",
-        )
+        yield _no_project("the adapter")
     if asked is not None or not isinstance(cluster.settings, ExistingCluster):
         return
     for key, source in chosen.items():

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, ScalingRule, Signal
+from gke_llm_inference.planning.observability.queries import matching
 
 NATIVE_API = ("autoscaling.gke.io/v1beta1", "AutoscalingMetric")
 """GKE's own way to read the metrics of pods."""
@@ -109,8 +110,7 @@ def interceptor_route_spec(plan: AutoscalingPlan) -> dict[str, Any]:
 def promql(plan: AutoscalingPlan, signal: Signal) -> str:
     """A signal summed over a server's pods."""
     assert plan.keda is not None
-    labels = ",".join(f'{key}="{value}"' for key, value in plan.keda.labels)
-    return f"sum({signal.metric}{{{labels}}})"
+    return f"sum({signal.metric}{matching(**dict(plan.keda.labels))})"
 
 
 def _triggers(plan: AutoscalingPlan) -> list[dict[str, Any]]:
