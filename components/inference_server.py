@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from gke_llm_inference.planning import ServerPlan
-from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, SERVER_PORT
+from gke_llm_inference.planning.pod.names import OVERRIDES_ANNOTATION, OWN_ANNOTATIONS, SERVER_CONTAINER, SERVER_PORT
 from gke_llm_inference.planning.pod.template import pod_template
 
 from .autoscaling import Autoscaler, autoscaler
@@ -86,7 +86,7 @@ class InferenceServer(pulumi.ComponentResource):
         update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=_metadata(plan),
+            metadata=_metadata(plan, annotations=_overrides(plan)),
             spec=_deployment_spec(plan, args),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -133,13 +133,14 @@ class InferenceServer(pulumi.ComponentResource):
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together),
             )
+        container = _server_container(pod_template(plan))
         self.url = f"http://{plan.name}.{plan.namespace}.svc.cluster.local:{plan.service_port}"
         self.outputs = {
             "server": plan.kind,
             "version": plan.version,
             "model": plan.model,
-            "image": plan.image,
-            "args": list(plan.all_arguments),
+            "image": container["image"],
+            "args": container.get("args", []),
             "gpuType": plan.gpu_type,
             "gpuCount": plan.gpu_count,
             "machineType": plan.machine_type,
@@ -151,6 +152,16 @@ class InferenceServer(pulumi.ComponentResource):
 
 def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
     return meta.v1.ObjectMetaArgs(name=plan.name, namespace=plan.namespace, labels=plan.labels, annotations=annotations)
+
+
+def _overrides(plan: ServerPlan) -> dict[str, str] | None:
+    """What policies look at: where the stack's patch overrides the plan."""
+    overrides = plan.pod_patch.overrides if plan.pod_patch else ()
+    return {OVERRIDES_ANNOTATION: ", ".join(one.path for one in overrides)} if overrides else None
+
+
+def _server_container(template: dict[str, Any]) -> dict[str, Any]:
+    return next(one for one in template["spec"]["containers"] if one["name"] == SERVER_CONTAINER)
 
 
 def _deployment_spec(plan: ServerPlan, args: InferenceServerArgs) -> apps.v1.DeploymentSpecArgs:

@@ -74,6 +74,7 @@ from gke_llm_inference.settings.pod import (
     PodVariables,
     PodVolume,
 )
+from gke_llm_inference.settings.pod_patch import PodPatchSettings
 from gke_llm_inference.settings.servers import (
     AcceleratorChoice,
     ArchitectureSettings,
@@ -133,6 +134,7 @@ __all__ = [
     "ObservabilitySettings",
     "OnDemandProvisioning",
     "PodContainer",
+    "PodPatchSettings",
     "PodSettings",
     "PodToleration",
     "PodVariable",

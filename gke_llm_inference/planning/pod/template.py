@@ -1,5 +1,6 @@
 """The pod template of a server, as Kubernetes spells it."""
 
+from copy import deepcopy
 from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
@@ -30,10 +31,15 @@ _SECRET_MODE = 0o440
 
 
 def pod_template(plan: ServerPlan) -> dict[str, Any]:
-    """The template of a server's pods, without what only a deployment knows: the versions of its Secrets.
+    """The template of a server's pods after its patch, without what only a deployment knows: versions of Secrets.
 
     A new object each time, which the caller may change.
     """
+    return planned_template(plan) if plan.pod_patch is None else deepcopy(plan.pod_patch.template)
+
+
+def planned_template(plan: ServerPlan) -> dict[str, Any]:
+    """The same before its patch."""
     annotations = {**plan.pod.annotations, **(plan.model_volume.annotations if plan.model_volume else {})}
     metadata = {"labels": dict(plan.labels)} | ({"annotations": annotations} if annotations else {})
     return {"metadata": metadata, "spec": _spec(plan)}
