@@ -17,7 +17,8 @@ def pod_lines(extras: PodExtras) -> Iterator[str]:
 
 def pod_document(extras: PodExtras) -> dict[str, Any] | None:
     """The part of the plan's JSON; null where there is nothing."""
-    document = {to_camel(key): value for key, value in asdict(extras).items() if value}
+    plain = asdict(PodExtras())
+    document = {to_camel(key): value for key, value in asdict(extras).items() if value != plain[key]}
     if not document:
         return None
     return {key: _camel(value) if key != "annotations" else value for key, value in document.items()}

@@ -38,6 +38,7 @@ from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pod.decide import with_additions
 from gke_llm_inference.planning.pod.findings import pod_findings
 from gke_llm_inference.planning.pod.patch import patch_findings
+from gke_llm_inference.planning.pod.spread import spread_findings
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.presets import apply_presets, stated_with
 from gke_llm_inference.planning.servers import plan_server, with_patch
@@ -256,6 +257,7 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
         ),
     )
     findings += found
+    findings += spread_findings(server.path, server.settings, server.pool)
     plan = plan_server(server, shutdown)
     autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)
     findings += found

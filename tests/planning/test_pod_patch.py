@@ -385,7 +385,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path] if isinstance(value, str) else []
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_secret_of_a_patch_leaves_it(data: st.DataObject) -> None:
     patch = json.loads(json.dumps(data.draw(patches)))
@@ -405,6 +405,7 @@ def test_no_secret_of_a_patch_leaves_it(data: st.DataObject) -> None:
     assert "Ab3dEf6h" not in shown
 
 
+@settings(deadline=None)
 @given(patches)
 def test_differences_are_all_that_a_patch_changes(patch: Raw) -> None:
     assert list(shape_findings("patch", patch, FIELDS)) == []
@@ -416,6 +417,7 @@ def test_differences_are_all_that_a_patch_changes(patch: Raw) -> None:
         assert strategic_merge(result.template, patch, FIELDS).template == result.template
 
 
+@settings(deadline=None)
 @given(patches)
 def test_a_patch_is_planned_or_refused_and_never_takes_the_gpu(patch: Raw) -> None:
     outcome = outcome_of(on_l4(patch))

@@ -24,8 +24,8 @@ from gke_llm_inference.planning.pod.names import (
     SHARED_MEMORY_VOLUME,
     TOKEN_VARIABLES,
 )
+from gke_llm_inference.planning.pod.plan import SpreadConstraint
 
-_SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 # Of a Secret: for the user and group of the pod alone.
 _SECRET_MODE = 0o440
 
@@ -68,7 +68,7 @@ def _spec(plan: ServerPlan) -> dict[str, Any]:
         "tolerations": list(map(_toleration, plan.tolerations)),
         "securityContext": context,
         "containers": [_container(plan)],
-        "topologySpreadConstraints": [_spread(key, plan) for key in _SPREAD_OVER],
+        "topologySpreadConstraints": [_spread(one, plan) for one in plan.pod.spread],
         "volumes": [
             _cache_volume(plan),
             _shared_memory_volume(plan),
@@ -85,12 +85,12 @@ def _toleration(one: Toleration) -> dict[str, Any]:
     return {"key": one.key, **value, "effect": one.effect}
 
 
-def _spread(topology_key: str, plan: ServerPlan) -> dict[str, Any]:
-    """Replicas apart where there is room: GPUs are scarce, so that a pod is never left waiting for the right place."""
+def _spread(one: SpreadConstraint, plan: ServerPlan) -> dict[str, Any]:
     return {
-        "topologyKey": topology_key,
-        "maxSkew": 1,
-        "whenUnsatisfiable": "ScheduleAnyway",
+        "topologyKey": one.key,
+        "maxSkew": one.max_skew,
+        "whenUnsatisfiable": "DoNotSchedule" if one.waits else "ScheduleAnyway",
+        **({"minDomains": one.domains} if one.domains else {}),
         "labelSelector": {"matchLabels": dict(plan.selector)},
         # A rollout counts its own pods alone, or those that go would decide where the new ones run.
         "matchLabelKeys": ["pod-template-hash"],
