@@ -17,6 +17,9 @@ COMMAND := $(BIN)/python -m gke_llm_inference
 UV := $(shell command -v uv 2>/dev/null)
 ACTIONLINT := v1.7.12
 KUBE_SCORE := v1.20.0
+CHECKOV := $(VENV)-checkov
+# A stack on a Standard cluster and one on Autopilot.
+LINTED := prod dev
 PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
@@ -116,13 +119,23 @@ lint-workflows: $(VENV)/.development ## Check the GitHub workflows with zizmor, 
 	@if command -v go > /dev/null; then go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT); \
 	else echo "actionlint was left out: it needs Go" >&2; fi
 
-lint-manifests: $(VENV)/.runtime ## Check prod's manifests with kube-score, where Go is installed: no critical finding without a reason
-	@if ! command -v go > /dev/null; then echo "kube-score was left out: it needs Go" >&2; exit 0; fi; \
-	out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	$(COMMAND) preview --stack prod --out "$$out" > /dev/null; \
+# checkov pins half of what it shares with this project to other versions.
+$(CHECKOV)/.installed: requirements-checkov.txt
+	@echo "Setting up $(CHECKOV) ($(if $(UV),uv,venv and pip)) ..." >&2
+	@if [ ! -x $(CHECKOV)/bin/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(CHECKOV),$(PYTHON) -m venv $(CHECKOV)); fi
+	@$(if $(UV),$(UV) pip install --quiet --python $(CHECKOV)/bin/python --require-hashes -r $<,$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
+	@touch $@
+
+lint-manifests: $(VENV)/.runtime $(CHECKOV)/.installed ## Check manifests of both modes with checkov, and with kube-score where Go is installed (a minute; three the first time)
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	for stack in $(LINTED); do $(COMMAND) preview --stack "$$stack" --out "$$out/stacks/$$stack" > /dev/null; done; \
+	$(CHECKOV)/bin/checkov --directory "$$out/stacks" --framework kubernetes --output json --compact --quiet --soft-fail \
+	  --skip-download > "$$out/checkov.json"; \
+	$(BIN)/python -m tools.manifest_findings checkov < "$$out/checkov.json"; \
+	if ! command -v go > /dev/null; then echo "kube-score was left out: it needs Go" >&2; exit 0; fi; \
 	GOBIN="$$out" go install github.com/zegl/kube-score/cmd/kube-score@$(KUBE_SCORE); \
-	{ "$$out/kube-score" score --output-format json "$$out"/manifests/*.yaml || [ $$? -eq 1 ]; } > "$$out/score.json"; \
-	$(BIN)/python -m tools.manifest_findings < "$$out/score.json"
+	{ "$$out/kube-score" score --output-format json "$$out"/stacks/*/manifests/*.yaml || [ $$? -eq 1 ]; } > "$$out/score.json"; \
+	$(BIN)/python -m tools.manifest_findings kube-score < "$$out/score.json"
 
 compare-security: $(VENV)/.runtime ## Check that prod is never weaker than staging
 	@$(COMMAND) settings security --stack prod --at-least staging
@@ -161,7 +174,9 @@ lock: ## Write the lock files again from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml --group dev --constraint requirements-local.txt \
 	  --output-file requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group checkov --output-file requirements-checkov.txt
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CHECKOV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

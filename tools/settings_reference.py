@@ -60,7 +60,8 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         case "array":
             return f"list of {_type(schema['items'], definitions)}"
         case "object":
-            return f"name → {_type(schema.get('additionalProperties', {}), definitions)}"
+            values = schema.get("additionalProperties", {})
+            return "mapping" if values is True else f"name → {_type(values, definitions)}"
         case "string":
             return "text"
         case "integer":

@@ -28,6 +28,7 @@ from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
+from gke_llm_inference.catalog.pod_fields import PodFields, read_pod_fields
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
 from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
@@ -78,6 +79,13 @@ class Catalog(Facts):
         default=read_workload_profiles, exclude=True
     )
     """Where profiles of workloads come from; they are read when they are asked for."""
+    read_pod_fields: Annotated[Callable[[], PodFields], SkipValidation] = Field(default=read_pod_fields, exclude=True)
+    """Where the fields of pod templates come from; they are read when they are asked for."""
+
+    @property
+    def pod_fields(self) -> PodFields:
+        """The fields of a pod template, and how they merge."""
+        return self.read_pod_fields()
 
     @property
     def performance(self) -> PerformanceFacts:

@@ -12,7 +12,7 @@ from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.observability_report import metrics_document, metrics_lines
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
-from gke_llm_inference.cli.pod_report import pod_document, pod_lines
+from gke_llm_inference.cli.pod_report import patch_document, patch_lines, pod_document, pod_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -147,6 +147,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "reason": server.rollout.reason,
         },
         "pod": pod_document(server.pod),
+        "podPatch": patch_document(server.pod_patch),
         "networkPolicy": {
             "enforced": enforced(server),
             **{direction: list(server.network_policy.features(direction)) for direction in DIRECTIONS},
@@ -241,6 +242,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield from access_lines(server, plan.access)
     yield from metrics_lines(server, plan.observability)
     yield from pod_lines(server.pod)
+    yield from patch_lines(server.pod_patch)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
     yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):

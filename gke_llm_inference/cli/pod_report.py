@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from gke_llm_inference.planning.pod.patch_plan import PodPatch
 from gke_llm_inference.planning.pod.plan import PodExtras
 
 
@@ -16,10 +17,22 @@ def pod_lines(extras: PodExtras) -> Iterator[str]:
 
 def pod_document(extras: PodExtras) -> dict[str, Any] | None:
     """The part of the plan's JSON; null where there is nothing."""
-    document = {to_camel(key): value for key, value in asdict(extras).items() if value}
+    plain = asdict(PodExtras())
+    document = {to_camel(key): value for key, value in asdict(extras).items() if value != plain[key]}
     if not document:
         return None
     return {key: _camel(value) if key != "annotations" else value for key, value in document.items()}
+
+
+def patch_lines(patch: PodPatch | None) -> Iterator[str]:
+    """What a patch adds, in the plan's text; what it overrides is among the decisions."""
+    added = [str(change) for change in patch.changes if not change.overrides] if patch else []
+    yield from (f"  {'podPatch' if not index else '':<10} {line}" for index, line in enumerate(added))
+
+
+def patch_document(patch: PodPatch | None) -> list[dict[str, Any]]:
+    """What a patch changes, in the plan's JSON, sorted by path."""
+    return [asdict(change) for change in patch.changes] if patch else []
 
 
 def _camel(value: Any) -> Any:

@@ -39,6 +39,10 @@ def has_known_speed(server: PlacedServer) -> bool:
     return server.memory is not None and server.memory.starts and server.settings.accelerator.type in roofs
 
 
+# Requests a second below which a load is taken for a slip.
+_LEAST_RATE = 1 / 3600
+
+
 def workload_findings(server: PlacedServer) -> list[Finding]:
     """What is wrong with a server's workload and objectives before anything is predicted."""
     path, workload, catalog = server.path, server.settings.workload, server.stack.catalog
@@ -68,6 +72,16 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
         )
     if server.memory is not None and not findings:
         findings += _of_lengths(server, server.memory)
+    if workload is not None and workload.request_rate is not None and workload.request_rate < _LEAST_RATE:
+        findings.append(
+            Finding(
+                path=f"{path}.workload.requestRate",
+                what="is less than a request an hour",
+                why="every request finds an idle server, so that queues, replicas and the price of a token say nothing",
+                fix="state requests a second, such as 0.5, or concurrency",
+                severity="warning",
+            )
+        )
     return findings
 
 

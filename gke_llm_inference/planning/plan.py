@@ -12,6 +12,7 @@ from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, Metrics
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
+from gke_llm_inference.planning.pod.patch_plan import PodPatch
 from gke_llm_inference.planning.pod.plan import PodExtras
 from gke_llm_inference.settings import (
     AutopilotCluster,
@@ -486,6 +487,7 @@ class ServerPlan:
         faster: what would meet its objectives, where it misses them, cheapest first.
         priority_class: PriorityClass of its pods; the cluster's default if None.
         pod: what its pods get beside what is planned.
+        pod_patch: its pod template after the stack's patch of it; None where there is none.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
@@ -539,6 +541,7 @@ class ServerPlan:
     api_keys: ApiKeyPlan | None = None
     autoscaling: AutoscalingPlan | None = None
     pod: PodExtras = field(default_factory=PodExtras)
+    pod_patch: PodPatch | None = None
 
     @property
     def least_replicas(self) -> int:
@@ -548,6 +551,8 @@ class ServerPlan:
     @property
     def images(self) -> tuple[str, ...]:
         """The images of its pods, the server's first."""
+        if self.pod_patch is not None:
+            return tuple(self.pod_patch.images())
         return (self.image, *(one.image for one in (*self.pod.init_containers, *self.pod.containers)))
 
     @property

@@ -1,6 +1,7 @@
 """The plan of a server that has its place: names, environment, node, probes, rollout."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gke_llm_inference.catalog.kubernetes_names import (
     ACCELERATOR_COUNT_LABEL,
@@ -26,6 +27,9 @@ from gke_llm_inference.planning.plan import (
     Toleration,
 )
 from gke_llm_inference.planning.pod.decide import plan_pod, pod_tolerations
+from gke_llm_inference.planning.pod.patch import plan_patch
+from gke_llm_inference.planning.pod.patch_rules import PatchRules
+from gke_llm_inference.planning.pod.template import planned_template
 from gke_llm_inference.planning.pods import (
     pod_request,
     probe_plan,
@@ -35,7 +39,7 @@ from gke_llm_inference.planning.pods import (
 from gke_llm_inference.planning.request_logs import log_arguments
 from gke_llm_inference.planning.stages import TimedServer
 from gke_llm_inference.planning.startup import plan_start
-from gke_llm_inference.settings import HttpHolder, NoToken, ServerSettings, VllmSettings
+from gke_llm_inference.settings import Finding, HttpHolder, NoToken, ServerSettings, VllmSettings
 from gke_llm_inference.settings.network_policy import policy_of
 
 _SHARED_IPC = Decision(
@@ -164,6 +168,23 @@ def _holder(server: TimedServer) -> tuple[str, dict[str, str]] | None:
     if asked is None or not isinstance(asked.scale_to_zero, HttpHolder):
         return None
     return server.stack.sources.asked.keda_namespace, server.stack.catalog.autoscaling.http_add_on.interceptor_pods
+
+
+def with_patch(server: TimedServer, plan: ServerPlan) -> tuple[ServerPlan, list[Finding]]:
+    """The plan with the pod template that the server's patch makes of it, and what stands against that."""
+    asked, stack = server.settings.pod_patch, server.stack
+    if asked is None:
+        return plan, []
+    rules = PatchRules(
+        settings=server.settings,
+        facts=server.facts,
+        catalog=stack.catalog,
+        selector=plan.selector,
+        baseline=stack.enforces_baseline,
+    )
+    patch, findings = plan_patch(f"{server.path}.podPatch", asked, planned_template(plan), rules)
+    decided = [Decision("podPatch", f"overrides {one.path}", one.values) for one in patch.overrides] if patch else []
+    return replace(plan, pod_patch=patch, decisions=(*plan.decisions, *decided)), findings
 
 
 def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:

@@ -147,6 +147,7 @@ def frame_of(
         cluster=cluster,
         token=settings.hugging_face,
         namespace=settings.namespace,
+        makes_namespace=settings.create_namespace,
         pools=pools,
         pools_are_sound=not problems_of(of_pools),
         image_digests=settings.image_digests,

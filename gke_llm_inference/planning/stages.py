@@ -39,6 +39,7 @@ class StackFrame:
         cluster: the cluster's plan.
         token: where the Hugging Face token comes from.
         namespace: Kubernetes namespace of the servers.
+        makes_namespace: whether the stack makes it.
         pools: settings of the node pools; none where the stack may not have any.
         pools_are_sound: whether the pools' own settings have no problem, and all of them are there.
         sound_pools: those that have no problem.
@@ -58,6 +59,7 @@ class StackFrame:
     cluster: ClusterPlan
     token: HuggingFaceSettings
     namespace: str
+    makes_namespace: bool
     pools: Mapping[str, NodePoolSettings]
     pools_are_sound: bool
     sound_pools: frozenset[str]
@@ -76,6 +78,12 @@ class StackFrame:
     def has_token(self) -> bool:
         """Whether the stack has a Hugging Face token."""
         return not isinstance(self.token, NoToken)
+
+    @property
+    def enforces_baseline(self) -> bool:
+        """Whether its namespace is known to enforce the baseline Pod Security Standard."""
+        shares_ipc = any(pool.sharing and pool.sharing.strategy == "mps" for pool in self.pools.values())
+        return self.makes_namespace and not shares_ipc
 
     @cached_property
     def pools_with_local_ssds(self) -> int:

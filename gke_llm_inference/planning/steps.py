@@ -37,9 +37,11 @@ from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pod.decide import with_additions
 from gke_llm_inference.planning.pod.findings import pod_findings
+from gke_llm_inference.planning.pod.patch import patch_findings
+from gke_llm_inference.planning.pod.spread import spread_findings
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.presets import apply_presets, stated_with
-from gke_llm_inference.planning.servers import plan_server
+from gke_llm_inference.planning.servers import plan_server, with_patch
 from gke_llm_inference.planning.speed import performance_of
 from gke_llm_inference.planning.stages import (
     AskedServer,
@@ -87,6 +89,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
         *pod_findings(path, settings, facts, catalog),
+        *(patch_findings(f"{path}.podPatch", settings.pod_patch, catalog.pod_fields) if settings.pod_patch else ()),
         *server_access_findings(path, settings, version, server.stack.gateway, server.stack.cluster.project, catalog),
     ]
     if served is None:
@@ -254,10 +257,13 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
         ),
     )
     findings += found
+    findings += spread_findings(server.path, server.settings, server.pool)
     plan = plan_server(server, shutdown)
     autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)
     findings += found
-    return plan if autoscaling is None else replace(plan, autoscaling=autoscaling)
+    plan, found = with_patch(server, plan if autoscaling is None else replace(plan, autoscaling=autoscaling))
+    findings += found
+    return plan
 
 
 def _no_goal_for_list(path: str) -> Finding:
@@ -273,7 +279,7 @@ def _is_certain(server: ModeledServer, findings: Findings) -> bool:
     """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
     path = server.path
     return all(
-        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume", f"{path}.pod."))
+        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume", f"{path}.pod.", f"{path}.podPatch"))
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)
     )

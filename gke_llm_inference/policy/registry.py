@@ -19,6 +19,7 @@ from gke_llm_inference.policy.rules.exposure import (
 )
 from gke_llm_inference.policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
 from gke_llm_inference.policy.rules.network import NETWORK_POLICIES
+from gke_llm_inference.policy.rules.overrides import POD_OVERRIDES
 from gke_llm_inference.policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
 from gke_llm_inference.policy.rules.tokens import TOKEN_FROM_SECRET
 from gke_llm_inference.policy.rules.vulnerabilities import KNOWN_VULNERABILITIES
@@ -42,6 +43,7 @@ POLICIES: tuple[Policy, ...] = (
     NETWORK_POLICIES,
     NODE_IDENTITY,
     PINNED_IMAGES,
+    POD_OVERRIDES,
     PRIVATE_NODES,
     PROBES,
     REQUIRED_LABELS,

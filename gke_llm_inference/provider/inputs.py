@@ -20,6 +20,8 @@ from gke_llm_inference.pulumi_protocol.wire import (
 from gke_llm_inference.settings import Finding
 
 _WHY_PLAIN = "settings decide which resources there are, before the first is registered"
+# The one place where null is a value.
+_PATCH = ".podPatch.patch."
 _FIX_PLAIN = "write the value itself, or read it from the program's configuration"
 
 
@@ -94,6 +96,13 @@ def _unplain(value: Value, path: str) -> Iterator[Finding]:
     match value.WhichOneof("kind"):
         case "string_value" if value.string_value in UNKNOWN_SENTINELS:
             yield Finding(path=path, what="is an Output whose value is not known yet", why=_WHY_PLAIN, fix=_FIX_PLAIN)
+        case "null_value" if _PATCH in path:
+            yield Finding(
+                path=path,
+                what="is null",
+                why="SDKs lose nulls on the way, and the patch would leave what it is to remove",
+                fix="put $patch: replace, or $patch: delete, into the object or item around it",
+            )
         case "list_value":
             for index, item in enumerate(value.list_value.values):
                 yield from _unplain(item, path_of(path, index))

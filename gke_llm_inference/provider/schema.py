@@ -113,6 +113,8 @@ class _Types:
             kind = {"type": "object", "additionalProperties": self._type(model, field, get_args(annotation)[1])}
         elif origin is tuple:
             kind = {"type": "array", "items": self._type(model, field, get_args(annotation)[0])}
+        elif annotation is Any:
+            kind = {"$ref": "pulumi.json#/Any"}
         elif annotation in _PRIMITIVES:
             kind = {"type": _PRIMITIVES[annotation]}
         else:

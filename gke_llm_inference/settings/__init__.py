@@ -69,11 +69,13 @@ from gke_llm_inference.settings.pod import (
     EmptyDirectory,
     PodContainer,
     PodSettings,
+    PodSpread,
     PodToleration,
     PodVariable,
     PodVariables,
     PodVolume,
 )
+from gke_llm_inference.settings.pod_patch import PodPatchSettings
 from gke_llm_inference.settings.servers import (
     AcceleratorChoice,
     ArchitectureSettings,
@@ -133,7 +135,9 @@ __all__ = [
     "ObservabilitySettings",
     "OnDemandProvisioning",
     "PodContainer",
+    "PodPatchSettings",
     "PodSettings",
+    "PodSpread",
     "PodToleration",
     "PodVariable",
     "PodVariables",

@@ -5,6 +5,7 @@
 * `null` removes what the base has; where it has nothing, `null` is refused.
 * Where a key decides which other keys there are (`cluster.mode`, `huggingFace.tokenSource`, `servers.NAME.server`, …)
   and stack and base give it different values, the stack's mapping replaces the base's as a whole.
+* What is marked as `Whole` is taken from one file, with the nulls in it: `podPatch.patch`.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, tagged, unwrapped
 from gke_llm_inference.settings.findings import Finding, Refusal
+from gke_llm_inference.settings.pod_patch import Whole
 from gke_llm_inference.settings.stack import StackSettings
 
 
@@ -87,12 +89,13 @@ class _Merge:
         result = {}
         for key in sorted({*base, *own}):
             where = f"{path}.{key}" if path else key
+            inner = _annotation_of(model, key)
             if key not in own:
-                value = self.taken(base[key], self.base_file, where)
+                value = self.taken(inner, base[key], self.base_file, where)
             elif key not in base:
-                value = self.taken(own[key], self.own_file, where)
+                value = self.taken(inner, own[key], self.own_file, where)
             else:
-                value = self.both(_annotation_of(model, key), base[key], own[key], where)
+                value = self.both(inner, base[key], own[key], where)
             if value is not None:
                 result[key] = value
         if path:
@@ -103,14 +106,14 @@ class _Merge:
     def both(self, annotation: Any, base: Any, own: Any, path: str) -> Any:
         if own is None:
             return None
-        if not isinstance(base, Mapping) or not isinstance(own, Mapping):
-            return self.taken(own, self.own_file, path)
+        if not isinstance(base, Mapping) or not isinstance(own, Mapping) or annotation is Whole:
+            return self.taken(annotation, own, self.own_file, path)
         tag = discriminator_of(annotation)
         if tag in own and tag in base and own[tag] != base[tag]:
-            return self.taken(own, self.own_file, path)
+            return self.taken(annotation, own, self.own_file, path)
         return self.mapping(annotation, base, own, path)
 
-    def taken(self, value: Any, file: str, path: str) -> Any:
+    def taken(self, annotation: Any, value: Any, file: str, path: str) -> Any:
         """The value of one file alone."""
         self.files[path] = {file}
         if value is None:
@@ -123,12 +126,14 @@ class _Merge:
                     file=file,
                 )
             )
-        if isinstance(value, Mapping):
-            items = {key: self.taken(item, file, f"{path}.{key}") for key, item in sorted(value.items())}
+        if isinstance(value, Mapping) and annotation is not Whole:
+            model = _model(annotation, {}, value)
+            items = {
+                key: self.taken(_annotation_of(model, key), item, file, f"{path}.{key}")
+                for key, item in sorted(value.items())
+            }
             return {key: item for key, item in items.items() if item is not None}
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                self._note(item, file, f"{path}[{index}]")
+        self._note(value, file, path)
         return value
 
     def _note(self, value: Any, file: str, path: str) -> None:
@@ -136,6 +141,9 @@ class _Merge:
         if isinstance(value, Mapping):
             for key, item in value.items():
                 self._note(item, file, f"{path}.{key}")
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self._note(item, file, f"{path}[{index}]")
 
 
 def _model(annotation: Any, base: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
@@ -148,5 +156,7 @@ def _model(annotation: Any, base: Mapping[str, Any], own: Mapping[str, Any]) -> 
 def _annotation_of(model: Any, key: str) -> Any:
     if isinstance(model, type) and issubclass(model, BaseModel):
         found = fields_of(model).get(key)
+        if found is not None and any(isinstance(one, Whole) for one in found.metadata):
+            return Whole
         return found.annotation if found else None
     return get_args(model)[1] if get_origin(model) is dict else None

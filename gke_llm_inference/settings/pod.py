@@ -59,6 +59,19 @@ class PodToleration(Settings):
     """Effect of the taint."""
 
 
+class PodSpread(Settings):
+    """How far replicas are apart, in place of what the plan does for that key."""
+
+    key: KubernetesLabelKey
+    """Label of nodes; replicas are spread over its values."""
+    max_skew: Annotated[int, Field(ge=1, le=1000)] = 1
+    """By how many replicas two values may differ."""
+    when: Literal["ScheduleAnyway", "DoNotSchedule"] = "ScheduleAnyway"
+    """Whether a pod that finds no such place is put elsewhere, or waits (whenUnsatisfiable)."""
+    min_domains: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Values that there must be before one of them takes more than maxSkew replicas; for DoNotSchedule."""
+
+
 class EmptyDirectory(Settings):
     """An empty directory that lives as long as the pod."""
 
@@ -140,6 +153,8 @@ class PodSettings(Settings):
     """Names of Secrets with which nodes pull the images."""
     runtime_class: ObjectName | None = None
     """An existing RuntimeClass of the cluster."""
+    topology_spread: Annotated[tuple[PodSpread, ...], Field(strict=False)] = ()
+    """How far replicas are apart, where the plan's own spread over zones and machines does not suit."""
     env: dict[VariableName, PodVariable] = {}
     """Variables of the server whose values are in Secrets and ConfigMaps."""
     env_from: Annotated[tuple[PodVariables, ...], Field(strict=False)] = ()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pydantic.alias_generators import to_camel
 
-from gke_llm_inference.settings import access_security
+from gke_llm_inference.settings import access_security, pod_security
 from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
@@ -235,6 +235,10 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     access_security.api_keys,
     access_security.routes,
     access_security.rate_limit,
+    pod_security.pod_containers,
+    pod_security.pod_patches,
+    pod_security.pod_secrets,
+    pod_security.runtime_class,
 )
 
 

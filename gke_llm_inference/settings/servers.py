@@ -26,6 +26,7 @@ from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.pod import PodSettings
+from gke_llm_inference.settings.pod_patch import PodPatchSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
 MOST_REPLICAS = 1000
@@ -215,6 +216,8 @@ class _ServerSettings(Settings):
     """Labels of the pods beside the recommended ones."""
     pod: PodSettings = PodSettings()
     """What the pods get beside what is planned: variables from Secrets, volumes, tolerations."""
+    pod_patch: PodPatchSettings | None = None
+    """The last resort: a patch of the pod template, for what no setting can say."""
     network_policy: ServerNetworkPolicySettings | None = None
     """Who may talk to the server, and whom it may talk to, where that differs from the stack."""
     exposure: Exposure | None = None

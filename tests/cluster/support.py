@@ -78,12 +78,12 @@ class Cluster:
         self.api = config.new_client_from_config(str(running.kubeconfig), running.context)
         self.core = client.CoreV1Api(self.api)
         self.apps = client.AppsV1Api(self.api)
-        self._dynamic = _dynamic.DynamicClient(self.api)
+        self.dynamic = _dynamic.DynamicClient(self.api)
 
     def apply(self, document: Document, *, dry_run: bool = False) -> Document:
         """Server-side apply under strict validation."""
-        resource = self._dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
-        answer = self._dynamic.server_side_apply(
+        resource = self.dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        answer = self.dynamic.server_side_apply(
             resource,
             body=document,
             namespace=document["metadata"].get("namespace"),
@@ -94,9 +94,20 @@ class Cluster:
         applied: Document = answer.to_dict()
         return applied
 
+    def create(self, document: Document, *, dry_run: bool = False) -> Document:
+        """Creation under strict validation."""
+        resource = self.dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        answer = resource.create(
+            body=document,
+            namespace=document["metadata"].get("namespace"),
+            query_params=[("fieldValidation", "Strict"), *([("dryRun", "All")] if dry_run else [])],
+        )
+        created: Document = answer.to_dict()
+        return created
+
     def patch(self, document: Document) -> None:
         """Change an object by hand; fields that the document has not stay."""
-        resource = self._dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        resource = self.dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
         resource.patch(
             body=document,
             name=document["metadata"]["name"],
@@ -112,7 +123,7 @@ class Cluster:
 
     def delete(self, document: Document) -> None:
         """Delete an object, and what belongs to it after it."""
-        resource = self._dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        resource = self.dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
         metadata = document["metadata"]
         resource.delete(
             name=metadata["name"], namespace=metadata.get("namespace"), body={"propagationPolicy": "Background"}

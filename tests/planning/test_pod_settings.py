@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_llm_inference.planning import ServerPlan
@@ -14,8 +14,18 @@ from gke_llm_inference.planning.pod.plan import (
     VariableReference,
     VariableSource,
 )
+from gke_llm_inference.planning.pod.template import pod_template
 from gke_llm_inference.settings import Refusal
-from tests.planning.support import QWEN, TGI, only_problem, only_server, planned, problems_of, standard_stack
+from tests.planning.support import (
+    QWEN,
+    TGI,
+    only_problem,
+    only_server,
+    outcome_of,
+    planned,
+    problems_of,
+    standard_stack,
+)
 from tests.settings.support import Raw, autopilot_stack
 
 SERVER = {**QWEN, "maxModelLen": 4096}
@@ -407,3 +417,52 @@ def test_no_pod_setting_changes_what_the_plan_decided(pod: Raw) -> None:
     assert decided(server) == decided(PLAIN)
     assert set(PLAIN.tolerations) <= set(server.tolerations)
     assert decided(only_server(autopilot_stack(pod=pod))) == decided(AUTOPILOT)
+
+
+def spread_of(raw: Raw) -> list[Raw]:
+    spec = pod_template(only_server(raw))["spec"]
+    return [
+        {key: value for key, value in one.items() if key not in ("labelSelector", "matchLabelKeys")}
+        for one in spec["topologySpreadConstraints"]
+    ]
+
+
+def test_replicas_are_spread_as_planned_but_where_the_settings_say_otherwise() -> None:
+    zone, host = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+    soft = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+    assert spread_of(on_l4({})) == [{"topologyKey": zone, **soft}, {"topologyKey": host, **soft}]
+    stated = [{"key": host, "when": "DoNotSchedule", "maxSkew": 2, "minDomains": 2}, {"key": "rack"}]
+    assert spread_of(on_l4({"topologySpread": stated})) == [
+        {"topologyKey": zone, **soft},
+        {"topologyKey": host, "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2},
+        {"topologyKey": "rack", **soft},
+    ]
+    assert list(only_server(on_l4({"topologySpread": stated})).pod.lines()) == [
+        f"spread over {host}: 2 apart at most, over 2 at least, or waits",
+        "spread over rack: 1 apart at most, where there is room",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stated", "path", "what"),
+    [
+        ([{"key": "rack", "minDomains": 2}], "[0].minDomains", "needs when: DoNotSchedule"),
+        ([{"key": "rack"}, {"key": "rack", "maxSkew": 2}], "[1].key", "rack is listed twice"),
+        ([{"key": "kubernetes.io/hostname"}], "[0]", "is what the plan does already"),
+    ],
+)
+def test_a_spread_that_says_nothing_is_refused(stated: list[Raw], path: str, what: str) -> None:
+    problem = only_problem(on_l4({"topologySpread": stated}))
+    assert (problem.path, problem.what) == (f"servers.chat.pod.topologySpread{path}", what)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 5))
+def test_replicas_that_wait_for_zones_find_a_place_or_are_refused(replicas: int, domains: int, skew: int) -> None:
+    spread = {"key": "topology.kubernetes.io/zone", "when": "DoNotSchedule", "minDomains": domains, "maxSkew": skew}
+    pool = {"maxNodes": 12, "zones": ["us-central1-a", "us-central1-b"]}
+    raw = standard_stack({"l4": pool}, {"chat": {**SERVER, "replicas": replicas, "pod": {"topologySpread": [spread]}}})
+    outcome = outcome_of(raw)
+    # With two zones of fewer than minDomains, each takes maxSkew pods.
+    fits = domains <= 2 or replicas <= 2 * skew
+    assert isinstance(outcome, Refusal) is not fits

@@ -1,6 +1,6 @@
 """For each policy, stacks that break it, with the exact messages, and stacks that do not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gke_llm_inference.preview.recording import Recording, Resource
@@ -205,6 +205,12 @@ def environment(*variables: Properties) -> Resource:
     return with_container(env=list(variables))
 
 
+def overriding(paths: str) -> Resource:
+    """A server whose Deployment says what its podPatch overrides."""
+    metadata = {"namespace": "llm", "annotations": {"llm-inference/pod-overrides": paths}}
+    return replace(server(), inputs={**server().inputs, "metadata": metadata})
+
+
 _ENV = "spec.template.spec.containers[0].env[0]"
 _ARGS = "spec.template.spec.containers[0].args"
 _CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -248,6 +254,18 @@ CASES = (
     ),
     Case("image-digests", "tag and digest", (server(),)),
     Case("image-digests", "unknown", (with_container(image=UNKNOWN),)),
+    # pod-overrides
+    Case(
+        "pod-overrides",
+        "two paths",
+        (overriding("spec.schedulerName, spec.containers[inference-server].image"),),
+        (
+            ("server", "overrides spec.containers[inference-server].image, which the plan decided"),
+            ("server", "overrides spec.schedulerName, which the plan decided"),
+        ),
+    ),
+    Case("pod-overrides", "none", (server(),)),
+    Case("pod-overrides", "unknown", (overriding(UNKNOWN),)),
     # gpu-limits
     Case(
         "gpu-limits",

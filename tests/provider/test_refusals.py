@@ -47,6 +47,16 @@ def cluster(**changes: Any) -> dict[str, Any]:
             {"servers.qwen.maxModelLenn": "is not a known key", "servrs": "is not a known argument"},
             id="unknown at two levels",
         ),
+        pytest.param(
+            server(podPatch={"patch": {"spec": {"containers": [{"name": "inference-server", "livenessProbe": None}]}}}),
+            {"servers.qwen.podPatch.patch.spec.containers[0].livenessProbe": "is null"},
+            id="null in a patch",
+        ),
+        pytest.param(
+            server(podPatch={"patch": {"spec": {"hostAlias": []}}}),
+            {"servers.qwen.podPatch.patch.spec.hostAlias": "is not a known key"},
+            id="unknown field of a pod",
+        ),
         pytest.param(server(maxModelLen="4096"), {"servers.qwen.maxModelLen": "is not a whole number"}, id="text"),
         pytest.param(server(maxModelLen=4096.5), {"servers.qwen.maxModelLen": "is not a whole number"}, id="fraction"),
         pytest.param(server(version=0.26), {"servers.qwen.version": "is not text"}, id="number"),

@@ -74,6 +74,8 @@ def shape_of(schema: dict[str, Any], annotation: Any) -> dict[str, Any]:
         return {"type": "object", "of": shape_of(schema, get_args(annotation)[1])}
     if origin is tuple:
         return {"type": "array", "of": shape_of(schema, get_args(annotation)[0])}
+    if annotation is Any:
+        return {"any": True}
     if annotation in JSON_TYPES:
         return {"type": JSON_TYPES[annotation]}
     return {"model": annotation.__name__}
@@ -90,6 +92,8 @@ def shape_in(schema: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
         mapping = spec["discriminator"]["mapping"]
         assert [member["$ref"] for member in spec["oneOf"]] == list(mapping.values())
         return {"oneOf": {tag: ref.rpartition(":")[2] for tag, ref in mapping.items()}}
+    if spec.get("$ref") == "pulumi.json#/Any":
+        return {"any": True}
     if "$ref" in spec:
         token = spec["$ref"].removeprefix("#/types/")
         definition = schema["types"][token]

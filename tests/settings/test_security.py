@@ -52,6 +52,17 @@ def reached(**gateway: Any) -> Raw:
     return {**autopilot_stack(), "gateway": {"exposure": "external", **gateway}}
 
 
+def pods(**pod: Any) -> Raw:
+    return autopilot_stack(pod=pod)
+
+
+def patched(*overrides: str, **spec: Any) -> Raw:
+    return autopilot_stack(podPatch={"patch": {"spec": spec}, "overrides": list(overrides)})
+
+
+SIDECAR = {"name": "proxy", "image": "proxy:1", "cpu": 1, "memoryGib": 1}
+FROM_SECRET = {"secret": "bucket", "key": "key"}
+
 # Each pair is (weak, strong): prod weak and staging strong is refused, the other way round is fine.
 PAIRS = {
     "cluster.mode": ({**autopilot_stack(), "cluster": EXISTING}, autopilot_stack()),
@@ -67,6 +78,23 @@ PAIRS = {
         autopilot_stack(networkPolicy={"allowTo": [{"cidr": "10.0.0.0/8", "ports": [443]}]}),
         autopilot_stack(networkPolicy={"allowTo": []}),
     ),
+    "servers.gemma.pod.containers[0]": (pods(containers=[SIDECAR]), pods()),
+    "servers.gemma.pod.initContainers[0].writable": (
+        pods(initContainers=[{**SIDECAR, "writable": True}]),
+        pods(initContainers=[SIDECAR]),
+    ),
+    "servers.gemma.pod.env.A": (pods(env={"A": FROM_SECRET}), pods(env={"A": {"configMap": "bucket", "key": "key"}})),
+    "servers.gemma.pod.envFrom[0]": (
+        pods(envFrom=[{"secret": "a", "prefix": "A_"}]),
+        pods(envFrom=[{"configMap": "a", "prefix": "A_"}]),
+    ),
+    "servers.gemma.pod.volumes[0]": (
+        pods(volumes=[{"name": "a", "secret": "a", "mountPath": "/mnt/a"}]),
+        pods(),
+    ),
+    "servers.gemma.pod.runtimeClass": (pods(), pods(runtimeClass="gvisor")),
+    "servers.gemma.podPatch.patch": (patched(dnsPolicy="Default"), autopilot_stack()),
+    "servers.gemma.podPatch.overrides[0]": (patched("spec.hostNetwork", a=1), patched(a=1)),
     "servers.gemma.extraArgs": (autopilot_stack(extraArgs=["--trust-remote-code"]), autopilot_stack()),
     "servers.gemma.image": (autopilot_stack(image=TAG), autopilot_stack(image=DIGEST)),
     "imageDigests": (autopilot_stack(), {**autopilot_stack(), "imageDigests": {TAG: f"sha256:{'0' * 64}"}}),

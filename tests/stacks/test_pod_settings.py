@@ -149,3 +149,29 @@ def test_containers_run_before_and_beside_the_server_without_rights(recordings: 
     kept = ("name", "image", "command", "args", "env", "ports", "startupProbe", "readinessProbe", "livenessProbe")
     assert {key: container.get(key) for key in kept} == {key: plain_container.get(key) for key in kept}
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_a_patch_reaches_the_pods_and_what_it_overrides_is_said(recordings: Recordings) -> None:
+    patch = {
+        "metadata": {"annotations": {"example.com/team": "search"}},
+        "spec": {
+            "dnsPolicy": "Default",
+            "containers": [{"name": "inference-server", "image": "registry.example.com/vllm:1"}],
+        },
+    }
+    path = "spec.containers[inference-server].image"
+    raw = standard_stack(
+        {"l4": {"maxNodes": 2}}, {"chat": {**SERVER, "podPatch": {"patch": patch, "overrides": [path]}}}
+    )
+    raw["huggingFace"] = {"tokenSource": "existingSecret"}
+    keys = {f"{PROJECT}:{key}": value for key, value in raw.items()}
+    recording = recordings.config(yaml.safe_dump({"config": {"gcp:project": "my-project", **keys}}))
+    (deployment,) = of_type(recording, DEPLOYMENT)
+    plain, template = template_of(recordings), deployment.inputs["spec"]["template"]
+    assert deployment.inputs["metadata"]["annotations"] == {"llm-inference/pod-overrides": path}
+    assert template["metadata"]["annotations"]["example.com/team"] == "search"
+    assert template["spec"] == {
+        **plain["spec"],
+        "dnsPolicy": "Default",
+        "containers": [{**plain["spec"]["containers"][0], "image": "registry.example.com/vllm:1"}],
+    }

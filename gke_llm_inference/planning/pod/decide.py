@@ -14,6 +14,7 @@ from gke_llm_inference.planning.pod.plan import (
     VariableSource,
     VolumeKind,
 )
+from gke_llm_inference.planning.pod.spread import plan_spread
 from gke_llm_inference.settings import PodContainer, PodSettings, PodVariable, PodVariables, PodVolume
 
 
@@ -38,6 +39,7 @@ def plan_pod(asked: PodSettings, digests: Mapping[str, str]) -> PodExtras:
         volumes=tuple(map(_volume, asked.volumes)),
         containers=tuple(_container(one, asked, digests) for one in asked.containers),
         init_containers=tuple(_container(one, asked, digests) for one in asked.init_containers),
+        spread=plan_spread(asked.topology_spread),
         tolerated=tuple(f"{one.key}{'=' if one.value else ''}{one.value}:{one.effect}" for one in asked.tolerations),
     )
 

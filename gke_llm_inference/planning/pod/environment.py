@@ -52,6 +52,13 @@ def variable_findings(
             )
 
 
+def decided_variable(
+    name: str, settings: ServerSettings, facts: InferenceServerFacts, catalog: Catalog
+) -> tuple[str, str] | None:
+    """Why the plan decides on a variable of the server, and what to do instead; None where it does not."""
+    return _decided(settings, facts, catalog).get(name) or _effect(name, settings, catalog)
+
+
 def _decided(settings: ServerSettings, facts: InferenceServerFacts, catalog: Catalog) -> Mapping[str, tuple[str, str]]:
     """Variables that the plan sets or that a setting sets, each with why and what to do."""
     key_variable = catalog.access[settings.server].key_variable

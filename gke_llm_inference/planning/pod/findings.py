@@ -43,15 +43,10 @@ def pod_findings(
 def _annotation_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:
     for name in sorted(settings.pod.annotations):
         where = f"{path}.pod.annotations.{name}"
-        if name.startswith((OWN_ANNOTATIONS, f"{_DRIVER}/")):
-            yield Finding(path=where, what="is the plan's own", why="pods would get another", fix="remove it")
-        elif name.startswith(_WEAKENING):
-            yield Finding(
-                path=where,
-                what="would replace the container's AppArmor profile",
-                why="the node's own profile confines the server",
-                fix="remove it",
-            )
+        problem = annotation_problem(name)
+        if problem is not None:
+            what, why = problem
+            yield Finding(path=where, what=what, why=why, fix="remove it")
 
 
 def _toleration_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:
@@ -71,10 +66,6 @@ def _toleration_findings(path: str, settings: ServerSettings) -> Iterator[Findin
 
 
 def _volume_findings(path: str, settings: ServerSettings, facts: InferenceServerFacts) -> Iterator[Finding]:
-    ours = {facts.home: "the server's home and cache", SHARED_MEMORY_PATH: "shared memory", KEYS_DIRECTORY: "API keys"}
-    model = plan_model_volume(settings, facts.working_directory)
-    if model is not None:
-        ours[model.mount_path] = "the model"
     names: dict[str, int] = {}
     mounts: dict[str, int] = {}
     for index, volume in enumerate(settings.pod.volumes):
@@ -94,19 +85,13 @@ def _volume_findings(path: str, settings: ServerSettings, facts: InferenceServer
                 fix="rename one of them",
             )
         names.setdefault(volume.name, index)
-        hidden = next((what for place, what in ours.items() if _meets(volume.mount_path, place)), None)
+        hidden = hidden_by(volume.mount_path, settings, facts)
         if hidden is not None:
+            what, why = hidden
             yield Finding(
                 path=f"{where}.mountPath",
-                what=f"{volume.mount_path} would hide {hidden}",
-                why="the server would find your volume in its place",
-                fix="mount it elsewhere, such as /mnt/" + volume.name,
-            )
-        elif volume.mount_path in _SYSTEM or any(_is_below(volume.mount_path, place) for place in _CLOSED):
-            yield Finding(
-                path=f"{where}.mountPath",
-                what=f"{volume.mount_path} would hide a part of the image or the system",
-                why="the server would not start",
+                what=f"{volume.mount_path} would hide {what}",
+                why=why,
                 fix="mount it elsewhere, such as /mnt/" + volume.name,
             )
         elif volume.mount_path in mounts:
@@ -117,6 +102,29 @@ def _volume_findings(path: str, settings: ServerSettings, facts: InferenceServer
                 fix="mount one of them elsewhere",
             )
         mounts.setdefault(volume.mount_path, index)
+
+
+def hidden_by(mount_path: str, settings: ServerSettings, facts: InferenceServerFacts) -> tuple[str, str] | None:
+    """What a volume that is mounted there would hide from the server, and what that does; None if nothing."""
+    ours = {facts.home: "the server's home and cache", SHARED_MEMORY_PATH: "shared memory", KEYS_DIRECTORY: "API keys"}
+    model = plan_model_volume(settings, facts.working_directory)
+    if model is not None:
+        ours[model.mount_path] = "the model"
+    hidden = next((what for place, what in ours.items() if _meets(mount_path, place)), None)
+    if hidden is not None:
+        return hidden, "the server would find your volume in its place"
+    if mount_path in _SYSTEM or any(_is_below(mount_path, place) for place in _CLOSED):
+        return "a part of the image or the system", "the server would not start"
+    return None
+
+
+def annotation_problem(name: str) -> tuple[str, str] | None:
+    """What an annotation of pods is that no team may set, and why; None for others."""
+    if name.startswith((OWN_ANNOTATIONS, f"{_DRIVER}/")):
+        return "is the plan's own", "pods would get another"
+    if name.startswith(_WEAKENING):
+        return "would replace the container's AppArmor profile", "the node's own profile confines the server"
+    return None
 
 
 def _container_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:

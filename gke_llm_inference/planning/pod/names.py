@@ -10,6 +10,8 @@ SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 the kernel's own path
 """Where processes share memory."""
 OWN_ANNOTATIONS = "llm-inference/"
 """What the names of annotations begin with that restart pods."""
+OVERRIDES_ANNOTATION = f"{OWN_ANNOTATIONS}pod-overrides"
+"""Annotation of a Deployment that lists what its podPatch overrides."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """The name that vLLM, TGI's launcher and huggingface_hub read, and the one that older versions read."""
 SERVER_PORT = "http"

@@ -36,6 +36,32 @@ class VariableSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpreadConstraint:
+    """How far replicas are apart.
+
+    Attributes:
+        key: label of nodes; replicas are spread over its values.
+        max_skew: by how many replicas two values may differ.
+        waits: whether a pod waits for the right place rather than being taken elsewhere.
+        domains: values below which each takes max_skew replicas at most; None for no such bound.
+
+    """
+
+    key: str
+    max_skew: int = 1
+    waits: bool = False
+    domains: int | None = None
+
+    def __str__(self) -> str:
+        domains = f", over {self.domains} at least" if self.domains else ""
+        return f"{self.max_skew} apart at most{domains}, {'or waits' if self.waits else 'where there is room'}"
+
+
+PLANNED_SPREAD = (SpreadConstraint(key="topology.kubernetes.io/zone"), SpreadConstraint(key="kubernetes.io/hostname"))
+"""Replicas apart where there is room: GPUs are scarce, so that a pod is never left waiting for the right place."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtraVolume:
     """A volume that the server's container sees.
 
@@ -115,6 +141,7 @@ class PodExtras:
         containers: containers beside the server's.
         init_containers: containers that run before it, in this order.
         tolerated: the taints that the settings add, as `kubectl taint` writes them.
+        spread: how far replicas are apart.
 
     """
 
@@ -127,6 +154,7 @@ class PodExtras:
     containers: tuple[ExtraContainer, ...] = ()
     init_containers: tuple[ExtraContainer, ...] = ()
     tolerated: tuple[str, ...] = ()
+    spread: tuple[SpreadConstraint, ...] = PLANNED_SPREAD
 
     def lines(self) -> Iterator[str]:
         """Each of them in words."""
@@ -146,5 +174,8 @@ class PodExtras:
             yield f"tolerates {', '.join(self.tolerated)}"
         if self.image_pull_secrets:
             yield f"images pulled with {', '.join(self.image_pull_secrets)}"
+        for constraint in self.spread:
+            if constraint not in PLANNED_SPREAD:
+                yield f"spread over {constraint.key}: {constraint}"
         if self.runtime_class:
             yield f"runtime class {self.runtime_class}"
