@@ -6,6 +6,7 @@ from gke_llm_inference.planning.access.plan import (
     AllowedRoute,
     ApiKeyPlan,
     GatewayPlan,
+    PickerPlan,
     RateLimitPlan,
     ServerAccess,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "MetricsPlan",
     "NodePoolPlan",
     "ObservabilityPlan",
+    "PickerPlan",
     "PodResources",
     "ProbePlan",
     "RateLimitPlan",

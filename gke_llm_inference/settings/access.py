@@ -9,6 +9,7 @@ from gke_llm_inference.settings.hugging_face import SecretKey, SecretManagerId
 from gke_llm_inference.settings.pulumi_keys import API_KEY_NAME
 
 Exposure = Literal["none", "internal", "external"]
+Routing = Literal["service", "inferenceGateway"]
 Hostname = Annotated[
     str,
     StringConstraints(
@@ -153,6 +154,9 @@ class GatewaySettings(Settings):
     """Exposure of servers that state none: not at all, inside of the VPC, or on the internet."""
     hostname: Hostname | None = None
     """Hostname of servers that state none."""
+    routing: Routing = "service"
+    """How requests find a pod of servers that state nothing: any that is ready, or the one that an endpoint picker
+    chooses by queue, KV cache and prefix (GKE's Inference Gateway)."""
     tls: TlsSettings | None = None
     """Certificate for every hostname; plain HTTP inside of the VPC if absent."""
     proxy_subnet: ProxySubnetSettings = CreatedProxySubnet(mode="create")

@@ -4,7 +4,14 @@ import math
 from collections.abc import Sequence
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.access.exposed import allowed_routes, asks_for_key, exposure_of, hostname_of
+from gke_llm_inference.planning.access.exposed import (
+    allowed_routes,
+    asks_for_key,
+    exposure_of,
+    hostname_of,
+    routing_of,
+)
+from gke_llm_inference.planning.access.picker import plan_picker
 from gke_llm_inference.planning.access.plan import (
     AccessPlan,
     GatewayClass,
@@ -51,7 +58,7 @@ def plan_access(
     """
     gateway = settings.gateway
     reached = tuple(
-        _server(planned, settings.servers[planned.key], gateway, catalog)
+        _server(planned, settings.servers[planned.key], gateway, cluster, catalog)
         for planned in servers
         if exposure_of(settings.servers[planned.key], gateway) != "none"
     )
@@ -99,8 +106,11 @@ def _gateway(
     )
 
 
-def _server(planned: ServerPlan, settings: ServerSettings, gateway: GatewaySettings, catalog: Catalog) -> ServerAccess:
+def _server(
+    planned: ServerPlan, settings: ServerSettings, gateway: GatewaySettings, cluster: ClusterPlan, catalog: Catalog
+) -> ServerAccess:
     longest = planned.shutdown.longest.seconds
+    draining = min(_rounded(longest), _LONGEST_DRAINING)
     return ServerAccess(
         server=planned.key,
         name=planned.name,
@@ -112,7 +122,10 @@ def _server(planned: ServerPlan, settings: ServerSettings, gateway: GatewaySetti
         health_path=planned.probes.path,
         pod_port=planned.port,
         timeout_seconds=_rounded(longest + _QUEUE_SECONDS),
-        draining_seconds=min(_rounded(longest), _LONGEST_DRAINING),
+        draining_seconds=draining,
+        picker=plan_picker(planned, gateway, cluster, catalog, drain_seconds=draining)
+        if routing_of(settings, gateway) == "inferenceGateway"
+        else None,
     )
 
 

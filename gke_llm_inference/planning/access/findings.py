@@ -12,6 +12,7 @@ from gke_llm_inference.planning.access.exposed import (
     guarded_paths,
     hostname_of,
 )
+from gke_llm_inference.planning.access.picker import picker_findings, stack_picker_findings
 from gke_llm_inference.planning.plan import ClusterPlan
 from gke_llm_inference.planning.versions import full_version
 from gke_llm_inference.planning.vulnerabilities import first_version_without, remote_holes
@@ -52,6 +53,7 @@ def server_access_findings(
 
     """
     yield from api_key_findings(path, settings, version, project, catalog)
+    yield from picker_findings(path, settings, version, gateway, catalog)
     exposure = exposure_of(settings, gateway)
     if exposure == "none":
         yield from _unused(path, settings)
@@ -79,6 +81,7 @@ def server_access_findings(
 def gateway_findings(settings: StackSettings, cluster: ClusterPlan, catalog: Catalog) -> Iterator[Finding]:
     """Problems and warnings of the load balancers, and of servers that get in one another's way."""
     yield from secret_name_findings(settings, catalog)
+    yield from stack_picker_findings(settings, cluster, catalog)
     gateway = settings.gateway
     exposures = {exposure_of(server, gateway) for server in settings.servers.values()} - {"none"}
     if not exposures:
