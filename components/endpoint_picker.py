@@ -12,14 +12,12 @@ import yaml
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, rbac
 
 from gke_llm_inference.planning.access.plan import PickerPlan
-from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS
 
 from .pod_extras import format_cpu
 from .served_apis import ServedApis
 
 INFERENCE_POOL = ("inference.networking.k8s.io/v1", "InferencePool")
 """API version and kind of the pool."""
-_CONFIGURATION = f"{OWN_ANNOTATIONS}configuration"
 _CONTAINER = "endpoint-picker"
 _CONFIG_VOLUME = "configuration"
 _READ = ("get", "list", "watch")
@@ -70,7 +68,7 @@ class EndpointPicker(pulumi.ComponentResource):
         binding = self._rights(name, account)
         configuration = core.v1.ConfigMap(
             f"{name}-configuration",
-            metadata=self._metadata(),
+            metadata=self._metadata(_configuration_name(plan)),
             data={plan.config_file: _configuration(plan)},
             opts=self._options(),
         )
@@ -169,6 +167,11 @@ def _configuration(plan: PickerPlan) -> str:
     return yaml.safe_dump(dict(plan.configuration), sort_keys=False)
 
 
+def _configuration_name(plan: PickerPlan) -> str:
+    """Another one for another configuration: the picker reads it when it starts, and an old pod keeps its own."""
+    return f"{plan.name}-{hashlib.sha256(_configuration(plan).encode()).hexdigest()[:8]}"
+
+
 def _pool_spec(plan: PickerPlan, pod_port: int) -> dict[str, Any]:
     return {
         "selector": {"matchLabels": dict(plan.server_selector)},
@@ -195,11 +198,7 @@ def _deployment_spec(plan: PickerPlan) -> apps.v1.DeploymentSpecArgs:
             rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
         ),
         template=core.v1.PodTemplateSpecArgs(
-            metadata=meta.v1.ObjectMetaArgs(
-                labels=plan.labels,
-                # It reads its configuration when it starts.
-                annotations={_CONFIGURATION: hashlib.sha256(_configuration(plan).encode()).hexdigest()[:16]},
-            ),
+            metadata=meta.v1.ObjectMetaArgs(labels=plan.labels),
             spec=core.v1.PodSpecArgs(
                 service_account_name=plan.name,
                 enable_service_links=False,
@@ -213,7 +212,8 @@ def _deployment_spec(plan: PickerPlan) -> apps.v1.DeploymentSpecArgs:
                 containers=[_container(plan)],
                 volumes=[
                     core.v1.VolumeArgs(
-                        name=_CONFIG_VOLUME, config_map=core.v1.ConfigMapVolumeSourceArgs(name=plan.name)
+                        name=_CONFIG_VOLUME,
+                        config_map=core.v1.ConfigMapVolumeSourceArgs(name=_configuration_name(plan)),
                     )
                 ],
             ),
