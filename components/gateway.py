@@ -11,7 +11,14 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as kubernetes
 
-from gke_llm_inference.planning.access.plan import AccessPlan, GatewayPlan, PickerPlan, RateLimitPlan, ServerAccess
+from gke_llm_inference.planning.access.plan import (
+    AccessPlan,
+    CertificatePlan,
+    GatewayPlan,
+    PickerPlan,
+    RateLimitPlan,
+    ServerAccess,
+)
 
 from .endpoint_picker import INFERENCE_POOL, EndpointPicker, EndpointPickerArgs
 from .served_apis import ServedApis
@@ -46,6 +53,21 @@ class GatewayArgs:
     served_apis: ServedApis | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certificate that the stack makes, and what a DNS record of yours allows Google to issue it by."""
+
+    authorization: gcp.certificatemanager.DnsAuthorization
+    certificate: gcp.certificatemanager.Certificate
+
+    @property
+    def record(self) -> pulumi.Output[str]:
+        """That record as a line of a zone: name, type and data."""
+        return self.authorization.dns_resource_records.apply(
+            lambda found: f"{found[0].name} {found[0].type} {found[0].data}"
+        )
+
+
 class Gateway(pulumi.ComponentResource):
     """The load balancers of a stack; pass the cluster's Kubernetes provider in the options."""
 
@@ -55,6 +77,8 @@ class Gateway(pulumi.ComponentResource):
     """Addresses that the stack reserved, by exposure; DNS records of the hostnames lead there."""
     gateways: Mapping[str, kubernetes.apiextensions.CustomResource]
     """The Gateways by exposure."""
+    certificates: Mapping[str, Certificate]
+    """The certificates that the stack makes, by hostname."""
     routes: Mapping[str, kubernetes.apiextensions.CustomResource]
     """The HTTPRoutes by the servers' names in the configuration."""
     pickers: Mapping[str, EndpointPicker]
@@ -70,6 +94,7 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         plan = args.plan
         self.proxy_subnet = self._proxy_subnet() if plan.makes_proxy_subnet else None
+        self.certificates = {one.hostname: self._certificate(one) for one in plan.certificates}
         self.security_policy = self._security_policy(plan.rate_limit) if plan.rate_limit else None
         self.addresses = {}
         self.gateways = {}
@@ -77,7 +102,37 @@ class Gateway(pulumi.ComponentResource):
             self._gateway(gateway)
         self.pickers = {}
         self.routes = {server.server: self._server(server) for server in plan.servers}
-        self.register_outputs({"addresses": self.addresses} if self.addresses else {})
+        shown = {"addresses": self.addresses, "certificateRecords": self.certificate_records}
+        self.register_outputs({name: value for name, value in shown.items() if value})
+
+    @property
+    def certificate_records(self) -> dict[str, pulumi.Output[str]]:
+        """The DNS record by hostname that lets Google issue the certificate of it: name, type and data."""
+        return {hostname: one.record for hostname, one in self.certificates.items()}
+
+    def _certificate(self, plan: CertificatePlan) -> Certificate:
+        access, name = self._args.plan, f"{self._prefix}-{plan.hostname}"
+        # A load balancer of a region takes no certificate that was authorized by the load balancer itself.
+        authorization = gcp.certificatemanager.DnsAuthorization(
+            f"{name}-authorization",
+            name=plan.name,
+            project=access.project,
+            location=access.region,
+            domain=plan.hostname,
+            type="PER_PROJECT_RECORD",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        certificate = gcp.certificatemanager.Certificate(
+            f"{name}-certificate",
+            name=plan.name,
+            project=access.project,
+            location=access.region,
+            managed=gcp.certificatemanager.CertificateManagedArgs(
+                domains=[plan.hostname], dns_authorizations=[authorization.id]
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Certificate(authorization=authorization, certificate=certificate)
 
     def _proxy_subnet(self) -> gcp.compute.Subnetwork:
         plan = self._args.plan
@@ -126,6 +181,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _gateway(self, plan: GatewayPlan) -> None:
         needs: list[pulumi.Resource] = [self.proxy_subnet] if self.proxy_subnet else []
+        needs += [one.certificate for hostname, one in self.certificates.items() if hostname in plan.hostnames]
         if plan.reserves_address:
             address = gcp.compute.Address(
                 f"{self._prefix}-{plan.exposure}-address",

@@ -36,6 +36,10 @@ def gateway_document(access: AccessPlan) -> list[dict[str, Any]]:
             "port": gateway.port,
             "tls": gateway.encrypted,
             "address": gateway.address,
+            "certificates": list(gateway.certificates),
+            "certificatesMade": sorted(
+                one.hostname for one in access.certificates if one.hostname in gateway.hostnames
+            ),
             "hostnames": list(gateway.hostnames),
             "proxyCidr": access.proxy_cidr,
             "requestsPerInterval": access.rate_limit.requests
@@ -51,6 +55,8 @@ def access_lines(server: ServerPlan, access: AccessPlan) -> Iterator[str]:
     reached = access.of(server.key)
     if reached is not None:
         yield f"  reached    {_WHO[reached.exposure]}: {access.url_of(reached)}"
+        if any(one.hostname == reached.hostname for one in access.certificates):
+            yield "  TLS        a certificate is made, and issued once its DNS record is there"
         yield f"  routes     {', '.join(f'{route.method} {route.path}' for route in reached.routes)}; else 404"
         yield (
             f"  answers    cut after {reached.timeout_seconds} s; {reached.draining_seconds} s to end when a pod leaves"

@@ -408,7 +408,14 @@ CLUSTERS = st.sampled_from(
 GATEWAYS = st.fixed_dictionaries(
     {
         "exposure": st.sampled_from(["none", "internal", "external"]),
-        "tls": st.sampled_from([None, TLS, {"source": "certificateManager", "certificates": ["c"]}]),
+        "tls": st.sampled_from(
+            [
+                None,
+                TLS,
+                {"source": "certificateManager", "certificates": ["c"]},
+                {"source": "certificateManager", "managed": True},
+            ]
+        ),
         "proxySubnet": st.sampled_from([{"mode": "create"}, {"mode": "existing", "cidr": "10.99.0.0/23"}]),
         "routing": st.sampled_from(["service", "inferenceGateway"]),
     }
@@ -436,6 +443,7 @@ def test_nothing_is_on_the_internet_without_a_key_and_encryption(
             (load_balancer,) = [one for one in outcome.access.gateways if one.exposure == "external"]
             guarded = guarded_paths(plan.version, CATALOG.access[plan.kind])
             assert load_balancer.encrypted
+            assert not outcome.access.certificates or load_balancer.certificates
             assert plan.api_keys is not None
             assert reached.authenticated
             assert reached.routes

@@ -169,6 +169,20 @@ class GatewayPlan:
         return bool(self.certificates or self.certificate_secret)
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class CertificatePlan:
+    """A certificate of Certificate Manager that the stack makes; a DNS record lets Google issue it.
+
+    Attributes:
+        hostname: what it is for.
+        name: its name in Google Cloud, and that of the authorization that the record belongs to.
+
+    """
+
+    hostname: str
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class RateLimitPlan:
     """Most requests of one client address to each server on the internet.
@@ -194,6 +208,7 @@ class AccessPlan:
         servers: the servers that are reached, sorted by name.
         proxy_cidr: addresses that requests come from, those of the load balancers' proxies; None without one.
         makes_proxy_subnet: whether the stack makes the subnet of those addresses.
+        certificates: the certificates that the stack makes, sorted by hostname.
         rate_limit: the limit of rate on the internet; None without one.
         project: Google Cloud project of what is made there.
         region: its region.
@@ -204,6 +219,7 @@ class AccessPlan:
     servers: tuple[ServerAccess, ...] = ()
     proxy_cidr: str | None = None
     makes_proxy_subnet: bool = False
+    certificates: tuple[CertificatePlan, ...] = ()
     rate_limit: RateLimitPlan | None = None
     project: str | None = None
     region: str | None = None
