@@ -4,6 +4,7 @@ from .api_keys import ApiKeys, ApiKeysArgs
 from .autoscaling import Autoscaler
 from .cluster import GkeCluster, GkeClusterArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
+from .endpoint_picker import EndpointPicker, EndpointPickerArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .inference_server import InferenceServer, InferenceServerArgs
@@ -22,6 +23,8 @@ __all__ = [
     "ApiKeysArgs",
     "Autoscaler",
     "ConfiguredStack",
+    "EndpointPicker",
+    "EndpointPickerArgs",
     "Gateway",
     "GatewayArgs",
     "GkeCluster",

@@ -11,8 +11,16 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as kubernetes
 
-from gke_llm_inference.planning.access.plan import AccessPlan, GatewayPlan, RateLimitPlan, ServerAccess
+from gke_llm_inference.planning.access.plan import (
+    AccessPlan,
+    CertificatePlan,
+    GatewayPlan,
+    PickerPlan,
+    RateLimitPlan,
+    ServerAccess,
+)
 
+from .endpoint_picker import INFERENCE_POOL, EndpointPicker, EndpointPickerArgs
 from .served_apis import ServedApis
 
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
@@ -45,6 +53,21 @@ class GatewayArgs:
     served_apis: ServedApis | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certificate that the stack makes, and what a DNS record of yours allows Google to issue it by."""
+
+    authorization: gcp.certificatemanager.DnsAuthorization
+    certificate: gcp.certificatemanager.Certificate
+
+    @property
+    def record(self) -> pulumi.Output[str]:
+        """That record as a line of a zone: name, type and data."""
+        return self.authorization.dns_resource_records.apply(
+            lambda found: f"{found[0].name} {found[0].type} {found[0].data}"
+        )
+
+
 class Gateway(pulumi.ComponentResource):
     """The load balancers of a stack; pass the cluster's Kubernetes provider in the options."""
 
@@ -54,8 +77,12 @@ class Gateway(pulumi.ComponentResource):
     """Addresses that the stack reserved, by exposure; DNS records of the hostnames lead there."""
     gateways: Mapping[str, kubernetes.apiextensions.CustomResource]
     """The Gateways by exposure."""
+    certificates: Mapping[str, Certificate]
+    """The certificates that the stack makes, by hostname."""
     routes: Mapping[str, kubernetes.apiextensions.CustomResource]
     """The HTTPRoutes by the servers' names in the configuration."""
+    pickers: Mapping[str, EndpointPicker]
+    """The endpoint pickers by the servers' names in the configuration; only of those that have one."""
     proxy_subnet: gcp.compute.Subnetwork | None
     """Where the load balancers' proxies have their addresses; None where it exists already."""
     security_policy: gcp.compute.RegionSecurityPolicy | None
@@ -67,13 +94,45 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         plan = args.plan
         self.proxy_subnet = self._proxy_subnet() if plan.makes_proxy_subnet else None
+        self.certificates = {one.hostname: self._certificate(one) for one in plan.certificates}
         self.security_policy = self._security_policy(plan.rate_limit) if plan.rate_limit else None
         self.addresses = {}
         self.gateways = {}
         for gateway in plan.gateways:
             self._gateway(gateway)
+        self.pickers = {}
         self.routes = {server.server: self._server(server) for server in plan.servers}
-        self.register_outputs({"addresses": self.addresses} if self.addresses else {})
+        shown = {"addresses": self.addresses, "certificateRecords": self.certificate_records}
+        self.register_outputs({name: value for name, value in shown.items() if value})
+
+    @property
+    def certificate_records(self) -> dict[str, pulumi.Output[str]]:
+        """The DNS record by hostname that lets Google issue the certificate of it: name, type and data."""
+        return {hostname: one.record for hostname, one in self.certificates.items()}
+
+    def _certificate(self, plan: CertificatePlan) -> Certificate:
+        access, name = self._args.plan, f"{self._prefix}-{plan.hostname}"
+        # A load balancer of a region takes no certificate that was authorized by the load balancer itself.
+        authorization = gcp.certificatemanager.DnsAuthorization(
+            f"{name}-authorization",
+            name=plan.name,
+            project=access.project,
+            location=access.region,
+            domain=plan.hostname,
+            type="PER_PROJECT_RECORD",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        certificate = gcp.certificatemanager.Certificate(
+            f"{name}-certificate",
+            name=plan.name,
+            project=access.project,
+            location=access.region,
+            managed=gcp.certificatemanager.CertificateManagedArgs(
+                domains=[plan.hostname], dns_authorizations=[authorization.id]
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Certificate(authorization=authorization, certificate=certificate)
 
     def _proxy_subnet(self) -> gcp.compute.Subnetwork:
         plan = self._args.plan
@@ -122,6 +181,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _gateway(self, plan: GatewayPlan) -> None:
         needs: list[pulumi.Resource] = [self.proxy_subnet] if self.proxy_subnet else []
+        needs += [one.certificate for hostname, one in self.certificates.items() if hostname in plan.hostnames]
         if plan.reserves_address:
             address = gcp.compute.Address(
                 f"{self._prefix}-{plan.exposure}-address",
@@ -145,27 +205,50 @@ class Gateway(pulumi.ComponentResource):
         prefix = f"{self._prefix}-{server.name}"
         gateway = next(one for one in plan.gateways if one.exposure == server.exposure)
         service = self._args.services.get(server.server)
-        needs = [service] if service is not None else []
+        needs: list[pulumi.Resource] = [service] if service is not None else []
+        name = server.name
+        if server.picker:
+            picker = self._picker(server.server, server.picker, prefix, server.pod_port, needs)
+            needs += picker.resources
+            # Those of the Service go when the route no longer leads there, so that they have other names.
+            prefix, name = f"{prefix}-pool", server.picker.pool
         limited = [self.security_policy] if self.security_policy and server.exposure == "external" else []
-        self._custom_resource(
-            f"{prefix}-health", _POLICY_API, "HealthCheckPolicy", server.name, _health_spec(server), needs
-        )
+        self._custom_resource(f"{prefix}-health", _POLICY_API, "HealthCheckPolicy", name, _health_spec(server), needs)
         self._custom_resource(
             f"{prefix}-backend",
             _POLICY_API,
             "GCPBackendPolicy",
-            server.name,
+            name,
             _backend_spec(server, plan.rate_limit),
             [*needs, *limited],
         )
         return self._custom_resource(
-            f"{prefix}-route",
+            f"{self._prefix}-{server.name}-route",
             _GATEWAY_API,
             "HTTPRoute",
             server.name,
             _route_spec(server, gateway),
             [*needs, self.gateways[server.exposure]],
         )
+
+    def _picker(
+        self, key: str, plan: PickerPlan, prefix: str, pod_port: int, needs: list[pulumi.Resource]
+    ) -> EndpointPicker:
+        args = self._args
+        made = EndpointPicker(
+            f"{prefix}-picker",
+            EndpointPickerArgs(
+                plan=plan,
+                namespace=args.namespace,
+                pod_port=pod_port,
+                after=[*args.after, *needs],
+                replace_with=args.replace_with,
+                served_apis=args.served_apis,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.pickers = {**self.pickers, key: made}
+        return made
 
     def _custom_resource(
         self, name: str, api_version: str, kind: str, object_name: str, spec: dict[str, Any], needs: list[Any]
@@ -218,7 +301,7 @@ def _route_spec(server: ServerAccess, gateway: GatewayPlan) -> dict[str, Any]:
                 "matches": [
                     {"path": {"type": "Exact", "value": route.path}, "method": route.method} for route in server.routes
                 ],
-                "backendRefs": [{"name": server.name, "port": server.service_port}],
+                "backendRefs": [_backend(server)],
             }
         ],
     }
@@ -227,7 +310,7 @@ def _route_spec(server: ServerAccess, gateway: GatewayPlan) -> dict[str, Any]:
 def _health_spec(server: ServerAccess) -> dict[str, Any]:
     # Without it GKE asks for /, which vLLM does not have: no pod would ever be well.
     return {
-        "targetRef": _service(server),
+        "targetRef": _target(server),
         "default": {
             "checkIntervalSec": 5,
             "timeoutSec": 5,
@@ -247,7 +330,7 @@ def _health_spec(server: ServerAccess) -> dict[str, Any]:
 
 def _backend_spec(server: ServerAccess, limit: RateLimitPlan | None) -> dict[str, Any]:
     return {
-        "targetRef": _service(server),
+        "targetRef": _target(server),
         "default": {
             "timeoutSec": server.timeout_seconds,
             "connectionDraining": {"drainingTimeoutSec": server.draining_seconds},
@@ -256,5 +339,15 @@ def _backend_spec(server: ServerAccess, limit: RateLimitPlan | None) -> dict[str
     }
 
 
-def _service(server: ServerAccess) -> dict[str, str]:
+def _backend(server: ServerAccess) -> dict[str, Any]:
+    """Where a route leads: the pool has its own port, and a Service has to be told one."""
+    if server.picker:
+        return _target(server)
+    return {"name": server.name, "port": server.service_port}
+
+
+def _target(server: ServerAccess) -> dict[str, str]:
+    if server.picker:
+        group, kind = INFERENCE_POOL[0].partition("/")[0], INFERENCE_POOL[1]
+        return {"group": group, "kind": kind, "name": server.picker.pool}
     return {"group": "", "kind": "Service", "name": server.name}

@@ -55,6 +55,7 @@ class StackResources:
         reached = {
             "endpoints": {one.server: self.plan.access.url_of(one) for one in self.plan.access.servers},
             "addresses": dict(self.gateway.addresses) if self.gateway else {},
+            "certificateRecords": self.gateway.certificate_records if self.gateway else {},
         }
         return {
             **{name: value for name, value in reached.items() if value},

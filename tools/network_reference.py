@@ -75,11 +75,16 @@ _AFTER = """\
 | `metrics` | in | collectors of Managed Service for Prometheus | [`observability.metrics`](observability.md) is on |
 | `gateway` | in | the Gateway's proxies and Google's health checks | `exposure` is internal or external |
 | `holder` | in | the interceptors of KEDA's HTTP add-on | `autoscaling.scaleToZero.holder: httpAddOn` |
+| `picker` | in | the server's endpoint picker, which reads its metrics | `routing: inferenceGateway` |
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |
 | `identity` | out | the metadata server | `modelVolume.storage: gcsfuse`: its sidecar uses Workload Identity |
 | `opened` | out | whom `allowTo` names | |
+
+An endpoint picker ([access.md](access.md#inference-gateway)) has a policy of its own where its server has one: in,
+the Gateway's proxies at its port and Google's health checks at another; out, the pods of its server (`servers`), and
+port 443 of the API server (`control`), whose address no setting tells and no policy can name.
 
 Pulling images, attaching disks, mounting Filestore and copying the token from Secret Manager are the node's and the
 add-ons' traffic, not the pod's. GPUs of one server talk within its pod.

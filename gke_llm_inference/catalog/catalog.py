@@ -29,6 +29,7 @@ from gke_llm_inference.catalog.metric_facts import ServerMetrics
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.pod_fields import PodFields, read_pod_fields
+from gke_llm_inference.catalog.picker_facts import PickerFacts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
 from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
@@ -51,6 +52,8 @@ class Catalog(Facts):
     autoscaling: AutoscalingFacts
     gke: GkeFacts
     network: NetworkFacts
+    picker: PickerFacts
+    """The endpoint picker of the Inference Gateway."""
     disks: DiskFacts
     startup: StartupFacts
     presets: dict[str, Technique | Goal]

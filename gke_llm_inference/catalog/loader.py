@@ -41,6 +41,7 @@ def load_catalog() -> Catalog:
             "autoscaling": read(root / "autoscaling.yaml"),
             "gke": read(root / "gke.yaml"),
             "network": read(root / "network.yaml"),
+            "picker": read(root / "endpoint_picker.yaml"),
             "disks": read(root / "disks.yaml"),
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),

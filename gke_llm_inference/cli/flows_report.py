@@ -1,9 +1,10 @@
 """Who may talk to the servers of a stack, and whom they may talk to: a table, or the same as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from gke_llm_inference.planning.access.plan import PickerPlan
 from gke_llm_inference.planning.network_policy.flows import AddressPeer, Flow, HostPeer, NodePeer, PodPeer
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.terminal import printable, wrapped
@@ -35,6 +36,7 @@ def flows_document(plan: StackPlan, only: str | None = None) -> dict[str, Any]:
                 "flows": [_flow_document(flow) for flow in server.network_policy.flows]
                 if server.network_policy
                 else None,
+                "picker": _picker_document(plan, server),
             }
             for server in plan.servers
             if only in (None, server.key)
@@ -47,7 +49,7 @@ def flows_text(plan: StackPlan, only: str | None = None) -> str:
     lines: list[str] = []
     for server in plan.servers:
         if only in (None, server.key):
-            lines += [*([""] if lines else []), *_server_lines(server)]
+            lines += [*([""] if lines else []), *_server_lines(server), *_picker_lines(plan, server)]
     if not lines:
         lines = ["The stack has no servers."]
     if any(server.network_policy and not server.network_policy.enforced for server in plan.servers):
@@ -74,7 +76,39 @@ def _server_lines(server: ServerPlan) -> Iterator[str]:
         yield from wrapped(f"{printable(server.key)}: {UNGUARDED}")
         return
     yield from wrapped(f"{printable(server.key)}: {' and '.join(_policies(server))}; what is not listed is denied")
-    flows = server.network_policy.flows
+    yield from _flow_lines(server.network_policy.flows)
+
+
+def _picker(plan: StackPlan, server: ServerPlan) -> PickerPlan | None:
+    """A server's endpoint picker, where it has one."""
+    reached = plan.access.of(server.key)
+    return reached.picker if reached else None
+
+
+def _picker_lines(plan: StackPlan, server: ServerPlan) -> Iterator[str]:
+    """The endpoint picker of a server, where a policy guards it."""
+    picker = _picker(plan, server)
+    if picker is None or picker.network_policy is None:
+        return
+    yield ""
+    yield from wrapped(
+        f"{printable(server.key)}, endpoint picker: NetworkPolicy/{picker.name}; what is not listed is denied"
+    )
+    yield from _flow_lines(picker.network_policy.flows)
+
+
+def _picker_document(plan: StackPlan, server: ServerPlan) -> dict[str, Any] | None:
+    picker = _picker(plan, server)
+    if picker is None:
+        return None
+    policy = picker.network_policy
+    return {
+        "policies": [f"NetworkPolicy/{picker.name}"] if policy else [],
+        "flows": [_flow_document(flow) for flow in policy.flows] if policy else None,
+    }
+
+
+def _flow_lines(flows: Sequence[Flow]) -> Iterator[str]:
     for (direction, feature, why), group in groupby(flows, key=lambda flow: (flow.direction, flow.feature, flow.why)):
         yield from wrapped(f"{direction:<4}{feature}: {why}", first="  ", rest=_INDENT)
         for flow in group:

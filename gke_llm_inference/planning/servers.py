@@ -11,7 +11,8 @@ from gke_llm_inference.catalog.kubernetes_names import (
     SPOT_LABEL,
 )
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
-from gke_llm_inference.planning.access.exposed import exposure_of
+from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
+from gke_llm_inference.planning.access.picker import picker_selector
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
@@ -83,6 +84,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         collects_metrics=stack.observability.metrics.enabled,
         proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
         holder=_holder(server),
+        picker=picker_selector(name) if routing_of(settings, stack.gateway) == "inferenceGateway" else None,
     )
     labels = {
         **settings.labels,

@@ -13,13 +13,19 @@ _VERSION = "app.kubernetes.io/version"
 # vLLM reads several keys from a file, which is mounted from a Secret.
 _KEY_FILE = "--config"
 _UNSEEN = "unseen"
+_POOL = ("inference.networking.k8s.io", "InferencePool")
 
 
-def asks_for_key(backend: str, route: Resource, rule: Any, resources: Sequence[Resource]) -> bool:
+def leads_to_pool(backend: Any) -> bool:
+    """Whether what a rule leads to is an InferencePool; a Service where it does not say."""
+    return bool(at(backend, "kind") == _POOL[1])
+
+
+def asks_for_key(backend: Any, route: Resource, rule: Any, resources: Sequence[Resource]) -> bool:
     """Whether a server asks for an API key on every path that a rule of a route leads to it.
 
     Args:
-        backend: name of the server's Service.
+        backend: what the rule leads to: a Service, or an InferencePool.
         route: the HTTPRoute.
         rule: the rule of it.
         resources: every resource of the stack.
@@ -28,14 +34,15 @@ def asks_for_key(backend: str, route: Resource, rule: Any, resources: Sequence[R
     return any(_guards(workload, rule) for workload in _behind(backend, route, resources))
 
 
-def _behind(backend: str, route: Resource, resources: Sequence[Resource]) -> Iterator[Resource]:
-    """The workloads that a Service leads to."""
+def _behind(backend: Any, route: Resource, resources: Sequence[Resource]) -> Iterator[Resource]:
+    """The workloads that a Service or an InferencePool leads to."""
+    name, pooled = at(backend, "name"), leads_to_pool(backend)
     for service in resources:
-        if (service.group, service.kind) != ("core", "Service") or not same_namespace(service, route):
+        if (service.group, service.kind) != (_POOL if pooled else ("core", "Service")):
             continue
-        if object_name(service) not in (backend, None):
+        if not same_namespace(service, route) or object_name(service) not in (name, None):
             continue
-        selector = service.at("spec", "selector")
+        selector = service.at("spec", "selector", "matchLabels") if pooled else service.at("spec", "selector")
         for workload in resources:
             if is_workload(workload) and same_namespace(workload, service) and _selects(selector, workload):
                 yield workload

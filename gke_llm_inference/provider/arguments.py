@@ -89,6 +89,10 @@ COMPONENTS = {
             ),
             {
                 "addresses": ("map?", "Addresses that the stack reserved for load balancers, by exposure."),
+                "certificateRecords": (
+                    "map?",
+                    "DNS record of each hostname whose certificate the stack makes: name, type and data.",
+                ),
                 "clusterName": ("string", "Name in Google Cloud, or the kubeconfig's context."),
                 "endpoints": ("map?", "OpenAI API of each server that is reached from outside, by the server's name."),
                 "kubeconfig": ("string?", "Kubeconfig without credentials; none for a kubeconfig context."),

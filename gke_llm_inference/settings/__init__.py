@@ -13,6 +13,7 @@ from gke_llm_inference.settings.access import (
     NoApiKeys,
     RateLimitSettings,
     RouteSettings,
+    Routing,
     SecretCertificate,
     SecretManagerApiKeys,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "ReservationProvisioning",
     "ResourceSettings",
     "RouteSettings",
+    "Routing",
     "SecondaryBootDisk",
     "SecretCertificate",
     "SecretManagerApiKeys",

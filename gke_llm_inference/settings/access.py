@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
-from gke_llm_inference.settings.base import Cidr, DnsLabel, PositiveInt, Settings
+from gke_llm_inference.settings.base import Cidr, DnsLabel, PositiveInt, Settings, refused
 from gke_llm_inference.settings.hugging_face import SecretKey, SecretManagerId
 from gke_llm_inference.settings.pulumi_keys import API_KEY_NAME
 
 Exposure = Literal["none", "internal", "external"]
+Routing = Literal["service", "inferenceGateway"]
+MOST_CERTIFICATES = 15
+"""Certificates of one load balancer; more take a map of certificates, which is for global ones."""
 Hostname = Annotated[
     str,
     StringConstraints(
@@ -100,8 +103,20 @@ class ManagedCertificates(Settings):
 
     source: Literal["certificateManager"]
     """Certificate Manager."""
-    certificates: Annotated[tuple[CertificateName, ...], Field(strict=False, min_length=1, max_length=15)]
-    """Names of regional certificates, in the cluster's project and region."""
+    certificates: Annotated[tuple[CertificateName, ...], Field(strict=False, max_length=MOST_CERTIFICATES)] = ()
+    """Names of regional certificates that exist already, in the cluster's project and region."""
+    managed: bool = False
+    """Whether the stack makes one for each hostname, which is issued once a DNS record of yours allows it."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ManagedCertificates":
+        if self.managed == bool(self.certificates):
+            raise refused(
+                "names certificates and has them made, too" if self.managed else "has no certificate",
+                "a hostname has one certificate, which exists already or is made by the stack",
+                "set certificates, or managed: true",
+            )
+        return self
 
 
 TlsSettings = Annotated[SecretCertificate | ManagedCertificates, Field(discriminator="source")]
@@ -153,6 +168,9 @@ class GatewaySettings(Settings):
     """Exposure of servers that state none: not at all, inside of the VPC, or on the internet."""
     hostname: Hostname | None = None
     """Hostname of servers that state none."""
+    routing: Routing = "service"
+    """How requests find a pod of servers that state nothing: any that is ready, or the one that an endpoint picker
+    chooses by queue, KV cache and prefix (GKE's Inference Gateway)."""
     tls: TlsSettings | None = None
     """Certificate for every hostname; plain HTTP inside of the VPC if absent."""
     proxy_subnet: ProxySubnetSettings = CreatedProxySubnet(mode="create")

@@ -8,7 +8,7 @@ from pydantic_core import CoreSchema
 
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
-from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings
+from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings, Routing
 from gke_llm_inference.settings.autoscaling import AutoscalingSettings
 from gke_llm_inference.settings.base import (
     DnsLabel,
@@ -224,6 +224,9 @@ class _ServerSettings(Settings):
     """Who may reach the server: nobody from outside of the cluster, the VPC, or the internet; gateway's if absent."""
     hostname: Hostname | None = None
     """Hostname under which the load balancer knows the server; gateway's if absent."""
+    routing: Routing | None = None
+    """How requests through the load balancer find a pod: any that is ready, or one that an endpoint picker chooses;
+    gateway's if absent."""
     routes: Annotated[tuple[RouteSettings, ...], Field(strict=False)] = ()
     """Paths that the load balancer lets through beside those of the OpenAI API."""
     api_keys: ApiKeySettings = NoApiKeys(source="none")

@@ -108,14 +108,17 @@ def test_a_cache_on_a_disk_of_its_own_gets_one_that_goes_with_the_pod(
     standard.wait(lambda: not standard.core.list_persistent_volume().items, "the disk is gone")
 
 
-@pytest.mark.parametrize(("exposure", "mode", "server"), [one for one in COMBINATIONS if one[1] != "existing"])
+@pytest.mark.parametrize(
+    ("exposure", "mode", "server", "routing"), [one for one in COMBINATIONS if one[1] != "existing"]
+)
 def test_every_combination_of_access_is_accepted_under_strict_validation(
-    exposure: str, mode: str, server: str, request: pytest.FixtureRequest, recordings: Recordings
+    exposure: str, mode: str, server: str, routing: str, request: pytest.FixtureRequest, recordings: Recordings
 ) -> None:
     cluster: Cluster = request.getfixturevalue(mode)
-    namespace, *documents = documents_of(recordings.config(stack_file(exposure, mode, server)))
+    namespace, *documents = documents_of(recordings.config(stack_file(exposure, mode, server, routing)))
     cluster.apply(namespace)
     kinds = {document["kind"] for document in documents}
     assert ({"Gateway", "HTTPRoute", "HealthCheckPolicy", "GCPBackendPolicy"} <= kinds) == (exposure != "none")
+    assert ("InferencePool" in kinds) == (routing == "inferenceGateway")
     for document in documents:
         cluster.apply(document, dry_run=True)

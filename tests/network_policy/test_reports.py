@@ -75,7 +75,12 @@ def test_one_server_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_json_has_every_flow_with_its_peer(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--flows", "--json", "--config-file", str(file)]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["servers"]["open"] == {"policies": [], "enforced": False, "flows": None}
+    assert document["servers"]["open"] == {
+        "policies": [],
+        "enforced": False,
+        "flows": None,
+        "picker": None,
+    }
     qwen = document["servers"]["qwen"]
     assert qwen["enforced"] is True
     assert qwen["policies"] == ["NetworkPolicy/qwen", "FQDNNetworkPolicy/qwen"]

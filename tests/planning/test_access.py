@@ -386,6 +386,8 @@ SERVERS = st.fixed_dictionaries(
         "exposure": st.sampled_from([None, "none", "internal", "external"]),
         "hostname": st.sampled_from([None, "a.example.com", "b.example.com"]),
         "routes": st.lists(ROUTES, max_size=2),
+        "routing": st.sampled_from([None, "service", "inferenceGateway"]),
+        "replicas": st.sampled_from([0, 1, 2]),
         "apiKeys": st.sampled_from(
             [
                 {"source": "none"},
@@ -408,8 +410,16 @@ CLUSTERS = st.sampled_from(
 GATEWAYS = st.fixed_dictionaries(
     {
         "exposure": st.sampled_from(["none", "internal", "external"]),
-        "tls": st.sampled_from([None, TLS, {"source": "certificateManager", "certificates": ["c"]}]),
+        "tls": st.sampled_from(
+            [
+                None,
+                TLS,
+                {"source": "certificateManager", "certificates": ["c"]},
+                {"source": "certificateManager", "managed": True},
+            ]
+        ),
         "proxySubnet": st.sampled_from([{"mode": "create"}, {"mode": "existing", "cidr": "10.99.0.0/23"}]),
+        "routing": st.sampled_from(["service", "inferenceGateway"]),
     }
 )
 
@@ -425,7 +435,7 @@ def test_nothing_is_on_the_internet_without_a_key_and_encryption(
         kind, version = server["kind"]
         model = {"model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 4096, **UNFIT}
         named[f"s{index}"] = {"server": kind, "version": version, **model, **rest}
-    pools: Raw = {"nodePools": {"l4": {}}} if cluster["mode"] == "standard" else {}
+    pools: Raw = {"nodePools": {"l4": {"maxNodes": 4}}} if cluster["mode"] == "standard" else {}
     outcome = outcome_of({"cluster": cluster, "gateway": gateway, "servers": named, **pools})
     if isinstance(outcome, StackPlan):
         for reached in outcome.access.servers:
@@ -435,10 +445,14 @@ def test_nothing_is_on_the_internet_without_a_key_and_encryption(
             (load_balancer,) = [one for one in outcome.access.gateways if one.exposure == "external"]
             guarded = guarded_paths(plan.version, CATALOG.access[plan.kind])
             assert load_balancer.encrypted
+            assert not outcome.access.certificates or load_balancer.certificates
             assert plan.api_keys is not None
             assert reached.authenticated
             assert reached.routes
             assert all(guarded.guards(route.path, route.method) for route in reached.routes)
+            if reached.picker:
+                assert plan.replicas != 1
+                assert reached.picker.server_selector == plan.selector, "it chooses among this server's pods alone"
 
 
 def test_a_server_that_is_reached_lets_in_the_proxies_and_their_health_checks() -> None:

@@ -180,6 +180,23 @@ def exact_route(*matches: Any) -> Resource:
     return custom("gateway.networking.k8s.io/v1", "HTTPRoute", "route", spec)
 
 
+def pooled_route() -> Resource:
+    """A route to an InferencePool."""
+    backend = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "pool"}
+    matches = [{"method": method, "path": {"type": "Exact", "value": path}} for method, path in CHAT]
+    spec = {"parentRefs": [{"name": "door"}], "rules": [{"matches": matches, "backendRefs": [backend]}]}
+    return custom("gateway.networking.k8s.io/v1", "HTTPRoute", "route", spec)
+
+
+POOL = custom("inference.networking.k8s.io/v1", "InferencePool", "pool", {"selector": {"matchLabels": LABELS}})
+OTHER_POOL = custom(
+    "inference.networking.k8s.io/v1",
+    "InferencePool",
+    "pool",
+    {"selector": {"matchLabels": {"app.kubernetes.io/name": "other"}}},
+)
+
+
 def keyed(*variables: Any, args: list[str] | None = None) -> tuple[Resource, ...]:
     """A server with a Service before it, and what it has of keys."""
     container = {**CONTAINER, "env": UNKNOWN if variables == (UNKNOWN,) else list(variables), "args": args or []}
@@ -443,6 +460,33 @@ CASES = (
     Case("authenticated-entry", "Gateway with IAP", (GATEWAY, ROUTE, backend_policy({"iap": {"enabled": True}}))),
     Case("authenticated-entry", "internal Gateway", (INTERNAL_GATEWAY, ROUTE)),
     Case("authenticated-entry", "paths that the key guards", (GATEWAY, exact_route(*CHAT), *keyed(API_KEY))),
+    Case("authenticated-entry", "a pool of pods with keys", (GATEWAY, pooled_route(), POOL, *keyed(API_KEY))),
+    *(
+        Case(
+            "authenticated-entry",
+            title,
+            (GATEWAY, pooled_route(), *resources),
+            (("door", f"is a public Gateway, whose HTTPRoute route leads to pool without IAP, {_NO_KEY}"),),
+        )
+        for title, resources in {
+            "a pool of pods without keys": (POOL, *keyed()),
+            "a pool of other pods": (OTHER_POOL, *keyed(API_KEY)),
+            "a pool that is nowhere": keyed(API_KEY),
+            "a policy of a Service with the pool's name": (
+                POOL,
+                custom(
+                    "networking.gke.io/v1",
+                    "GCPBackendPolicy",
+                    "policy",
+                    {
+                        "default": {"iap": {"enabled": True}},
+                        "targetRef": {"group": "", "kind": "Service", "name": "pool"},
+                    },
+                ),
+                *keyed(),
+            ),
+        }.items()
+    ),
     Case("authenticated-entry", "keys of a file", (GATEWAY, exact_route(*CHAT), *keyed(args=["--config", "/k.yaml"]))),
     Case("authenticated-entry", "unknown variables", (GATEWAY, exact_route(*CHAT), *keyed(UNKNOWN))),
     *(

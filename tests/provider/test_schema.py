@@ -193,7 +193,7 @@ def test_the_outputs_are_what_the_components_register(provider: Provider, schema
     }
     stack = {
         "cluster": {"mode": "autopilot", "location": "us-central1"},
-        "gateway": {"tls": {"source": "secret", "secretName": "tls"}},
+        "gateway": {"tls": {"source": "certificateManager", "managed": True}},
         "servers": {"qwen": reached},
     }
     for token, inputs in ((STACK_TYPE, {**stack, "gcpProject": "my-project"}), (SERVER_TYPE, {"server": server})):

@@ -4,9 +4,18 @@ import math
 from collections.abc import Sequence
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.access.exposed import allowed_routes, asks_for_key, exposure_of, hostname_of
+from gke_llm_inference.planning.access.certificates import made_certificates
+from gke_llm_inference.planning.access.exposed import (
+    allowed_routes,
+    asks_for_key,
+    exposure_of,
+    hostname_of,
+    routing_of,
+)
+from gke_llm_inference.planning.access.picker import plan_picker
 from gke_llm_inference.planning.access.plan import (
     AccessPlan,
+    CertificatePlan,
     GatewayClass,
     GatewayPlan,
     RateLimitPlan,
@@ -51,14 +60,15 @@ def plan_access(
     """
     gateway = settings.gateway
     reached = tuple(
-        _server(planned, settings.servers[planned.key], gateway, catalog)
+        _server(planned, settings.servers[planned.key], gateway, cluster, catalog)
         for planned in servers
         if exposure_of(settings.servers[planned.key], gateway) != "none"
     )
     if not reached:
         return AccessPlan()
+    certificates = made_certificates(gateway, {one.hostname for one in reached}, name)
     gateways = tuple(
-        _gateway(exposure, [one for one in reached if one.exposure == exposure], gateway, cluster, name)
+        _gateway(exposure, [one for one in reached if one.exposure == exposure], gateway, cluster, certificates, name)
         for exposure in GATEWAY_CLASSES
         if any(one.exposure == exposure for one in reached)
     )
@@ -68,6 +78,7 @@ def plan_access(
         servers=reached,
         proxy_cidr=gateway.proxy_subnet.cidr,
         makes_proxy_subnet=isinstance(gateway.proxy_subnet, CreatedProxySubnet),
+        certificates=certificates,
         rate_limit=RateLimitPlan(
             name=dns_label(f"{name}-rate"), requests=limit.requests, interval_seconds=limit.interval_seconds
         )
@@ -79,9 +90,15 @@ def plan_access(
 
 
 def _gateway(
-    exposure: Exposure, servers: Sequence[ServerAccess], gateway: GatewaySettings, cluster: ClusterPlan, name: str
+    exposure: Exposure,
+    servers: Sequence[ServerAccess],
+    gateway: GatewaySettings,
+    cluster: ClusterPlan,
+    made: Sequence[CertificatePlan],
+    name: str,
 ) -> GatewayPlan:
     tls = gateway.tls
+    hostnames = {one.hostname for one in servers}
     stated = gateway.addresses.external if exposure == "external" else gateway.addresses.internal
     reserves = exposure == "external" and stated is None and cluster.region is not None
     return GatewayPlan(
@@ -89,18 +106,24 @@ def _gateway(
         name=f"llm-{exposure}",
         class_name=GATEWAY_CLASSES[exposure],
         port=80 if tls is None else 443,
-        certificates=tuple(one.rpartition("/")[2] for one in tls.certificates)
+        certificates=(
+            *(one.rpartition("/")[2] for one in tls.certificates),
+            *(one.name for one in made if one.hostname in hostnames),
+        )
         if isinstance(tls, ManagedCertificates)
         else (),
         certificate_secret=tls.secret_name if isinstance(tls, SecretCertificate) else None,
         address=dns_label(f"{name}-{exposure}") if reserves else stated,
         reserves_address=reserves,
-        hostnames=tuple(sorted({one.hostname for one in servers})),
+        hostnames=tuple(sorted(hostnames)),
     )
 
 
-def _server(planned: ServerPlan, settings: ServerSettings, gateway: GatewaySettings, catalog: Catalog) -> ServerAccess:
+def _server(
+    planned: ServerPlan, settings: ServerSettings, gateway: GatewaySettings, cluster: ClusterPlan, catalog: Catalog
+) -> ServerAccess:
     longest = planned.shutdown.longest.seconds
+    draining = min(_rounded(longest), _LONGEST_DRAINING)
     return ServerAccess(
         server=planned.key,
         name=planned.name,
@@ -112,7 +135,10 @@ def _server(planned: ServerPlan, settings: ServerSettings, gateway: GatewaySetti
         health_path=planned.probes.path,
         pod_port=planned.port,
         timeout_seconds=_rounded(longest + _QUEUE_SECONDS),
-        draining_seconds=min(_rounded(longest), _LONGEST_DRAINING),
+        draining_seconds=draining,
+        picker=plan_picker(planned, gateway, cluster, catalog, drain_seconds=draining)
+        if routing_of(settings, gateway) == "inferenceGateway"
+        else None,
     )
 
 

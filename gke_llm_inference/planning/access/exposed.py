@@ -6,7 +6,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.access_facts import AccessFacts, GuardedPaths
 from gke_llm_inference.planning.access.plan import AllowedRoute
 from gke_llm_inference.planning.versions import version_parts
-from gke_llm_inference.settings import Exposure, GatewaySettings, NoApiKeys, ServerSettings
+from gke_llm_inference.settings import Exposure, GatewaySettings, NoApiKeys, Routing, ServerSettings
 
 _NOTHING_GUARDED = GuardedPaths(since="0")
 
@@ -14,6 +14,11 @@ _NOTHING_GUARDED = GuardedPaths(since="0")
 def exposure_of(server: ServerSettings, gateway: GatewaySettings) -> Exposure:
     """By whom a server is reached."""
     return server.exposure or gateway.exposure
+
+
+def routing_of(server: ServerSettings, gateway: GatewaySettings) -> Routing:
+    """How requests find a pod of a server; only what a load balancer leads to can have an endpoint picker."""
+    return "service" if exposure_of(server, gateway) == "none" else server.routing or gateway.routing
 
 
 def hostname_of(server: ServerSettings, gateway: GatewaySettings) -> str | None:

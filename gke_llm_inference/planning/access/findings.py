@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.access.api_keys import api_key_findings, secret_name_findings
+from gke_llm_inference.planning.access.certificates import certificate_problems
 from gke_llm_inference.planning.access.exposed import (
     allowed_routes,
     asks_for_key,
@@ -12,6 +13,7 @@ from gke_llm_inference.planning.access.exposed import (
     guarded_paths,
     hostname_of,
 )
+from gke_llm_inference.planning.access.picker import picker_findings, stack_picker_findings
 from gke_llm_inference.planning.plan import ClusterPlan
 from gke_llm_inference.planning.versions import full_version
 from gke_llm_inference.planning.vulnerabilities import first_version_without, remote_holes
@@ -22,7 +24,6 @@ from gke_llm_inference.settings import (
     Exposure,
     Finding,
     GatewaySettings,
-    ManagedCertificates,
     ServerSettings,
     StackSettings,
     StandardCluster,
@@ -52,6 +53,7 @@ def server_access_findings(
 
     """
     yield from api_key_findings(path, settings, version, project, catalog)
+    yield from picker_findings(path, settings, version, gateway, catalog)
     exposure = exposure_of(settings, gateway)
     if exposure == "none":
         yield from _unused(path, settings)
@@ -79,6 +81,7 @@ def server_access_findings(
 def gateway_findings(settings: StackSettings, cluster: ClusterPlan, catalog: Catalog) -> Iterator[Finding]:
     """Problems and warnings of the load balancers, and of servers that get in one another's way."""
     yield from secret_name_findings(settings, catalog)
+    yield from stack_picker_findings(settings, cluster, catalog)
     gateway = settings.gateway
     exposures = {exposure_of(server, gateway) for server in settings.servers.values()} - {"none"}
     if not exposures:
@@ -91,7 +94,7 @@ def gateway_findings(settings: StackSettings, cluster: ClusterPlan, catalog: Cat
                 severity="warning",
             )
         return
-    yield from _certificate_problems(gateway, cluster)
+    yield from certificate_problems(settings, cluster)
     yield from _proxy_subnet_problems(gateway, cluster)
     if gateway.rate_limit is not None:
         yield from _rate_limit_problems(cluster, exposures)
@@ -156,35 +159,6 @@ def _open_routes(
             fix="remove the route" + (", or use exposure: internal" if external else ""),
             severity="problem" if external else "warning",
         )
-
-
-def _certificate_problems(gateway: GatewaySettings, cluster: ClusterPlan) -> Iterator[Finding]:
-    if not isinstance(gateway.tls, ManagedCertificates):
-        return
-    for index, name in enumerate(gateway.tls.certificates):
-        parts = name.split("/")
-        where = f"gateway.tls.certificates[{index}]"
-        if "certificateMaps" in parts:
-            yield Finding(
-                path=where,
-                what="is a certificate map",
-                why="only load balancers that are global take one, and those of this stack are regional",
-                fix="name regional certificates themselves",
-            )
-        elif len(parts) > 1 and cluster.region is not None and parts[3] != cluster.region:
-            yield Finding(
-                path=where,
-                what=f"is a certificate of {parts[3]}, and the load balancer is in {cluster.region}",
-                why="a regional load balancer takes certificates of its own region only",
-                fix=f"make a certificate with the location {cluster.region}",
-            )
-        elif len(parts) > 1 and cluster.project is not None and parts[1] != cluster.project:
-            yield Finding(
-                path=where,
-                what=f"is a certificate of the project {parts[1]}, and the load balancer is in {cluster.project}",
-                why="GKE looks for certificates in the cluster's own project",
-                fix=f"make the certificate in {cluster.project}",
-            )
 
 
 def _proxy_subnet_problems(gateway: GatewaySettings, cluster: ClusterPlan) -> Iterator[Finding]:

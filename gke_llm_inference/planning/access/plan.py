@@ -1,9 +1,11 @@
 """What a plan says of access: load balancers, what they let through to which server, and where API keys are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from gke_llm_inference.settings import ApiKeySettings, Exposure
+from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.settings import ApiKeySettings, Exposure, Routing
 
 GatewayClass = Literal["gke-l7-rilb", "gke-l7-regional-external-managed"]
 
@@ -48,6 +50,54 @@ class ApiKeyPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PickerPlan:
+    """An endpoint picker: the load balancer asks it which pod of a server gets a request.
+
+    Attributes:
+        name: name of its Kubernetes objects.
+        pool: name of the InferencePool, and of the policies that hold for it.
+        image: its image, by tag and digest.
+        arguments: what it is started with.
+        config_directory: where its configuration is mounted.
+        config_file: name of the file there.
+        configuration: what the file says.
+        scorers: what it goes by, each with its weight.
+        labels: labels of its objects.
+        selector: labels of its pods, and of no others.
+        server_selector: labels of the pods that it chooses from.
+        user: user id that it runs as.
+        picks_port: where the load balancer asks it.
+        health_port: where it says whether it is well.
+        cpu_millicores: what it requests, 1000 for one vCPU.
+        memory_mib: what it requests and may use at most, in MiB.
+        limits_cpu: whether its CPU is limited, too.
+        grace_seconds: how long it may take to end.
+        network_policy: who may talk to it, and whom it may talk to; None where the server has no policy either.
+
+    """
+
+    name: str
+    pool: str
+    image: str
+    arguments: tuple[str, ...]
+    config_directory: str
+    config_file: str
+    configuration: Mapping[str, Any]
+    scorers: tuple[tuple[str, int], ...]
+    labels: Mapping[str, str]
+    selector: Mapping[str, str]
+    server_selector: Mapping[str, str]
+    user: int
+    picks_port: int
+    health_port: int
+    cpu_millicores: int
+    memory_mib: int
+    limits_cpu: bool
+    grace_seconds: int
+    network_policy: NetworkPolicyPlan | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerAccess:
     """How a server is reached from outside of the cluster.
 
@@ -63,6 +113,7 @@ class ServerAccess:
         pod_port: port of the pods, where it asks.
         timeout_seconds: after how long the load balancer gives up on an answer.
         draining_seconds: how long running answers may go on when a pod leaves.
+        picker: what chooses the pod of a request; None where the Service does.
 
     """
 
@@ -77,6 +128,12 @@ class ServerAccess:
     pod_port: int
     timeout_seconds: int
     draining_seconds: int
+    picker: PickerPlan | None = None
+
+    @property
+    def routing(self) -> Routing:
+        """How requests find a pod."""
+        return "inferenceGateway" if self.picker else "service"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +169,20 @@ class GatewayPlan:
         return bool(self.certificates or self.certificate_secret)
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class CertificatePlan:
+    """A certificate of Certificate Manager that the stack makes; a DNS record lets Google issue it.
+
+    Attributes:
+        hostname: what it is for.
+        name: its name in Google Cloud, and that of the authorization that the record belongs to.
+
+    """
+
+    hostname: str
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class RateLimitPlan:
     """Most requests of one client address to each server on the internet.
@@ -137,6 +208,7 @@ class AccessPlan:
         servers: the servers that are reached, sorted by name.
         proxy_cidr: addresses that requests come from, those of the load balancers' proxies; None without one.
         makes_proxy_subnet: whether the stack makes the subnet of those addresses.
+        certificates: the certificates that the stack makes, sorted by hostname.
         rate_limit: the limit of rate on the internet; None without one.
         project: Google Cloud project of what is made there.
         region: its region.
@@ -147,6 +219,7 @@ class AccessPlan:
     servers: tuple[ServerAccess, ...] = ()
     proxy_cidr: str | None = None
     makes_proxy_subnet: bool = False
+    certificates: tuple[CertificatePlan, ...] = ()
     rate_limit: RateLimitPlan | None = None
     project: str | None = None
     region: str | None = None

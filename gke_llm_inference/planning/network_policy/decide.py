@@ -57,6 +57,7 @@ def plan_network_policy(
     collects_metrics: bool = False,
     proxy_range: str | None = None,
     holder: tuple[str, Mapping[str, str]] | None = None,
+    picker: Mapping[str, str] | None = None,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server; None where it is to have none.
 
@@ -70,6 +71,7 @@ def plan_network_policy(
         collects_metrics: whether its metrics are collected.
         proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
         holder: namespace and labels of the pods that hold requests while the server has none; None without such.
+        picker: labels of the pods of its endpoint picker; None without one.
 
     """
     if not settings.enabled:
@@ -80,6 +82,7 @@ def plan_network_policy(
         *(features.metrics(facts, port) if collects_metrics else ()),
         *(features.gateway(facts, proxy_range, port) if proxy_range else ()),
         *(features.holder(*holder, port) if holder else ()),
+        *(features.picker(picker, port) if picker else ()),
         *features.dns(facts),
         *features.model(facts, volume, by_name=cluster.fqdn_network_policy),
         *features.identity(facts, volume),

@@ -109,6 +109,23 @@ def holder(namespace: str, pods: Mapping[str, str], port: int) -> Iterator[Flow]
     )
 
 
+def picker(selector: Mapping[str, str], port: int) -> Iterator[Flow]:
+    """The server's endpoint picker, which chooses by what the pods say of themselves.
+
+    Args:
+        selector: labels of the picker's pods.
+        port: the server's.
+
+    """
+    yield Flow(
+        direction="in",
+        peer=PodPeer(pods=labels(selector)),
+        ports=tcp(port),
+        feature="picker",
+        why="the endpoint picker, which reads the server's metrics",
+    )
+
+
 def dns(facts: NetworkFacts) -> Iterator[Flow]:
     """Names, in every form that GKE answers them: which one it is depends on the cluster."""
     servers = facts.dns

@@ -7,9 +7,23 @@ from typing import Literal
 Direction = Literal["in", "out"]
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 Protocol = Literal["TCP", "UDP"]
-Feature = Literal["calls", "probes", "metrics", "gateway", "holder", "dns", "model", "identity", "opened"]
+Feature = Literal[
+    "calls",
+    "probes",
+    "metrics",
+    "gateway",
+    "holder",
+    "picker",
+    "dns",
+    "model",
+    "identity",
+    "opened",
+    "servers",
+    "control",
+]
 """What a flow is for; `holder` holds requests while there is no pod, `identity` is Workload Identity, `opened` what the
-settings add."""
+settings add, `picker` an endpoint picker that asks a server, `servers` what it asks, and `control` the API server that
+it learns of pods from."""
 
 Labels = tuple[tuple[str, str], ...]
 """Labels, sorted by key."""
@@ -134,4 +148,4 @@ def tcp(*numbers: int) -> tuple[Port, ...]:
 
 
 def _labels(pairs: Labels) -> str:
-    return ",".join(f"{key}={value}" for key, value in pairs)
+    return ", ".join(f"{key}={value}" for key, value in pairs)

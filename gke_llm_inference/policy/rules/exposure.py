@@ -111,18 +111,20 @@ def _unprotected_backends(gateway: Resource, resources: Sequence[Resource]) -> l
                 backend = at(reference, "name")
                 if (
                     isinstance(backend, str)
-                    and not _has_backend_policy(backend, route, resources)
-                    and not asks_for_key(backend, route, rule, resources)
+                    and not _has_backend_policy(reference, route, resources)
+                    and not asks_for_key(reference, route, rule, resources)
                 ):
                     found.add((f"{route.kind} {route.name}", backend))
     return sorted(found)
 
 
-def _has_backend_policy(backend: str, route: Resource, resources: Sequence[Resource]) -> bool:
+def _has_backend_policy(backend: Any, route: Resource, resources: Sequence[Resource]) -> bool:
+    name, kind = at(backend, "name"), at(backend, "kind") or "Service"
     return any(
         policy.kind == "GCPBackendPolicy"
         and same_namespace(policy, route)
-        and (isinstance(target := policy.at("spec", "targetRef", "name"), Opaque) or target == backend)
+        and (isinstance(target := policy.at("spec", "targetRef", "name"), Opaque) or target == name)
+        and policy.at("spec", "targetRef", "kind") in (kind, *Opaque)
         and _enabled(policy.at("spec", "default", "iap", "enabled"))
         for policy in resources
     )
