@@ -30,6 +30,7 @@ from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
+from gke_llm_inference.catalog.tracing_facts import ServerTracing
 from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
 from gke_llm_inference.catalog.workload_facts import WorkloadProfile, read_workload_profiles
 
@@ -63,6 +64,8 @@ class Catalog(Facts):
     """What each server measures, and the name that each version gives it."""
     gpu_metrics: GpuMetrics
     """What GKE measures of GPUs."""
+    tracing: dict[ServerKind, ServerTracing]
+    """What each server sends to a collector of traces."""
     vulnerabilities: dict[ServerKind, ServerVulnerabilities]
     """Known vulnerabilities by server."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(

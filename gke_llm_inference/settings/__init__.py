@@ -63,7 +63,12 @@ from gke_llm_inference.settings.node_pools import (
     SecondaryBootDisk,
     SpotProvisioning,
 )
-from gke_llm_inference.settings.observability import MetricsSettings, ObservabilitySettings
+from gke_llm_inference.settings.observability import (
+    DashboardSettings,
+    GpuMetricsSettings,
+    MetricsSettings,
+    ObservabilitySettings,
+)
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.pod import (
     EmptyDirectory,
@@ -85,6 +90,7 @@ from gke_llm_inference.settings.servers import (
     VllmSettings,
 )
 from gke_llm_inference.settings.stack import StackSettings
+from gke_llm_inference.settings.tracing import TracingSettings
 from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
 
 __all__ = [
@@ -102,6 +108,7 @@ __all__ = [
     "ConfigToken",
     "CreatedNetwork",
     "CreatedProxySubnet",
+    "DashboardSettings",
     "DatabaseEncryption",
     "EmptyDirectory",
     "ExistingCluster",
@@ -114,6 +121,7 @@ __all__ = [
     "FlexStartProvisioning",
     "GatewayAddresses",
     "GatewaySettings",
+    "GpuMetricsSettings",
     "GpuSharing",
     "HttpHolder",
     "HuggingFaceSettings",
@@ -160,6 +168,7 @@ __all__ = [
     "SystemPool",
     "TgiSettings",
     "TokenCounts",
+    "TracingSettings",
     "VllmSettings",
     "WorkloadSettings",
     "nearest",

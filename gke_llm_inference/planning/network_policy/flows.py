@@ -7,7 +7,7 @@ from typing import Literal
 Direction = Literal["in", "out"]
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 Protocol = Literal["TCP", "UDP"]
-Feature = Literal["calls", "probes", "metrics", "gateway", "holder", "dns", "model", "identity", "opened"]
+Feature = Literal["calls", "probes", "metrics", "gateway", "holder", "dns", "model", "identity", "tracing", "opened"]
 """What a flow is for; `holder` holds requests while there is no pod, `identity` is Workload Identity, `opened` what the
 settings add."""
 
