@@ -316,7 +316,7 @@ def _common_inputs(
 def _monitoring_config(plan: ClusterPlan) -> gcp.container.ClusterMonitoringConfigArgs:
     container = gcp.container
     return container.ClusterMonitoringConfigArgs(
-        enable_components=["SYSTEM_COMPONENTS"],
+        enable_components=list(plan.monitored_components),
         managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(
             enabled=True,
             # Absent unless it matters, so that clusters that exist have no difference.

@@ -12,8 +12,8 @@ import yaml
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, rbac
 
 from gke_llm_inference.planning.access.plan import PickerPlan
+from gke_llm_inference.planning.pod.containers import format_cpu
 
-from .pod_extras import format_cpu
 from .served_apis import ServedApis
 
 INFERENCE_POOL = ("inference.networking.k8s.io/v1", "InferencePool")

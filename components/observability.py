@@ -1,12 +1,14 @@
-"""What is watched of a stack: PodMonitorings, by which Managed Service for Prometheus collects the servers' metrics."""
+"""What is watched of a stack: PodMonitorings, by which Managed Service for Prometheus collects, and dashboards."""
 
 # Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
+import pulumi_gcp as gcp
 import pulumi_kubernetes as kubernetes
 
 from gke_llm_inference.planning.observability.plan import MetricsPlan, ObservabilityPlan
@@ -39,6 +41,8 @@ class Observability(pulumi.ComponentResource):
 
     TYPE = "gke-llm-inference:index:Observability"
 
+    dashboards: Mapping[str, gcp.monitoring.Dashboard]
+    """The dashboards by their titles."""
     metrics: Mapping[str, kubernetes.apiextensions.CustomResource]
     """The PodMonitorings by the servers' names in the configuration."""
 
@@ -47,6 +51,15 @@ class Observability(pulumi.ComponentResource):
         self._prefix = name
         self._args = args
         self.metrics = {one.server: self._pod_monitoring(one) for one in args.plan.metrics}
+        self.dashboards = {
+            one.title: gcp.monitoring.Dashboard(
+                f"{name}-{one.name}",
+                dashboard_json=json.dumps(one.document, sort_keys=True),
+                project=args.plan.project,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for one in args.plan.dashboards
+        }
         self.register_outputs({})
 
     def _pod_monitoring(self, plan: MetricsPlan) -> kubernetes.apiextensions.CustomResource:

@@ -32,9 +32,9 @@ servers:
     modelVolume: {claim: weights, storage: gcsfuse}
     networkPolicy:
       allowTo:
-      - namespaceLabels: {kubernetes.io/metadata.name: telemetry}
-        podLabels: {app: collector}
-        ports: [4317]
+      - namespaceLabels: {kubernetes.io/metadata.name: billing}
+        podLabels: {app: meter}
+        ports: [8443]
 """
 
 _BEFORE = """\
@@ -80,6 +80,7 @@ _AFTER = """\
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |
 | `identity` | out | the metadata server | `modelVolume.storage: gcsfuse`: its sidecar uses Workload Identity |
+| `tracing` | out | pods of the collector of traces | `observability.tracing`, of a server that is traced |
 | `opened` | out | whom `allowTo` names | |
 
 An endpoint picker ([access.md](access.md#inference-gateway)) has a policy of its own where its server has one: in,

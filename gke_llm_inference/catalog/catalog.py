@@ -28,10 +28,11 @@ from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
-from gke_llm_inference.catalog.pod_fields import PodFields, read_pod_fields
 from gke_llm_inference.catalog.picker_facts import PickerFacts
+from gke_llm_inference.catalog.pod_fields import PodFields, read_pod_fields
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
+from gke_llm_inference.catalog.tracing_facts import ServerTracing
 from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
 from gke_llm_inference.catalog.workload_facts import WorkloadProfile, read_workload_profiles
 
@@ -67,6 +68,8 @@ class Catalog(Facts):
     """What each server measures, and the name that each version gives it."""
     gpu_metrics: GpuMetrics
     """What GKE measures of GPUs."""
+    tracing: dict[ServerKind, ServerTracing]
+    """What each server sends to a collector of traces."""
     vulnerabilities: dict[ServerKind, ServerVulnerabilities]
     """Known vulnerabilities by server."""
     flags: Annotated[Mapping[ServerKind, Mapping[str, ServerFlags]], SkipValidation] = Field(

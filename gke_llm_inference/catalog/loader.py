@@ -10,6 +10,7 @@ from gke_llm_inference.catalog.memory_facts import read_memory_facts
 from gke_llm_inference.catalog.metric_facts import read_metrics
 from gke_llm_inference.catalog.preset_facts import read_presets
 from gke_llm_inference.catalog.shutdown_facts import read_shutdown
+from gke_llm_inference.catalog.tracing_facts import read_tracing
 from gke_llm_inference.catalog.vulnerability_facts import read_vulnerabilities
 
 
@@ -50,6 +51,7 @@ def load_catalog() -> Catalog:
             "shutdown": read_shutdown(),
             "metrics": read_metrics(),
             "gpuMetrics": read(root / "gpu_metrics.yaml"),
+            "tracing": read_tracing(),
             "vulnerabilities": read_vulnerabilities(),
         }
     )

@@ -10,7 +10,13 @@ from gke_llm_inference.cli.access_report import UNPRICED, access_document, acces
 from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
-from gke_llm_inference.cli.observability_report import metrics_document, metrics_lines
+from gke_llm_inference.cli.observability_report import (
+    dashboard_lines,
+    metrics_document,
+    metrics_lines,
+    tracing_document,
+    tracing_lines,
+)
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.cli.pod_report import patch_document, patch_lines, pod_document, pod_lines
 from gke_llm_inference.planning.alternatives import Alternative
@@ -62,6 +68,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         },
         "gateways": gateway_document(plan.access),
         "metricsAdapter": adapter_document(plan.metrics_adapter),
+        "dashboards": [one.title for one in plan.observability.dashboards],
         "cost": _cost_document(_total(plan, catalog), catalog),
         "quota": [
             {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
@@ -81,6 +88,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     total = _total(plan, catalog)
     lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
+    lines += dashboard_lines(plan.observability)
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {line}" for warning in plan.warnings for line in str(warning).splitlines())]
     return "".join(f"{part}\n" for line in lines for part in wrapped(printable(line), rest=_INDENT) or [""])
@@ -162,6 +170,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         },
         "access": access_document(server, plan.access),
         "metrics": metrics_document(server, plan.observability),
+        "tracing": tracing_document(server),
         "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
@@ -241,6 +250,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield f"  network    {_network(server)}"
     yield from access_lines(server, plan.access)
     yield from metrics_lines(server, plan.observability)
+    yield from tracing_lines(server)
     yield from pod_lines(server.pod)
     yield from patch_lines(server.pod_patch)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""

@@ -4,7 +4,7 @@ import re
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.names import dns_label
-from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.planning.plan import SYSTEM_COMPONENTS, ClusterPlan
 from gke_llm_inference.settings import (
     ClusterSettings,
     DatabaseEncryption,
@@ -28,6 +28,7 @@ def plan_cluster(
     catalog: Catalog,
     collects_metrics: bool = False,
     fast_autoscaling: bool = False,
+    gpu_metrics: bool = False,
 ) -> tuple[ClusterPlan, list[Finding]]:
     """The cluster's plan and the problems of its settings.
 
@@ -38,6 +39,7 @@ def plan_cluster(
         catalog: the facts to decide by.
         collects_metrics: whether the stack says itself which metrics are collected.
         fast_autoscaling: whether GKE reads the metrics of a server itself.
+        gpu_metrics: whether GKE collects metrics of the GPUs.
 
     """
     problems: list[Finding] = []
@@ -83,6 +85,9 @@ def plan_cluster(
             served_within_seconds=catalog.gke.served_within_seconds,
             collects_metrics=collects_metrics,
             fast_autoscaling=fast_autoscaling,
+            monitored_components=tuple(
+                sorted([*SYSTEM_COMPONENTS, *([catalog.gpu_metrics.component] if gpu_metrics else [])])
+            ),
         ),
         problems,
     )

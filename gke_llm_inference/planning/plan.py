@@ -21,6 +21,7 @@ from gke_llm_inference.settings import (
     HuggingFaceSettings,
     NodePoolSettings,
     StandardCluster,
+    TracingSettings,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SERVICE_PORT = 8000
 """Port of every server's Service."""
+
+SYSTEM_COMPONENTS = ("SYSTEM_COMPONENTS",)
+"""What GKE collects metrics of in any case."""
 
 ClusterProfile = Literal["autopilot", "standard"]
 DriverVersion = Literal["default", "latest"]
@@ -53,6 +57,7 @@ class ClusterPlan:
             applications to collect from by itself: it would collect them twice.
         fast_autoscaling: whether pods are scaled by the metrics that GKE reads itself, which takes its performance
             profile of the autoscaler.
+        monitored_components: what GKE collects metrics of by itself, sorted.
 
     """
 
@@ -66,6 +71,7 @@ class ClusterPlan:
     served_within_seconds: dict[str, int] = field(default_factory=dict)
     collects_metrics: bool = False
     fast_autoscaling: bool = False
+    monitored_components: tuple[str, ...] = SYSTEM_COMPONENTS
 
     @property
     def protected(self) -> bool:
@@ -488,6 +494,7 @@ class ServerPlan:
         priority_class: PriorityClass of its pods; the cluster's default if None.
         pod: what its pods get beside what is planned.
         pod_patch: its pod template after the stack's patch of it; None where there is none.
+        tracing: where it sends traces of its requests; None where it sends none.
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
@@ -561,6 +568,7 @@ class ServerPlan:
         return (*self.arguments, *self.added_arguments)
 
     network_policy: NetworkPolicyPlan | None = None
+    tracing: TracingSettings | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from gke_llm_inference.planning.model_volume import plan_model_volume, volume_en
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.network_policy.decide import plan_network_policy
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
+from gke_llm_inference.planning.observability.tracing import tracing_arguments, tracing_environment, tracing_of
 from gke_llm_inference.planning.plan import (
     SERVICE_PORT,
     ClusterPlan,
@@ -74,6 +75,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
+    tracing = tracing_of(stack.observability.tracing, server.version, catalog.tracing[settings.server])
     network_policy = plan_network_policy(
         policy_of(stack.network_policy, settings.network_policy),
         catalog.network,
@@ -82,6 +84,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         volume=volume,
         cluster=cluster.settings,
         collects_metrics=stack.observability.metrics.enabled,
+        tracing=tracing,
         proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
         holder=_holder(server),
         picker=picker_selector(name) if routing_of(settings, stack.gateway) == "inferenceGateway" else None,
@@ -106,7 +109,11 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         model=settings.model,
         command=facts.command,
         arguments=tuple(argument.text for argument in server.arguments),
-        added_arguments=(*_added_arguments(server, shutdown), *api_key_arguments(api_keys)),
+        added_arguments=(
+            *_added_arguments(server, shutdown),
+            *tracing_arguments(tracing, catalog.tracing[settings.server]),
+            *api_key_arguments(api_keys),
+        ),
         environment=tuple(
             sorted(
                 {
@@ -114,6 +121,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
                     **api_key_environment(settings, catalog),
                     **volume_environment(volume),
                     **_runner(settings),
+                    **tracing_environment(tracing, name),
                     **settings.extra_env,
                 }.items()
             )
@@ -159,6 +167,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         host_ipc=host_ipc,
         priority_class=settings.priority_class,
         network_policy=network_policy,
+        tracing=tracing,
         api_keys=api_keys,
         pod=plan_pod(settings.pod, stack.image_digests),
     )

@@ -20,6 +20,7 @@ from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.network_policy.findings import network_policy_findings
 from gke_llm_inference.planning.node_pools import check_pools
+from gke_llm_inference.planning.observability.dashboards import plan_rows
 from gke_llm_inference.planning.observability.decide import plan_observability
 from gke_llm_inference.planning.observability.findings import observability_findings
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan, TokenPlan
@@ -75,9 +76,15 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
-        observability=plan_observability(settings, servers, catalog),
         access=plan_access(settings, stack.cluster, servers, catalog, name=name),
         metrics_adapter=adapter,
+        observability=replace(
+            plan_observability(settings, servers, catalog),
+            rows=plan_rows(settings, stack.cluster, servers, planned.pools, catalog),
+            title=name,
+            has_dashboards=settings.observability.dashboards.enabled,
+            project=stack.cluster.project,
+        ),
         warnings=tuple(sorted(warnings)),
     )
 
@@ -135,6 +142,7 @@ def frame_of(
         catalog=catalog,
         collects_metrics=settings.observability.metrics.enabled,
         fast_autoscaling=sources.has_native(settings.servers.values()),
+        gpu_metrics=settings.observability.gpu_metrics.enabled,
     )
     token, of_token = plan_token(
         settings.hugging_face,
@@ -174,7 +182,7 @@ def frame_of(
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),
-            *observability_findings(settings),
+            *observability_findings(settings, identity.gcp_project),
             *autoscaling_findings(settings, cluster, sources),
         ],
     )

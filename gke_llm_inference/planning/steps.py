@@ -17,7 +17,7 @@ from gke_llm_inference.planning.calibrations import calibration_decision, calibr
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
 from gke_llm_inference.planning.compile_cache import with_kept_cache
-from gke_llm_inference.planning.extra import overridden
+from gke_llm_inference.planning.extra import flags_of, overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
@@ -33,6 +33,7 @@ from gke_llm_inference.planning.objectives import (
     speed_findings,
     workload_findings,
 )
+from gke_llm_inference.planning.observability.tracing import tracing_findings
 from gke_llm_inference.planning.placement import place, unplaced
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pod.decide import with_additions
@@ -163,6 +164,14 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
     catalog = server.stack.catalog
     findings += vulnerability_warnings(
         server.path, server.settings.server, server.version, server.model.family, given, catalog
+    )
+    findings += tracing_findings(
+        server.path,
+        server.settings,
+        server.stack.observability.tracing,
+        server.version,
+        catalog.tracing[server.settings.server],
+        flags_of(server.settings, server.version, catalog),
     )
     decisions = (*server.decisions, *overridden)
     return CommandedServer(**{**vars(server), "decisions": decisions}, arguments=line)

@@ -64,7 +64,12 @@ from gke_llm_inference.settings.node_pools import (
     SecondaryBootDisk,
     SpotProvisioning,
 )
-from gke_llm_inference.settings.observability import MetricsSettings, ObservabilitySettings
+from gke_llm_inference.settings.observability import (
+    DashboardSettings,
+    GpuMetricsSettings,
+    MetricsSettings,
+    ObservabilitySettings,
+)
 from gke_llm_inference.settings.parse import nearest, parse_settings, suggestion
 from gke_llm_inference.settings.pod import (
     EmptyDirectory,
@@ -88,6 +93,7 @@ from gke_llm_inference.settings.servers import (
     VllmSettings,
 )
 from gke_llm_inference.settings.stack import StackSettings
+from gke_llm_inference.settings.tracing import TracingSettings
 from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
 
 __all__ = [
@@ -105,6 +111,7 @@ __all__ = [
     "ConfigToken",
     "CreatedNetwork",
     "CreatedProxySubnet",
+    "DashboardSettings",
     "DatabaseEncryption",
     "EmptyDirectory",
     "ExistingCluster",
@@ -117,6 +124,7 @@ __all__ = [
     "FlexStartProvisioning",
     "GatewayAddresses",
     "GatewaySettings",
+    "GpuMetricsSettings",
     "GpuSharing",
     "HttpHolder",
     "HuggingFaceSettings",
@@ -166,6 +174,7 @@ __all__ = [
     "SystemPool",
     "TgiSettings",
     "TokenCounts",
+    "TracingSettings",
     "VllmSettings",
     "WorkloadSettings",
     "nearest",

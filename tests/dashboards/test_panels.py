@@ -17,7 +17,7 @@ SELECTOR = '{cluster="prod",namespace="inference",job="chat"}'
 
 def watched(kind: ServerKind = "vllm", version: str = "0.33.0", **more: object) -> Watched:
     metrics = Metrics(facts=CATALOG.metrics[kind], version=version, selector=SELECTOR)
-    return Watched(title="chat", metrics=metrics, **more)  # type: ignore[arg-type]
+    return Watched(server="chat", title="chat", metrics=metrics, **more)  # type: ignore[arg-type]
 
 
 def panels(server: Watched) -> dict[str, Panel]:

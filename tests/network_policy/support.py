@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan, plan_network_policy
-from gke_llm_inference.settings import AutopilotCluster, ModelVolume, NetworkPolicySettings
+from gke_llm_inference.settings import AutopilotCluster, ModelVolume, NetworkPolicySettings, TracingSettings
 from tests.network_policy.evaluator import Pod
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def policy(
     by_name: bool = False,
     collects_metrics: bool = True,
     proxy_range: str | None = None,
+    tracing: Mapping[str, Any] | None = None,
     port: int = 8000,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server whose model is on a volume of that storage, or downloaded."""
@@ -38,6 +39,7 @@ def policy(
         cluster=AutopilotCluster(mode="autopilot", location="us-central1", fqdn_network_policy=by_name),
         collects_metrics=collects_metrics,
         proxy_range=proxy_range,
+        tracing=TracingSettings.model_validate(tracing) if tracing else None,
     )
 
 

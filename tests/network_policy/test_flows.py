@@ -37,8 +37,14 @@ OPENED: dict[str, Any] = {
             }
         ]
     },
+    "traces": {},
     "mirror": {"allowTo": [{"cidr": "10.200.0.7/32", "ports": [8443]}]},
     "host": {"allowTo": [{"host": "*.mirror.example.com", "ports": [443]}]},
+}
+TRACES = {
+    "endpoint": "http://spans.tracing.svc.cluster.local:80",
+    "collectorLabels": {"app": "spans"},
+    "collectorPort": 4317,
 }
 STORAGES = (None, "persistentDisk", "hyperdiskMl", "filestore", "gcsfuse")
 
@@ -187,6 +193,11 @@ def outgoing() -> Iterator[tuple[str, Traffic, Expected]]:
     for at in (4317, 4318):
         yield f"out: telemetry at {at}", out(telemetry, at), lambda features: features.opened == "collector"
     yield "out: telemetry at 443", out(telemetry, 443), never
+    spans = pod("tracing", app="spans")
+    yield "out: the collector of traces", out(spans, 4317), lambda features: features.opened == "traces"
+    yield "out: the port of its Service", out(spans, 80), never
+    yield "out: a pod beside it", out(pod("tracing", app="db"), 4317), never
+    yield "out: one that calls itself so", out(pod("other", app="spans"), 4317), never
     yield "out: its neighbor", out(pod("telemetry", app="db"), 4317), never
     named = Outside(address="198.51.99.2", host="eu.mirror.example.com")
     yield "out: the host", out(named, 443), lambda features: features.opened == "host" or features.internet
@@ -213,6 +224,7 @@ def policies_of(features: Features, port: int) -> list[dict[str, Any]]:
             by_name=features.by_name,
             collects_metrics=features.metrics,
             proxy_range=PROXIES if features.gateway else None,
+            tracing=TRACES if features.opened == "traces" else None,
             port=port,
         )
     )

@@ -22,6 +22,7 @@ def row(kind: ServerKind, version: str) -> Row:
     catalog = load_catalog()
     return row_of(
         Watched(
+            server="chat",
             title="chat",
             metrics=Metrics(
                 facts=catalog.metrics[kind],

@@ -13,6 +13,7 @@ from gke_llm_inference.settings import (
     ExistingCluster,
     ModelVolume,
     NetworkPolicySettings,
+    TracingSettings,
 )
 
 
@@ -56,6 +57,7 @@ def plan_network_policy(
     cluster: ClusterSettings,
     collects_metrics: bool = False,
     proxy_range: str | None = None,
+    tracing: TracingSettings | None = None,
     holder: tuple[str, Mapping[str, str]] | None = None,
     picker: Mapping[str, str] | None = None,
 ) -> NetworkPolicyPlan | None:
@@ -70,6 +72,7 @@ def plan_network_policy(
         cluster: the cluster, which says whether policies can name hosts.
         collects_metrics: whether its metrics are collected.
         proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
+        tracing: where it sends traces; None where it sends none.
         holder: namespace and labels of the pods that hold requests while the server has none; None without such.
         picker: labels of the pods of its endpoint picker; None without one.
 
@@ -86,6 +89,7 @@ def plan_network_policy(
         *features.dns(facts),
         *features.model(facts, volume, by_name=cluster.fqdn_network_policy),
         *features.identity(facts, volume),
+        *features.tracing(tracing),
         *features.opened(settings.allow_to),
     ]
     return NetworkPolicyPlan(

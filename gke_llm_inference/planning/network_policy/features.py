@@ -16,7 +16,7 @@ from gke_llm_inference.planning.network_policy.flows import (
     labels,
     tcp,
 )
-from gke_llm_inference.settings import ModelVolume, NetworkDestination, NetworkPeer
+from gke_llm_inference.settings import ModelVolume, NetworkDestination, NetworkPeer, TracingSettings
 
 _HTTPS = 443
 
@@ -170,6 +170,19 @@ def identity(facts: NetworkFacts, volume: ModelVolume | None) -> Iterator[Flow]:
             feature="identity",
             why="tokens of Workload Identity, to read the bucket",
         )
+
+
+def tracing(settings: TracingSettings | None) -> Iterator[Flow]:
+    """The collector of traces, where a server sends any."""
+    if settings is None:
+        return
+    yield Flow(
+        direction="out",
+        peer=PodPeer(namespace=_named(settings.namespace), pods=labels(settings.collector_labels)),
+        ports=tcp(settings.port),
+        feature="tracing",
+        why="the collector that observability.tracing names",
+    )
 
 
 def opened(destinations: Sequence[NetworkDestination]) -> Iterator[Flow]:

@@ -17,6 +17,7 @@ Feature = Literal[
     "dns",
     "model",
     "identity",
+    "tracing",
     "opened",
     "servers",
     "control",

@@ -34,7 +34,7 @@ def cloud_dashboard(title: str, rows: Sequence[Row]) -> dict[str, Any]:
         charts = list(_charts(row, top))
         height = -(-len(charts) // (_COLUMNS // _WIDTH)) * _HEIGHT
         # A section is a tile that covers its charts.
-        tiles += [_tile(0, top, _COLUMNS, height, {"title": row.title, "collapsibleGroup": {"collapsed": False}})]
+        tiles += [_tile(0, top, _COLUMNS, height, {"title": row.title, "collapsibleGroup": {}})]
         tiles += charts
         top += height
     return {"displayName": title, "mosaicLayout": {"columns": _COLUMNS, "tiles": tiles}}
@@ -47,10 +47,13 @@ def _charts(row: Row, top: int) -> Iterator[dict[str, Any]]:
 
 
 def _tile(left: int, top: int, width: int, height: int, widget: dict[str, Any]) -> dict[str, Any]:
-    return {"xPos": left, "yPos": top, "width": width, "height": height, "widget": widget}
+    # The API answers without what is 0, false or empty; sent, it would be a difference for ever.
+    corner = {key: value for key, value in (("xPos", left), ("yPos", top)) if value}
+    return {**corner, "width": width, "height": height, "widget": widget}
 
 
 def _chart(panel: Panel) -> dict[str, Any]:
+    thresholds = [{"label": one.name, "targetAxis": "Y1", "value": one.value} for one in panel.thresholds]
     return {
         "title": panel.title,
         "xyChart": {
@@ -64,7 +67,7 @@ def _chart(panel: Panel) -> dict[str, Any]:
                 }
                 for line in panel.lines
             ],
-            "thresholds": [{"label": one.name, "targetAxis": "Y1", "value": one.value} for one in panel.thresholds],
-            "yAxis": {"label": "", "scale": "LINEAR"},
+            **({"thresholds": thresholds} if thresholds else {}),
+            "yAxis": {"scale": "LINEAR"},
         },
     }

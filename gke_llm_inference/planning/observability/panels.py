@@ -68,8 +68,16 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The panels of one server."""
+    """The panels of one server.
 
+    Attributes:
+        server: its name in the configuration.
+        title: what it is, in words.
+        panels: what is drawn of it.
+
+    """
+
+    server: str
     title: str
     panels: tuple[Panel, ...]
 
@@ -79,7 +87,8 @@ class Watched:
     """What the panels of a server depend on.
 
     Attributes:
-        title: the server, its version, model and GPUs in words.
+        server: its name in the configuration.
+        title: the server, its version and model in words.
         metrics: its metrics.
         objectives: how fast it must be; None where nothing is said.
         usd_per_replica_hour: list price of a replica's share of its nodes; None where it is not known.
@@ -89,6 +98,7 @@ class Watched:
 
     """
 
+    server: str
     title: str
     metrics: Metrics
     objectives: ObjectiveSettings | None = None
@@ -101,6 +111,7 @@ class Watched:
 def row_of(server: Watched) -> Row:
     """The panels of a server; what its version does not measure is left out."""
     return Row(
+        server=server.server,
         title=server.title,
         panels=(
             *_requests(server),
