@@ -16,7 +16,7 @@ from gke_llm_inference.catalog.facts import machine_family
 
 CATALOG = load_catalog()
 DIRECTORY = Path(__file__).parents[2] / "gke_llm_inference" / "catalog"
-FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml")])
+FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml"), *DIRECTORY.glob("memory/*.yaml")])
 G2 = {
     # machine: vCPU, GiB, L4, on demand and Spot in us-central1
     "g2-standard-4": (4, 16, 1, 0.7068, 0.4240),
@@ -110,8 +110,23 @@ WEIGHTS_GIB = {
 def test_every_file_says_where_its_facts_are_from_and_when_they_were_read(path: Path) -> None:
     document = yaml.safe_load(path.read_text("utf-8"))
     assert re.search(r"\w+[./ -]\w+", document["source"])
-    assert isinstance(document["date"], date)
-    assert document["date"] >= date(2026, 1, 1)
+    assert date.fromisoformat(str(document["date"])) >= date(2026, 1, 1)
+
+
+def sourced_in(value: Any) -> list[dict[str, Any]]:
+    """Every mapping of a document that states a source of its own."""
+    if isinstance(value, dict):
+        own = [value] if "source" in value else []
+        return [*own, *(found for entry in value.values() for found in sourced_in(entry))]
+    return [found for entry in value for found in sourced_in(entry)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DIRECTORY)))
+def test_a_source_is_a_sentence_and_a_date_beside_it_is_one(path: Path) -> None:
+    document = yaml.safe_load(path.read_text("utf-8"))
+    for facts in sourced_in(document):
+        assert re.search(r"\w+[./ -]\w+", facts["source"])
+        assert date.fromisoformat(str(facts.get("date", document["date"]))) >= date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(("name", "facts"), G2.items(), ids=G2)
