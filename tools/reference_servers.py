@@ -10,7 +10,7 @@ from typing import Any
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.performance_facts import read_performance_facts
 from gke_llm_inference.planning import StackIdentity, plan_stack
-from gke_llm_inference.planning.machines import cheapest_machine
+from gke_llm_inference.planning.machines import cheapest_machine, gpu_counts
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.performance.bands import Band, Quantity, error_band
 from gke_llm_inference.planning.performance.load import Load
@@ -67,9 +67,10 @@ class Server:
 
 
 def known_gpus() -> tuple[str, ...]:
-    """GPUs that the catalog offers and whose roofs are known, slowest first."""
+    """GPUs that the catalog offers one by one and whose roofs are known, slowest first."""
     catalog, roofs = load_catalog(), read_performance_facts().gpus
-    found = [gpu for gpu in roofs if gpu in catalog.accelerators and gpu in catalog.memory.versions.visible_memory]
+    memory = catalog.memory.versions.visible_memory
+    found = [gpu for gpu in roofs if 1 in gpu_counts(gpu, catalog) and gpu in memory]
     return tuple(sorted(found, key=lambda gpu: (roofs[gpu].bf16_tflops, roofs[gpu].bandwidth_gb_per_s)))
 
 

@@ -104,7 +104,11 @@ class Catalog(Facts):
         return self.read_workloads()
 
     def price(self, machine_type: str, region: str | None) -> tuple[UsdPerHour | None, str]:
-        """List price of a machine type in a region, and the region that it is of: the reference where it has none."""
-        machine, reference = self.machine_types[machine_type], self.prices.reference_region
-        own = self.prices.of(machine_type, machine, region) if region else None
-        return (own, region) if own and region else (machine.usd_per_hour, reference)
+        """List price of a machine type in a region, and the region that it is of.
+
+        The price is None where the catalog has none; where the region is not known, the reference region stands in.
+        """
+        machine = self.machine_types[machine_type]
+        if region is None:
+            return machine.usd_per_hour, self.prices.reference_region
+        return self.prices.of(machine_type, machine, region), region

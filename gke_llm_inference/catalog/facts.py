@@ -61,13 +61,19 @@ class Accelerator(Facts):
     compute_capability: str
     """CUDA compute capability, such as 8.9."""
     quota: Quota
+    driver: Literal["default", "latest"] | None = None
+    """The driver that the GPU needs; None where the images decide alone."""
     zones: dict[str, tuple[str, ...]]
-    """Zone letters that have the GPU, by region."""
-    autopilot_maxima: dict[int, PodBounds]
-    """The largest requests that Autopilot admits, by GPUs of the pod."""
+    """Zone letters that have the GPU, by region; none where the region has it in zones that are not known."""
+    autopilot_maxima: dict[int, PodBounds] = Field(default_factory=dict)
+    """The largest requests that Autopilot admits, by GPUs of the pod; none where they are not known."""
+
+    def is_offered_in(self, region: str) -> bool:
+        """Whether any zone of `region` has the GPU, known or not."""
+        return region in self.zones
 
     def zones_in(self, region: str) -> tuple[str, ...]:
-        """Full names of the zones in `region` that have the GPU, sorted; empty if there is none."""
+        """Full names of the zones in `region` that have the GPU, sorted; empty if there is none, or none is known."""
         return tuple(f"{region}-{letter}" for letter in sorted(self.zones.get(region, ())))
 
 
@@ -124,8 +130,8 @@ class MachineType(Facts):
     vcpus: Positive
     memory_gib: Positive
     """Memory of the machine in GiB, before GKE's reservations."""
-    local_ssds: int = Field(ge=0)
-    """How many 375 GB local SSDs the machine may have."""
+    local_ssds: Annotated[int, Field(ge=0)] | None = None
+    """How many 375 GB local SSDs the machine may have; None where that is not known."""
     provisioning: tuple[ProvisioningName, ...] = ("onDemand", "spot", "flexStart", "reservation")
     """The ways in which Google sells the machine."""
     usd_per_hour: UsdPerHour | None = None

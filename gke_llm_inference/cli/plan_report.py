@@ -9,6 +9,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
 from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
+from gke_llm_inference.cli.cost_report import in_usd, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.observability_report import (
     dashboard_lines,
@@ -27,6 +28,7 @@ from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
+from gke_llm_inference.planning.stack_cost import stack_cost
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.terminal import Look, printable, wrapped
 
@@ -70,6 +72,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         "metricsAdapter": adapter_document(plan.metrics_adapter),
         "dashboards": [one.title for one in plan.observability.dashboards],
         "cost": _cost_document(_total(plan, catalog), catalog),
+        "stackCost": stack_cost_document(stack_cost(plan, catalog)),
         "quota": [
             {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
         ],
@@ -86,7 +89,8 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
         if only in (None, server.key):
             lines += [*_server_lines(server, costs[server.key], plan, catalog, look), ""]
     total = _total(plan, catalog)
-    lines += [f"GPUs cost {_usd(total)}" + (f" ({total.note})" if total.note else "")]
+    lines += [f"GPUs cost {in_usd(total)}" + (f" ({total.note})" if total.note else "")]
+    lines += stack_cost_lines(stack_cost(plan, catalog))
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
     lines += dashboard_lines(plan.observability)
     if plan.warnings:
@@ -254,7 +258,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield from pod_lines(server.pod)
     yield from patch_lines(server.pod_patch)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
-    yield f"  cost       {_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
+    yield f"  cost       {in_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
     for index, one in enumerate(server.alternatives):
         usd = _alternative_usd(one, region, catalog)
         price = f", {usd:.2f} USD an hour" if usd is not None else ""
@@ -362,18 +366,6 @@ def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> 
     """USD per hour on demand of an alternative's machine, in the region's prices where there are any."""
     prices = catalog.price(one.machine_type, region)[0] if one.machine_type else None
     return prices.on_demand if prices else None
-
-
-def _usd(cost: Cost) -> str:
-    if cost.hourly_usd is None:
-        return "unknown"
-    idle = "" if cost.idle_monthly_usd is None else f", {cost.idle_monthly_usd:,.0f} idle"
-    if cost.least_hourly_usd is not None:
-        return (
-            f"{cost.least_hourly_usd:.2f} to {cost.hourly_usd:.2f} USD an hour, "
-            f"{cost.least_monthly_usd:,.0f} to {cost.monthly_usd:,.0f} a month{idle}"
-        )
-    return f"{cost.hourly_usd:.2f} USD an hour, {cost.monthly_usd:,.0f} a month{idle}"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -100,7 +100,7 @@ def accelerator_problems(path: str, accelerator: AcceleratorSettings, catalog: C
 def region_problems(path: str, accelerator: str, region: str, catalog: Catalog) -> list[Finding]:
     """A problem if the GPU is not available in the region."""
     facts = catalog.accelerators[accelerator]
-    if facts.zones_in(region):
+    if facts.is_offered_in(region):
         return []
     return [
         Finding(

@@ -33,7 +33,16 @@ def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan
             )
         )
     maxima = catalog.accelerators[accelerator.type].autopilot_maxima
-    if accelerator.count not in maxima:
+    if not maxima:
+        problems.append(
+            Finding(
+                path=f"{path}.accelerator.type",
+                what=f"what Autopilot gives a pod with {accelerator.type} is not known",
+                why="the catalog has no bounds of its requests, and Autopilot rejects a pod that asks for more",
+                fix=f"use a Standard cluster, or one of: {', '.join(_known_on_autopilot(catalog))}",
+            )
+        )
+    elif accelerator.count not in maxima:
         problems.append(
             Finding(
                 path=f"{path}.accelerator.count",
@@ -43,6 +52,11 @@ def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan
             )
         )
     return problems
+
+
+def _known_on_autopilot(catalog: Catalog) -> list[str]:
+    """GPUs whose bounds on Autopilot are known, sorted."""
+    return sorted(name for name, facts in catalog.accelerators.items() if facts.autopilot_maxima)
 
 
 def raised_requests(

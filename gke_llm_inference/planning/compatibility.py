@@ -34,6 +34,8 @@ _PREQUANTIZED = ("awq", "gptq", "squeezellm", "compressed-tensors", "exl2", "mar
 # Families whose activations overflow in float16 (vllm/config: _FLOAT16_NOT_SUPPORTED_MODELS).
 _NO_FLOAT16 = ("gemma2", "gemma3")
 _FLOAT16_ARGUMENTS = ("--dtype=half", "--dtype=float16")
+# Older GPUs have no bfloat16; vLLM takes float16 there, or float32 where that overflows (_resolve_auto_dtype).
+_BFLOAT16_SINCE = Version("8.0")
 # Families for which TGI does not use FlashInfer.
 _NO_FLASHINFER = ("falcon", "deepseek_v2")
 # From this context on, vLLM's older engine has chunked prefill on by default.
@@ -64,6 +66,7 @@ def setting_problems(
     problems += _context_problems(request)
     problems += _output_problems(path, settings, model)
     problems += _checkpoint_problems(path, settings, version, model, catalog)
+    problems += _capability_problems(path, settings, model, catalog)
     match settings:
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
@@ -346,6 +349,36 @@ def _output_problems(path: str, settings: ServerSettings, model: ServedModel) ->
             fix=f"use {context - 1} or less, or a longer maxModelLen",
         )
     ]
+
+
+def _capability_problems(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> list[Finding]:
+    """Problems of a GPU that is too old for the numbers that the model is computed in."""
+    gpu = settings.accelerator.type
+    if gpu not in catalog.accelerators:
+        return []
+    capability = catalog.accelerators[gpu].compute_capability
+    if Version(capability) >= _BFLOAT16_SINCE:
+        return []
+    problems = []
+    if model.family in _NO_FLOAT16:
+        problems.append(
+            Finding(
+                path=f"{path}.accelerator.type",
+                what=f"{gpu} has no bfloat16, and {model.family} overflows in float16",
+                why="the server computes in float32 there, which takes twice the memory that is planned",
+                fix="use a newer GPU, such as nvidia-l4, or another model",
+            )
+        )
+    if quantization_method(settings.quantization) == "fp8":
+        problems.append(
+            Finding(
+                path=f"{path}.quantization",
+                what=f"fp8 needs a GPU of compute capability {_BFLOAT16_SINCE}",
+                why=f"{gpu} has {capability}",
+                fix="use a newer GPU, such as nvidia-l4, or an AWQ or GPTQ checkpoint",
+            )
+        )
+    return problems
 
 
 def _checkpoint_problems(

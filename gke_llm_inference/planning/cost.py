@@ -117,7 +117,8 @@ def _nodes_cost(
     """Cost of so many nodes of a pool: Spot's price for a Spot pool, else on-demand, as reservations bill too."""
     prices, region = catalog.price(pool.machine_type, cluster.region)
     if prices is None:
-        return Cost(hourly_usd=None, idle_hourly_usd=None, note=f"the catalog has no price of {pool.machine_type}")
+        note = f"no price known of {pool.machine_type} in {region}"
+        return Cost(hourly_usd=None, idle_hourly_usd=None, note=note)
     model = pool.settings.provisioning.model
     price = prices.spot if model == "spot" else prices.on_demand
     notes = []

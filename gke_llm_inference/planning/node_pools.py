@@ -109,7 +109,9 @@ def plan_pool(
         settings=settings,
         machine_type=machine_type,
         zones=tuple(sorted(set(zones))),
-        driver_version=settings.driver_version or driver_for(newest_cuda),
+        driver_version=settings.driver_version
+        or catalog.accelerators[settings.accelerator.type].driver
+        or driver_for(newest_cuda),
         node_labels=dict(sorted({**settings.labels, POOL_LABEL: name}.items())),
     )
 
@@ -160,7 +162,7 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
                 path=f"{path}.machineType",
                 what=f"{name} is not a GPU machine of the catalog",
                 why="Google would reject the pool after the cluster is made",
-                fix=suggestion(name, catalog.machine_types),
+                fix=suggestion(name, candidates(accelerator.type, accelerator.count, catalog) or catalog.machine_types),
             )
         ]
     fitting = candidates(accelerator.type, accelerator.count, catalog)
@@ -176,7 +178,17 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
         )
         return problems
     chosen: MachineType = catalog.machine_types[name or fitting[0]]
-    if settings.local_ssds > chosen.local_ssds:
+    if settings.local_ssds and chosen.local_ssds is None:
+        problems.append(
+            Finding(
+                path=f"{path}.localSsds",
+                what=f"how many local SSDs {name or fitting[0]} takes is not known",
+                why="Google rejects the pool where it takes none, or another number",
+                fix="remove it, or go on if you know better",
+                severity="warning",
+            )
+        )
+    if chosen.local_ssds is not None and settings.local_ssds > chosen.local_ssds:
         problems.append(
             Finding(
                 path=f"{path}.localSsds",
@@ -210,7 +222,7 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
                 path=f"{path}.provisioning.model",
                 what=f"{name or fitting[0]} is not available with {settings.provisioning.model}",
                 why="Google offers it only as " + " and ".join(chosen.provisioning),
-                fix=f"use {chosen.provisioning[0]}, or a machine with 8 GPUs",
+                fix=f"use {chosen.provisioning[0]}{_sold_otherwise(settings, catalog)}",
             )
         )
     if settings.provisioning.model == "flexStart" and settings.min_nodes > 0:
@@ -223,6 +235,16 @@ def _machine_problems(path: str, settings: NodePoolSettings, catalog: Catalog) -
             )
         )
     return problems
+
+
+def _sold_otherwise(settings: NodePoolSettings, catalog: Catalog) -> str:
+    """Machines with the same GPU that Google does sell in the way that was asked for, as the end of a fix."""
+    counts = [
+        machine.gpus
+        for machine in catalog.machine_types.values()
+        if machine.accelerator == settings.accelerator.type and settings.provisioning.model in machine.provisioning
+    ]
+    return f", or a machine with {min(counts)} GPUs" if counts else ""
 
 
 def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, catalog: Catalog) -> list[Finding]:
@@ -241,8 +263,9 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
                     fix=f"use one of those, {region} for a regional cluster, or zones of nodePools if you know better",
                 )
             ]
-        return region_problems(f"{path}.accelerator.type", accelerator, region, catalog)
-    problems: list[Finding] = []
+        problems = region_problems(f"{path}.accelerator.type", accelerator, region, catalog)
+        return problems or _unknown_zones(path, accelerator, cluster, known)
+    problems = []
     warnings: list[Finding] = []
     for index, zone in enumerate(settings.zones):
         where = f"{path}.zones[{index}]"
@@ -276,6 +299,20 @@ def _zone_findings(path: str, settings: NodePoolSettings, cluster: ClusterPlan, 
             what=f"no zone of the pool is known to have {accelerator}",
             why=first.why,
             fix="use those zones",
+        )
+    ]
+
+
+def _unknown_zones(path: str, accelerator: str, cluster: ClusterPlan, known: tuple[str, ...]) -> list[Finding]:
+    """The problem of a pool that takes every zone with its GPU, in a region where those are not known."""
+    if known or cluster.location != cluster.region:
+        return []
+    return [
+        Finding(
+            path=f"{path}.zones",
+            what=f"the zones of {cluster.region} that have {accelerator} are not known",
+            why="a pool in a zone without the GPU cannot be made",
+            fix=f"give those that gcloud compute accelerator-types list --filter=name={accelerator} shows",
         )
     ]
 

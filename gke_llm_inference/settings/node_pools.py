@@ -114,8 +114,8 @@ class NodePoolSettings(Settings):
     """How Google provides the machines; changing it replaces the pool."""
     disk_size_gb: Annotated[int, Field(ge=50, le=65_536)] = 200
     """Boot disk in GB: images, and model caches that have no disk of their own."""
-    disk_type: Literal["pd-balanced", "pd-ssd"] = "pd-balanced"
-    """Type of the boot disk."""
+    disk_type: Literal["pd-balanced", "pd-ssd", "hyperdisk-balanced"] = "pd-balanced"
+    """Type of the boot disk; some machines boot from Hyperdisk alone."""
     local_ssds: Annotated[int, Field(ge=0)] = 0
     """375 GB local SSDs for ephemeral storage; changing it replaces the pool."""
     secondary_boot_disks: Annotated[tuple[SecondaryBootDisk, ...], Field(strict=False)] = ()

@@ -16,7 +16,7 @@ from gke_llm_inference.catalog.facts import machine_family
 
 CATALOG = load_catalog()
 DIRECTORY = Path(__file__).parents[2] / "gke_llm_inference" / "catalog"
-FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml")])
+FILES = sorted([*DIRECTORY.glob("*.yaml"), *DIRECTORY.glob("servers/*.yaml"), *DIRECTORY.glob("memory/*.yaml")])
 G2 = {
     # machine: vCPU, GiB, L4, on demand and Spot in us-central1
     "g2-standard-4": (4, 16, 1, 0.7068, 0.4240),
@@ -28,7 +28,7 @@ G2 = {
     "g2-standard-48": (48, 192, 4, 4.0017, 2.4003),
     "g2-standard-96": (96, 384, 8, 8.0033, 4.8005),
 }
-A2_AND_A3 = {
+OTHERS = {
     # machine: GPU, count, vCPU, GiB
     "a2-highgpu-1g": ("nvidia-tesla-a100", 1, 12, 85),
     "a2-ultragpu-1g": ("nvidia-a100-80gb", 1, 12, 170),
@@ -36,7 +36,24 @@ A2_AND_A3 = {
     "a3-highgpu-2g": ("nvidia-h100-80gb", 2, 52, 468),
     "a3-highgpu-4g": ("nvidia-h100-80gb", 4, 104, 936),
     "a3-highgpu-8g": ("nvidia-h100-80gb", 8, 208, 1872),
+    "a3-ultragpu-8g": ("nvidia-h200-141gb", 8, 224, 2952),
+    "a4-highgpu-8g": ("nvidia-b200", 8, 224, 3968),
+    "g4-standard-48": ("nvidia-rtx-pro-6000", 1, 48, 180),
+    "g4-standard-96": ("nvidia-rtx-pro-6000", 2, 96, 360),
+    "g4-standard-192": ("nvidia-rtx-pro-6000", 4, 192, 720),
+    "g4-standard-384": ("nvidia-rtx-pro-6000", 8, 384, 1440),
+    "n1-standard-8": ("nvidia-tesla-t4", 1, 8, 30),
+    "n1-standard-32": ("nvidia-tesla-t4", 2, 32, 120),
+    "n1-standard-64": ("nvidia-tesla-t4", 4, 64, 240),
 }
+UNPRICED = {
+    # Regions of a family whose prices no source with a date gives.
+    "a3-ultragpu": CATALOG.accelerators["nvidia-h200-141gb"].zones,
+    "a4-highgpu": CATALOG.accelerators["nvidia-b200"].zones,
+    "g4-standard": ("asia-northeast1", "southamerica-east1"),
+    "n1-standard": CATALOG.accelerators["nvidia-tesla-t4"].zones,
+}
+UNBOUNDED = ("nvidia-b200", "nvidia-h200-141gb", "nvidia-rtx-pro-6000", "nvidia-tesla-t4")
 L4_ZONES = (
     "asia-east1 a,b,c | asia-northeast1 a,b,c | asia-northeast3 a,b | asia-south1 a,b,c | asia-southeast1 a,b,c | "
     "europe-west1 b,c | europe-west2 a,b | europe-west3 a,b | europe-west4 a,b,c | europe-west6 b,c | "
@@ -93,8 +110,23 @@ WEIGHTS_GIB = {
 def test_every_file_says_where_its_facts_are_from_and_when_they_were_read(path: Path) -> None:
     document = yaml.safe_load(path.read_text("utf-8"))
     assert re.search(r"\w+[./ -]\w+", document["source"])
-    assert isinstance(document["date"], date)
-    assert document["date"] >= date(2026, 1, 1)
+    assert date.fromisoformat(str(document["date"])) >= date(2026, 1, 1)
+
+
+def sourced_in(value: Any) -> list[dict[str, Any]]:
+    """Every mapping of a document that states a source of its own."""
+    if isinstance(value, dict):
+        own = [value] if "source" in value else []
+        return [*own, *(found for entry in value.values() for found in sourced_in(entry))]
+    return [found for entry in value for found in sourced_in(entry)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DIRECTORY)))
+def test_a_source_is_a_sentence_and_a_date_beside_it_is_one(path: Path) -> None:
+    document = yaml.safe_load(path.read_text("utf-8"))
+    for facts in sourced_in(document):
+        assert re.search(r"\w+[./ -]\w+", facts["source"])
+        assert date.fromisoformat(str(facts.get("date", document["date"]))) >= date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(("name", "facts"), G2.items(), ids=G2)
@@ -106,8 +138,8 @@ def test_a_g2_machine_has_its_published_shape_and_price(name: str, facts: tuple[
     assert (machine.vcpus, machine.memory_gib, machine.gpus, *prices) == facts
 
 
-@pytest.mark.parametrize(("name", "facts"), A2_AND_A3.items(), ids=A2_AND_A3)
-def test_an_a2_or_a3_machine_has_its_published_shape(name: str, facts: tuple[str, int, int, int]) -> None:
+@pytest.mark.parametrize(("name", "facts"), OTHERS.items(), ids=OTHERS)
+def test_a_machine_has_its_published_shape(name: str, facts: tuple[str, int, int, int]) -> None:
     machine = CATALOG.machine_types[name]
     assert (machine.accelerator, machine.gpus, machine.vcpus, machine.memory_gib) == facts
 
@@ -121,6 +153,8 @@ def test_an_a2_or_a3_machine_has_its_published_shape(name: str, facts: tuple[str
         ("a2-highgpu-2g", "asia-northeast3", 8.0992, 4.8594),
         ("a2-ultragpu-2g", "us-east4", 11.4155, 4.8943),
         ("a3-highgpu-2g", "us-west4", 24.9122, 11.2906),
+        ("g4-standard-48", "us-central1", 4.4999, 1.6494),
+        ("g4-standard-384", "asia-southeast2", 46.7967, 19.1003),
     ],
 )
 def test_a_machine_costs_what_the_source_says_for_the_region(
@@ -131,24 +165,33 @@ def test_a_machine_costs_what_the_source_says_for_the_region(
     assert (prices.on_demand, prices.spot, of) == (on_demand, spot, region)
 
 
-def test_every_machine_has_prices_where_its_gpu_is_offered_and_nowhere_else() -> None:
+def test_every_machine_has_prices_where_its_gpu_is_offered_or_is_known_to_have_none() -> None:
+    unpriced = {family: set(priced) for family, priced in UNPRICED.items()}
     for name, machine in CATALOG.machine_types.items():
-        priced = CATALOG.prices.families[machine_family(name)]
-        assert set(priced) == set(CATALOG.accelerators[machine.accelerator].zones)
+        offered = set(CATALOG.accelerators[machine.accelerator].zones)
+        priced = set(CATALOG.prices.families.get(machine_family(name), {}))
+        assert offered - priced == unpriced.get(machine_family(name), set()) & offered
+        assert priced <= offered
+    assert set(CATALOG.prices.families) == {"g2-standard", "a2-highgpu", "a2-ultragpu", "a3-highgpu", "g4-standard"}
     assert CATALOG.prices.reference_region in CATALOG.prices.families["g2-standard"]
 
 
 def test_spot_is_cheaper_than_on_demand_everywhere() -> None:
     for name, machine in CATALOG.machine_types.items():
         for region in CATALOG.accelerators[machine.accelerator].zones:
-            prices, _ = CATALOG.price(name, region)
-            assert prices is not None
-            assert 0 < prices.spot < prices.on_demand
+            prices, of = CATALOG.price(name, region)
+            assert of == region
+            assert prices is None or 0 < prices.spot < prices.on_demand
 
 
-def test_an_unknown_region_has_the_reference_regions_prices() -> None:
-    assert CATALOG.price("g2-standard-8", "us-south1") == CATALOG.price("g2-standard-8", "us-central1")
-    assert CATALOG.price("g2-standard-8", None)[1] == "us-central1"
+def test_a_price_that_is_missing_is_absent() -> None:
+    assert CATALOG.price("g2-standard-8", "us-south1") == (None, "us-south1")
+    assert CATALOG.price("g4-standard-48", "southamerica-east1") == (None, "southamerica-east1")
+    assert CATALOG.price("n1-standard-8", "us-central1") == (None, "us-central1")
+
+
+def test_where_the_region_is_not_known_the_reference_regions_prices_stand_in() -> None:
+    assert CATALOG.price("g2-standard-8", None) == CATALOG.price("g2-standard-8", "us-central1")
 
 
 def test_every_g2_machine_is_known() -> None:
@@ -177,10 +220,14 @@ def test_every_machine_has_a_gpu_of_the_catalog(name: str) -> None:
 def test_every_gpu_has_machines_zones_and_autopilot_bounds(name: str) -> None:
     accelerator = CATALOG.accelerators[name]
     counts = {machine.gpus for machine in CATALOG.machine_types.values() if machine.accelerator == name}
-    assert counts == {1, 2, 4, 8}
+    assert counts == {"nvidia-h200-141gb": {8}, "nvidia-b200": {8}, "nvidia-tesla-t4": {1, 2, 4}}.get(
+        name, {1, 2, 4, 8}
+    )
     assert accelerator.autopilot_maxima.keys() <= counts
-    assert accelerator.autopilot_maxima
+    assert bool(accelerator.autopilot_maxima) == (name not in UNBOUNDED)
+    assert name in CATALOG.memory.versions.visible_memory
     assert accelerator.quota.spot == f"PREEMPTIBLE_{accelerator.quota.on_demand}"
+    assert all(accelerator.zones.values()) == (name != "nvidia-rtx-pro-6000")
     for region, letters in accelerator.zones.items():
         assert re.fullmatch(r"[a-z]+-[a-z]+\d+", region)
         assert letters == tuple(sorted(set(letters)))

@@ -225,16 +225,16 @@ def test_memory_is_planned_for_arguments_of_ones_own() -> None:
 
 
 def test_a_gpu_that_the_catalog_lacks_is_planned_on_nodes_that_exist_already_once_its_memory_is_told() -> None:
-    gpu = {"type": "nvidia-rtx-pro-6000", "memoryMib": 97_000}
+    gpu = {"type": "nvidia-h20-96gb", "memoryMib": 97_000}
     plan = planned(existing_stack({"gemma": {"server": "vllm", "model": "google/gemma-7b-it", "accelerator": gpu}}))
     (server,) = plan.servers
     assert server.memory is not None
     assert (server.memory.verdict, server.memory.total_mib, server.machine_type) == (FITS, 97_000, None)
-    assert server.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-rtx-pro-6000"}
+    assert server.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-h20-96gb"}
     (warning,) = plan.warnings
     assert (warning.path, warning.what) == (
         "servers.gemma.accelerator.type",
-        "nvidia-rtx-pro-6000 is not in the catalog",
+        "nvidia-h20-96gb is not in the catalog",
     )
 
 

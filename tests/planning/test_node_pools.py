@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.settings.support import Raw
 
 
+RTX = {"type": "nvidia-rtx-pro-6000"}
+
+
 @pytest.mark.parametrize(
     ("pool", "path", "what", "fix"),
     [
@@ -28,10 +31,34 @@ if TYPE_CHECKING:
             "did you mean nvidia-l4?",
         ),
         (
-            {"accelerator": {"type": "nvidia-tesla-t4"}},
+            {"accelerator": {"type": "nvidia-tesla-v100"}},
             "accelerator.type",
-            "nvidia-tesla-t4 is not a GPU of the catalog",
+            "nvidia-tesla-v100 is not a GPU of the catalog",
             "did you mean nvidia-tesla-a100?",
+        ),
+        (
+            {"accelerator": {"type": "nvidia-h200-141gb", "count": 8}, "diskType": "hyperdisk-balanced"},
+            "provisioning.model",
+            "a3-ultragpu-8g is not available with onDemand",
+            "use reservation",
+        ),
+        (
+            {"accelerator": {"type": "nvidia-tesla-t4"}, "provisioning": {"model": "flexStart"}},
+            "provisioning.model",
+            "n1-standard-4 is not available with flexStart",
+            "use onDemand",
+        ),
+        (
+            {"accelerator": {"type": "nvidia-tesla-t4"}, "diskType": "hyperdisk-balanced"},
+            "diskType",
+            "n1-standard-4 does not boot from hyperdisk-balanced",
+            "use pd-balanced",
+        ),
+        (
+            {"accelerator": {"type": "nvidia-rtx-pro-6000"}, "diskType": "hyperdisk-balanced"},
+            "zones",
+            "the zones of us-central1 that have nvidia-rtx-pro-6000 are not known",
+            "give those that gcloud compute accelerator-types list --filter=name=nvidia-rtx-pro-6000 shows",
         ),
         ({"accelerator": {"count": 3}}, "accelerator.count", "no machine has 3 × nvidia-l4", "use 4"),
         ({"accelerator": {"count": 16}}, "accelerator.count", "no machine has 16 × nvidia-l4", "use 8"),
@@ -106,6 +133,20 @@ def test_a_pool_that_google_would_reject_is_refused(pool: Raw, path: str, what: 
     problem = only_problem(raw)
     assert (problem.path, problem.what) == (f"nodePools.bad.{path}", what)
     assert problem.fix.startswith(fix)
+
+
+def test_zones_that_a_stack_gives_are_taken_where_none_is_known() -> None:
+    gpu = {"accelerator": {"type": "nvidia-rtx-pro-6000"}, "diskType": "hyperdisk-balanced"}
+    raw = standard_stack({"rtx": {**gpu, "zones": ["us-central1-b"]}}, {"gemma": {**GEMMA, "accelerator": RTX}})
+    pool = only_pool(raw)
+    assert (pool.zones, pool.machine_type, pool.driver_version) == (("us-central1-b",), "g4-standard-48", "latest")
+
+
+def test_local_ssds_of_a_machine_of_which_they_are_not_known_are_a_warning() -> None:
+    t4 = {"accelerator": {"type": "nvidia-tesla-t4"}, "localSsds": 1}
+    plan = planned(standard_stack({"l4": {}, "t4": t4}, {"gemma": GEMMA}))
+    (warning,) = [one for one in plan.warnings if one.path == "nodePools.t4.localSsds"]
+    assert warning.what == "how many local SSDs n1-standard-4 takes is not known"
 
 
 def test_a_taint_of_another_domain_that_ends_alike_is_ones_own() -> None:

@@ -279,7 +279,7 @@ def test_local_ssds_take_the_place_of_the_boot_disk() -> None:
 @pytest.mark.parametrize(
     ("accelerator", "path", "what", "fix"),
     [
-        ({"type": "l4"}, "type", "l4 is not a GPU of the catalog", "use one of: nvidia-a100-80gb, nvidia-h100-80gb"),
+        ({"type": "l4"}, "type", "l4 is not a GPU of the catalog", "use one of: nvidia-a100-80gb, nvidia-b200"),
         ({"count": 3}, "count", "no machine has 3 × nvidia-l4", "use 4"),
         ({"type": "nvidia-tesla-a100", "count": 16}, "count", "no machine has 16 × nvidia-tesla-a100", "use 8"),
     ],

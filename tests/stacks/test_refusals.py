@@ -40,7 +40,7 @@ config:
   gke-llm-inference:cluster: {{mode: standard, location: us-central1, zones: [us-east1-b]}}
   gke-llm-inference:nodePools:
     three: {{accelerator: {{type: nvidia-l4, count: 3}}}}
-    t4: {{accelerator: {{type: nvidia-tesla-t4}}}}
+    v100: {{accelerator: {{type: nvidia-tesla-v100}}}}
     small: {{accelerator: {{count: 2}}, machineType: g2-standard-8}}
     unknown: {{machineType: g2-standard-64}}
     elsewhere: {{zones: [europe-west1-b]}}
@@ -170,7 +170,7 @@ def test_no_malformed_setting_is_named_that_is_none(shared: Shared) -> None:
 IMPOSSIBLE_PROBLEMS = {
     "cluster.zones[0]": "us-east1-b is not in us-central1",
     "nodePools.three.accelerator.count": "no machine has 3 × nvidia-l4",
-    "nodePools.t4.accelerator.type": "nvidia-tesla-t4 is not a GPU of the catalog",
+    "nodePools.v100.accelerator.type": "nvidia-tesla-v100 is not a GPU of the catalog",
     "nodePools.small.machineType": "g2-standard-8 has 1 × nvidia-l4, not 2 × nvidia-l4",
     "nodePools.unknown.machineType": "g2-standard-64 is not a GPU machine of the catalog",
     "nodePools.elsewhere.zones[0]": "europe-west1-b is not in us-central1",

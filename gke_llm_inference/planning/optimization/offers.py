@@ -117,7 +117,7 @@ def _of_gpu(server: ModeledServer, gpu: str, provisioning: str) -> Iterator[Offe
 def _on_autopilot(server: ModeledServer, gpu: str, reason: str) -> Iterator[Offer]:
     stack, catalog = server.stack, server.stack.catalog
     region = stack.cluster.region
-    if region is not None and not catalog.accelerators[gpu].zones_in(region):
+    if region is not None and not catalog.accelerators[gpu].is_offered_in(region):
         return
     for count in sorted(catalog.accelerators[gpu].autopilot_maxima):
         asked = server.settings.accelerator.model_copy(update={"type": gpu, "count": count})
@@ -163,7 +163,7 @@ def _part(server: ModeledServer, pool: NodePoolSettings, count: int, reason: str
 
 def _new(server: ModeledServer, gpu: str, reason: str, provisioning: str) -> Iterator[Offer]:
     catalog, region = server.stack.catalog, server.stack.cluster.region
-    if region is not None and not catalog.accelerators[gpu].zones_in(region):
+    if region is not None and not catalog.accelerators[gpu].is_offered_in(region):
         return
     for count in gpu_counts(gpu, catalog):
         yield from _machine(server, gpu, count, reason, provisioning)

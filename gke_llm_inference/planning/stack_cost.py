@@ -1,0 +1,232 @@
+"""What a whole stack costs at list price: its GPUs, and what runs beside them. Parts without a price are named."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.cost_facts import CostFacts, read_cost_facts
+from gke_llm_inference.catalog.facts import machine_family
+from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, pool_cost
+from gke_llm_inference.planning.machines import candidates, holds
+from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
+from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
+from gke_llm_inference.planning.pods import pod_request
+from gke_llm_inference.settings import AutopilotCluster, ExistingCluster, StandardCluster
+
+NOT_COUNTED = (
+    "traffic to the internet, between zones and through load balancers",
+    "Cloud NAT",
+    "logs and metrics",
+    "buckets, volumes and nodes that the stack uses and does not make",
+)
+"""What a stack may cost besides, by traffic or by what others made."""
+
+_PREMIUM = "at least: Compute Engine's price of the cheapest machine that holds the pod; Autopilot adds a premium"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPart:
+    """One part of what a stack costs.
+
+    Attributes:
+        title: what costs.
+        cost: what it costs; its hourly price is None where no price is known.
+        is_least: whether it may cost more than that.
+
+    """
+
+    title: str
+    cost: Cost
+    is_least: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackCost:
+    """What a stack costs.
+
+    Attributes:
+        parts: what it consists of.
+        one_year_usd: USD per hour of the GPU machines of on-demand pools with a commitment of one year; None where
+            there are none, or no such price of one of them is known.
+        three_years_usd: the same of three years.
+
+    """
+
+    parts: tuple[CostPart, ...]
+    one_year_usd: float | None
+    three_years_usd: float | None
+
+    @property
+    def is_least(self) -> bool:
+        """Whether a part has no price, or may cost more than its price."""
+        return any(part.is_least or part.cost.hourly_usd is None for part in self.parts)
+
+    @property
+    def total(self) -> Cost:
+        """The sum of all parts whose price is known."""
+        costs = [part.cost for part in self.parts]
+        scales = any(cost.least_hourly_usd is not None for cost in costs)
+        least = [cost.hourly_usd if cost.least_hourly_usd is None else cost.least_hourly_usd for cost in costs]
+        return Cost(
+            hourly_usd=sum(cost.hourly_usd or 0.0 for cost in costs),
+            idle_hourly_usd=sum(cost.idle_hourly_usd or 0.0 for cost in costs),
+            least_hourly_usd=sum(value or 0.0 for value in least) if scales else None,
+        )
+
+
+def stack_cost(plan: StackPlan, catalog: Catalog, facts: CostFacts | None = None) -> StackCost:
+    """The cost of a stack.
+
+    Args:
+        plan: the plan.
+        catalog: the facts that it was made with.
+        facts: what things cost beside the machines of GPUs; those that ship with the package if None.
+
+    """
+    known = facts or read_cost_facts()
+    one_year, three_years = _committed(plan, catalog, known)
+    return StackCost(
+        parts=(
+            *_gpus(plan, catalog),
+            *_cluster(plan, known),
+            *_disks(plan, catalog, known),
+            *_load_balancers(plan, known),
+        ),
+        one_year_usd=one_year,
+        three_years_usd=three_years,
+    )
+
+
+def _gpus(plan: StackPlan, catalog: Catalog) -> Iterator[CostPart]:
+    for pool in plan.node_pools:
+        nodes, least = _nodes(pool, plan)
+        cost = pool_cost(pool, nodes, plan.cluster, catalog, least_nodes=least)
+        yield CostPart(title=f"node pool {pool.key}: {nodes} × {pool.machine_type}", cost=cost)
+    if plan.cluster.profile == "autopilot":
+        for server in plan.servers:
+            yield _on_autopilot(server, plan, catalog)
+
+
+def _nodes(pool: NodePoolPlan, plan: StackPlan) -> tuple[int, int | None]:
+    """Nodes of a pool with the most and with the fewest replicas."""
+    return running_nodes(pool, plan.servers), least_running_nodes(pool, plan.servers)
+
+
+def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> CostPart:
+    need = pod_request(server.resources, server.gpu_count)
+    names = candidates(server.gpu_type, server.gpu_count, catalog)
+    machine = next((name for name in names if holds(catalog.machine_types[name], need, catalog)), None)
+    prices = catalog.price(machine, plan.cluster.region)[0] if machine else None
+    title = f"pods of {server.key}: {server.replicas} × {machine or server.gpu_type}"
+    if prices is None:
+        note = f"no price known of {machine or server.gpu_type} in {plan.cluster.region}"
+        return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note), is_least=True)
+    price = prices.spot if server.node_selector.get(SPOT_LABEL) == "true" else prices.on_demand
+    least = None if server.autoscaling is None else server.least_replicas * price
+    cost = Cost(
+        hourly_usd=server.replicas * price,
+        idle_hourly_usd=0.0,
+        least_hourly_usd=least,
+        region=plan.cluster.region,
+        note=_PREMIUM,
+    )
+    return CostPart(title=title, cost=cost, is_least=True)
+
+
+def _cluster(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
+    cluster, settings = plan.cluster, plan.cluster.settings
+    if isinstance(settings, ExistingCluster):
+        return
+    fee = facts.cluster_fee
+    free = isinstance(settings, AutopilotCluster) or cluster.location != cluster.region
+    note = f"a billing account gets {fee.free_usd_per_month:g} USD a month back for one cluster" if free else ""
+    yield _steady("cluster fee", fee.usd_per_hour, note)
+    if isinstance(settings, StandardCluster):
+        pool, region = settings.system_pool, cluster.region or ""
+        price = facts.system_machine(pool.machine_type, region)
+        title = f"CPU pool: {pool.min_nodes} × {pool.machine_type}"
+        up_to = f"up to {pool.max_nodes} nodes" if pool.max_nodes > pool.min_nodes else ""
+        yield _steady(title, _times(pool.min_nodes, price), up_to, missing=f"{pool.machine_type} in {region}")
+        disk = facts.disk(cluster.system_disk_type or "", region)
+        size = pool.min_nodes * pool.disk_size_gb
+        title = f"boot disks of the CPU pool: {size} GB of {cluster.system_disk_type}"
+        missing = f"{cluster.system_disk_type} in {region}"
+        yield _steady(title, _times(size / HOURS_PER_MONTH, disk), missing=missing)
+
+
+def _disks(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> Iterator[CostPart]:
+    region = plan.cluster.region or ""
+    for pool in plan.node_pools:
+        kind, gb = pool.settings.disk_type, pool.settings.disk_size_gb
+        yield _per_node(f"boot disks of {pool.key}: {gb} GB of {kind} a node", gb, facts.disk(kind, region), pool, plan)
+        if pool.settings.local_ssds and machine_family(pool.machine_type) not in facts.included_local_ssds:
+            gb = pool.settings.local_ssds * catalog.disks.local_ssd.gib
+            known = facts.local_ssds.get(region)
+            spot = pool.settings.provisioning.model == "spot"
+            price = None if known is None else known.spot if spot else known.on_demand
+            yield _per_node(f"local SSDs of {pool.key}: {gb} GB a node", gb, price, pool, plan)
+    types = {name: kind for kind, name in catalog.disks.storage_classes.items()}
+    for server in plan.servers:
+        if server.resources.cache_on_disk:
+            yield _cache_disks(server, types.get(server.resources.cache_storage_class or "", ""), region, facts)
+
+
+def _per_node(title: str, gb: int, price: float | None, pool: NodePoolPlan, plan: StackPlan) -> CostPart:
+    """The cost of so many GB on each node of a pool, while the node is there."""
+    if price is None:
+        note = f"no price known in {plan.cluster.region}"
+        return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=None, note=note))
+    hourly = gb * price / HOURS_PER_MONTH
+    nodes, least = _nodes(pool, plan)
+    idle = pool.settings.min_nodes
+    cost = Cost(
+        hourly_usd=max(nodes, idle) * hourly,
+        idle_hourly_usd=idle * hourly,
+        least_hourly_usd=None if least is None else max(least, idle) * hourly,
+    )
+    return CostPart(title=title, cost=cost)
+
+
+def _cache_disks(server: ServerPlan, kind: str, region: str, facts: CostFacts) -> CostPart:
+    gb = server.resources.cache_gib
+    title = f"cache disks of {server.key}: {server.replicas} × {gb} GB of {kind or 'an unknown type'}"
+    price = facts.disk(kind, region)
+    if price is None:
+        return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note="no price known"))
+    hourly = gb * price / HOURS_PER_MONTH
+    least = None if server.autoscaling is None else server.least_replicas * hourly
+    cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
+    return CostPart(title=title, cost=cost)
+
+
+def _load_balancers(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
+    rules = len(plan.access.gateways)
+    if rules:
+        note = "of a project that has no other rules, and without addresses and Cloud Armor"
+        yield _steady(f"load balancers: {rules} of them", facts.load_balancer.of(rules), note)
+
+
+def _steady(title: str, hourly: float | None, note: str = "", *, missing: str = "") -> CostPart:
+    """A part that costs the same, whether a pod runs or none."""
+    if hourly is None:
+        note = f"no price known of {missing}"
+    return CostPart(title=title, cost=Cost(hourly_usd=hourly, idle_hourly_usd=hourly, note=note))
+
+
+def _times(factor: float, price: float | None) -> float | None:
+    return None if price is None else factor * price
+
+
+def _committed(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> tuple[float | None, float | None]:
+    one_year, three_years = 0.0, 0.0
+    pools = [pool for pool in plan.node_pools if pool.settings.provisioning.model == "onDemand"]
+    for pool in pools:
+        machine, region = catalog.machine_types[pool.machine_type], plan.cluster.region or ""
+        found = facts.committed(pool.machine_type, machine, region)
+        if found is None:
+            return None, None
+        nodes = max(_nodes(pool, plan)[0], pool.settings.min_nodes)
+        one_year += nodes * found[0]
+        three_years += nodes * found[1]
+    return (one_year, three_years) if pools else (None, None)
