@@ -118,9 +118,15 @@ CASES: dict[str, Case] = {
     "code: labels of the namespace": Case(
         "autopilot", code={"gke_llm_inference.planning.namespaces:_LABELS": {"team": "search"}}
     ),
-    "code: name of a port": Case("autopilot", code={"components.inference_server:_PORT_NAME": "api"}),
+    "code: name of a port": Case(
+        "autopilot",
+        code={
+            f"{module}:SERVER_PORT": "api"
+            for module in ("components.inference_server", "gke_llm_inference.planning.pod.template")
+        },
+    ),
     "code: variables of the token": Case(
-        "autopilot", code={"components.inference_server:TOKEN_VARIABLES": ("HF_TOKEN",)}
+        "autopilot", code={"gke_llm_inference.planning.pod.template:TOKEN_VARIABLES": ("HF_TOKEN",)}
     ),
 }
 """What is expected of each is in `expected.yaml`, read and approved by hand."""

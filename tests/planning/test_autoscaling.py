@@ -323,7 +323,7 @@ def test_the_add_on_holds_requests_and_counts_them() -> None:
     assert server.network_policy is not None
     (flow,) = [flow for flow in server.network_policy.flows if flow.feature == "holder"]
     assert str(flow.peer) == (
-        "pods app.kubernetes.io/component=interceptor,app.kubernetes.io/name=http-add-on of namespace keda"
+        "pods app.kubernetes.io/component=interceptor, app.kubernetes.io/name=http-add-on of namespace keda"
     )
 
 
