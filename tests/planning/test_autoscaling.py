@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gke_llm_inference.cli.plan_report import stack_document, stack_text
 from gke_llm_inference.planning import StackIdentity
 from gke_llm_inference.planning.autoscaling import specs
 from gke_llm_inference.planning.autoscaling.pace import pace_down, pace_up
@@ -345,6 +346,22 @@ def test_a_queue_wakes_a_server() -> None:
         '{monitored_resource="pubsub_subscription",subscription_id="work"}'
     )
     assert trigger["metadata"]["threshold"] == "20"
+
+
+def test_the_plan_says_what_the_fewest_and_the_most_pods_cost() -> None:
+    plan = planned(scaled(nodes=4))
+    text, document = stack_text(plan, CATALOG), stack_document(plan, CATALOG)
+    assert "  replicas   1 to 4, each on 1 × nvidia-l4" in text
+    assert "GPUs cost 0.85 to 3.41 USD an hour, 623 to 2,493 a month, 0 idle" in text
+    for cost in (document["cost"], document["servers"]["chat"]["cost"]):
+        assert (cost["leastHourlyUsd"], cost["hourlyUsd"]) == (0.8536, 3.4144)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert document["servers"]["chat"]["autoscaling"]["scaleDown"] == {
+        "windowSeconds": 990,
+        "pods": 1,
+        "periodSeconds": 990,
+        "reason": "a pod that went too early takes 990 s to come back",
+    }
 
 
 def test_updates_and_disruptions_count_the_most_replicas() -> None:
