@@ -109,6 +109,7 @@ class Look:
             ("|- ", "`- ", "|  ", "   ") if ascii_only else ("├─ ", "└─ ", "│  ", "   ")
         )
         self.times = "x" if ascii_only else "×"
+        self.arrow = "->" if ascii_only else "→"
 
     @classmethod
     def of(cls, stream: TextIO) -> Look:

@@ -27,6 +27,7 @@ from gke_llm_inference.planning.memory.result import floored
 from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
+from gke_llm_inference.planning.pod.patch_plan import ARROW
 from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
 from gke_llm_inference.planning.stack_cost import stack_cost
 from gke_llm_inference.settings import Finding
@@ -95,7 +96,8 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     lines += dashboard_lines(plan.observability)
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {line}" for warning in plan.warnings for line in str(warning).splitlines())]
-    return "".join(f"{part}\n" for line in lines for part in wrapped(printable(line), rest=_INDENT) or [""])
+    shown = (printable(line).replace(ARROW, look.arrow) for line in lines)
+    return "".join(f"{part}\n" for line in shown for part in wrapped(line, rest=_INDENT) or [""])
 
 
 def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: Catalog) -> dict[str, Any]:

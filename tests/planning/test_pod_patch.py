@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.cli.plan_report import stack_document, stack_text
 from gke_llm_inference.planning.pod.changes import differences
 from gke_llm_inference.planning.pod.patch_plan import PodChange
 from gke_llm_inference.planning.pod.patch_shape import shape_findings
@@ -16,6 +17,7 @@ from gke_llm_inference.planning.pod.strategic_merge import strategic_merge
 from gke_llm_inference.planning.pod.template import planned_template, pod_template
 from gke_llm_inference.settings import Finding, Refusal, parse_settings
 from gke_llm_inference.settings.merge import merged
+from gke_llm_inference.terminal import Look
 from tests.planning.patches import patches
 from tests.planning.support import (
     QWEN,
@@ -456,3 +458,27 @@ def test_settings_are_frozen_plain_data() -> None:
     patch = parse_settings(on_l4("{spec: {dnsPolicy: Default}}")).servers["chat"].pod_patch
     assert patch is not None
     assert patch.patch == {"spec": {"dnsPolicy": "Default"}}
+
+
+@pytest.mark.parametrize(("look", "arrow"), [(Look(), "→"), (Look(ascii_only=True), "->")])
+def test_the_plan_shows_each_path_in_80_columns_and_as_json(look: Look, arrow: str) -> None:
+    command = ["sh", "-c", "echo a very long command line that goes on and on for more than eighty columns"]
+    patch = {
+        "spec": {
+            "schedulerName": "mine",
+            "hostAliases": [{"ip": "10.0.0.9", "hostnames": [f"registry-{index}.acme.internal" for index in range(5)]}],
+            "containers": [{"name": "inference-server", "lifecycle": {"postStart": {"exec": {"command": command}}}}],
+        }
+    }
+    plan = planned(on_l4(patch, "spec.schedulerName", f"{IN_SERVER}.lifecycle"))
+    text = stack_text(plan, load_catalog(), look=look)
+    assert max(map(len, text.splitlines())) <= 80
+    assert f"podPatch: overrides spec.schedulerName (none {arrow} mine)" in text
+    assert f"  podPatch   spec.hostAliases[10.0.0.9]: none {arrow}" in text
+    changes = stack_document(plan, load_catalog())["servers"]["chat"]["podPatch"]
+    assert [(one["path"], one["overrides"]) for one in changes] == [
+        (f"{IN_SERVER}.lifecycle.postStart", True),
+        ("spec.hostAliases[10.0.0.9]", False),
+        ("spec.schedulerName", True),
+    ]
+    assert changes[2] == {"path": "spec.schedulerName", "before": None, "after": "mine", "overrides": True}

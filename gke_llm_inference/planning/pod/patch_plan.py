@@ -8,6 +8,8 @@ from typing import Any
 from gke_llm_inference.planning.pod.names import SERVER_CONTAINER
 from gke_llm_inference.secret_rules import masked
 
+ARROW = "→"
+"""Stands between what was there and what is."""
 _LONGEST = 200
 
 
@@ -33,8 +35,8 @@ class PodChange:
 
     @property
     def values(self) -> str:
-        """What was there and what is, in words."""
-        return f"{_shown(self.before)} → {_shown(self.after)}"
+        """What was there and what is, with an arrow between them."""
+        return f"{_shown(self.before)} {ARROW} {_shown(self.after)}"
 
 
 @dataclass(frozen=True, kw_only=True)
