@@ -91,7 +91,7 @@ test-servers: $(VENV)/.development ## Hold arguments and metrics against the ser
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
 
 test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
-	@TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster
+	@TEST_CLUSTER=1 ENDPOINT_PICKER=$(ENDPOINT_PICKER) $(BIN)/python -m pytest -n 0 tests/cluster
 
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine and Kubernetes provider, on simulated nodes
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine

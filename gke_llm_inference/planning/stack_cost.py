@@ -92,6 +92,7 @@ def stack_cost(plan: StackPlan, catalog: Catalog, facts: CostFacts | None = None
             *_cluster(plan, known),
             *_disks(plan, catalog, known),
             *_load_balancers(plan, known),
+            *_pickers(plan),
         ),
         one_year_usd=one_year,
         three_years_usd=three_years,
@@ -205,6 +206,17 @@ def _load_balancers(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
     if rules:
         note = "of a project that has no other rules, and without addresses and Cloud Armor"
         yield _steady(f"load balancers: {rules} of them", facts.load_balancer.of(rules), note)
+
+
+def _pickers(plan: StackPlan) -> Iterator[CostPart]:
+    """Endpoint pickers, where nodes are not paid for already: on Standard they run on the CPU pool."""
+    if plan.cluster.profile != "autopilot":
+        return
+    for server in plan.access.servers:
+        if server.picker:
+            cpu, memory = server.picker.cpu_millicores / 1000, server.picker.memory_mib / 1024
+            title = f"endpoint picker of {server.server}: {cpu:g} vCPU, {memory:g} GiB"
+            yield _steady(title, None, missing="Autopilot's pods without a GPU")
 
 
 def _steady(title: str, hourly: float | None, note: str = "", *, missing: str = "") -> CostPart:

@@ -111,6 +111,27 @@ def test_a_pool_on_demand_says_what_commitments_make_of_it_and_others_do_not() -
     assert (spot["oneYearGpuHourlyUsd"], spot["threeYearsGpuHourlyUsd"]) == (None, None)
 
 
+def test_an_endpoint_picker_is_on_the_cpu_pool_or_a_pod_without_a_price() -> None:
+    gateway = {"exposure": "internal", "hostname": "llm.example.com", "routing": "inferenceGateway"}
+    server = {**SMALL, "replicas": 2}
+    plain, picked = (
+        cost_of(
+            {**standard_stack({"l4": {"maxNodes": 2}}, {"chat": server}), "gateway": {**gateway, "routing": routing}}
+        )
+        for routing in ("service", "inferenceGateway")
+    )
+    assert picked == plain
+    cost = cost_of(
+        {"cluster": {"mode": "autopilot", "location": "us-central1"}, "gateway": gateway, "servers": {"chat": server}}
+    )
+    (found,) = [one for one in cost.parts if one.title.startswith("endpoint picker")]
+    assert (found.title, found.cost.hourly_usd, found.cost.note) == (
+        "endpoint picker of chat: 0.75 vCPU, 1 GiB",
+        None,
+        "no price known of Autopilot's pods without a GPU",
+    )
+
+
 def test_the_first_rules_of_load_balancers_cost_the_same_together() -> None:
     price = read_cost_facts().load_balancer
     assert [price.of(rules) for rules in (0, 1, 5, 6, 8)] == pytest.approx([0, 0.025, 0.025, 0.035, 0.055])
