@@ -65,7 +65,7 @@ async def drained(load: Load) -> None:
 
 @pytest.mark.parametrize("server", SERVERS, ids=IDS)
 def test_an_update_loses_no_request(cluster: Cluster, recordings: Recordings, server: Document) -> None:
-    clients = under_load(cluster, recordings, stack(server), updated).clients
+    clients = under_load(cluster, recordings, stack(server, 2, 3), updated).clients
     assert clients.errors == 0, clients.outcomes
     assert clients.outcomes["answered"] > 200
 
@@ -84,7 +84,7 @@ def test_an_update_without_a_spare_gpu_loses_none_either(cluster: Cluster, recor
 
 
 def test_a_sleep_below_the_delay_of_the_endpoints_loses_some(cluster: Cluster, recordings: Recordings) -> None:
-    clients = under_load(cluster, recordings, stack(SERVERS[0]), updated, sleep=2).clients
+    clients = under_load(cluster, recordings, stack(SERVERS[0], 2, 3), updated, sleep=2).clients
     assert clients.outcomes["aborted"] + clients.outcomes["refused"] > 10
 
 
