@@ -231,8 +231,8 @@ def commands(
     store_files, client = credentials.store_server, credentials.store_client
     api, authority = credentials.api_server, credentials.authority.files
     proxy = credentials.proxy_client
-    # A node that does not answer is given up after 40 s on GKE, and its pods after 5 min; simulated time is faster.
-    gone, evicted = max(10.0, 40 / speed), max(1, round(300 / speed))
+    # Kubernetes gives up a node that does not answer after 50 s, and its pods after 5 min; simulated time is faster.
+    gone, evicted = max(10.0, 50 / speed), max(1, round(300 / speed))
     # An autoscaler looks every 15 s; what it waits for is its own settings' matter, in real time.
     looks = max(0.25, 15 / speed)
     arguments: dict[str, dict[str, Any]] = {

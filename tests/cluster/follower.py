@@ -1,10 +1,13 @@
 """Stand-in servers for the pods of a control plane, and a proxy that follows its EndpointSlices."""
 
 import asyncio
+import base64
+import json
 from dataclasses import replace
 from typing import Any
 
 from gke_llm_inference.planning import ServerPlan, ShutdownPlan
+from gke_llm_inference.planning.pod.names import API_KEYS_VOLUME
 from tests.cluster.support import NAMESPACE, Cluster, client
 from tests.drain.stand_in import StandIn, end, stand_in
 from tests.drain.traffic import Proxy
@@ -16,7 +19,14 @@ class Follower:
     """Gives every ready pod of a server a stand-in, which ends as the pod does, and tells a proxy the endpoints.
 
     Deployments, EndpointSlices, evictions and budgets are those of the control plane. The kubelet's part in the end of
-    a pod, that is preStop, SIGTERM and the kill, is played here by what the manifest of the pod says.
+    a pod, that is preStop, SIGTERM and the kill, is played here by what the manifest of the pod says; so is its start,
+    when a container gets its variables and files from Secrets as they are then.
+
+    Attributes:
+        servers: the stand-in of each pod that was ready, by the pod's uid.
+        keys: the API keys that each pod read when it started, in the order of their starts.
+        proxy: what sends requests to them.
+
     """
 
     def __init__(
@@ -29,6 +39,7 @@ class Follower:
         self._stopped = asyncio.Event()
         self._told: tuple[str, ...] = ()
         self.servers: dict[str, StandIn] = {}
+        self.keys: dict[str, set[str]] = {}
         self.proxy = Proxy((), delay / speed)
 
     async def __aenter__(self) -> "Follower":
@@ -55,6 +66,11 @@ class Follower:
     async def _follow(self) -> None:
         while not self._stopped.is_set():
             pods, slices = await asyncio.to_thread(self._look)
+            for pod in pods:
+                uid = pod.metadata.uid
+                # Those of an earlier test may be on their way out.
+                if uid not in self.keys and pod.status.phase == "Running" and not pod.metadata.deletion_timestamp:
+                    self.keys[uid] = await asyncio.to_thread(self._read_keys, pod)
             self._play(pods)
             ready = tuple(
                 sorted(
@@ -77,15 +93,33 @@ class Follower:
         ).items
         return pods, slices
 
+    def _read_keys(self, pod: Any) -> set[str]:
+        """The keys that a container gets when it starts, from a variable or a file that its Secret gives it."""
+        keys, (container,) = self._plan.api_keys, pod.spec.containers
+        if keys is None:
+            return set()
+        files = [one.secret.items[0] for one in pod.spec.volumes or () if one.name == API_KEYS_VOLUME]
+        variables = [one.value_from.secret_key_ref for one in container.env if one.name in ("VLLM_API_KEY", "API_KEY")]
+        ((key,),) = [[one.key for one in (*files, *variables)]]
+        text = base64.b64decode(self._core.read_namespaced_secret(keys.secret_name, NAMESPACE).data[key]).decode()
+        if not files:
+            return {text}
+        # vLLM reads the file as it reads its arguments, and never again.
+        (mount,) = [one for one in container.volume_mounts if one.name == API_KEYS_VOLUME]
+        assert container.args[container.args.index("--config") + 1] == f"{mount.mount_path}/{files[0].path}"
+        return set(json.loads(text)["api-key"])
+
     def _play(self, pods: list[Any]) -> None:
         known = {pod.metadata.uid: pod for pod in pods}
         for uid, pod in known.items():
-            if uid not in self.servers and any(
-                one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ()
+            if (
+                uid in self.keys
+                and uid not in self.servers
+                and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
             ):
                 times = _times_of(pod, self._plan.shutdown)
                 self._times[uid] = times if self._sleep is None else replace(times, sleep_seconds=self._sleep)
-                self.servers[uid] = stand_in(times, self._speed)
+                self.servers[uid] = stand_in(times, self._speed, self.keys[uid])
         for uid, server in self.servers.items():
             deleted = uid not in known or known[uid].metadata.deletion_timestamp is not None
             if deleted and uid not in self._ending:

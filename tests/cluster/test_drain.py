@@ -2,28 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from kubernetes.client.exceptions import ApiException
 
-from gke_llm_inference.planning.plan import ServerPlan
 from local.gke import LocalGke
-from local.gke.simulation import Simulation, Start, simulation_of
-from tests.cluster.follower import Follower
-from tests.cluster.support import NAMESPACE, Cluster, Document, client, config_text, documents_of
-from tests.drain.traffic import Clients
-from tests.planning.support import QWEN, planned, standard_stack
+from local.gke.nodes import MANAGED
+from tests.cluster.support import NAMESPACE, Cluster, Document
+from tests.cluster.under_load import (
+    DELAY,
+    EVERY,
+    SPEED,
+    Load,
+    Scene,
+    evicted,
+    keys_in_secret,
+    stack,
+    under_load,
+    until,
+)
+from tests.planning.support import planned
 from tests.support import Recordings
 
-SPEED = 8.0
-"""Slow enough for what the control plane itself takes: seconds of simulated time in one second."""
-DELAY = 10.0
-"""Simulated seconds until the proxy learns of an endpoint that is gone."""
 SERVERS = [{"version": "0.26.0"}, {"version": "0.10.0"}, {"server": "tgi", "version": "3.3.7"}]
 IDS = ["vLLM 0.26", "vLLM 0.10", "TGI 3.3"]
-
-Scene = Callable[[Cluster, Recordings, Document], Awaitable[None]]
+OLD, NEW = "oldPlantedPlantedPlanted", "newPlantedPlantedPlanted"
+TOKENS = ("hf_plantedPlantedPlanted1", "hf_plantedPlantedPlanted2")
 
 
 @pytest.fixture(scope="module")
@@ -37,69 +41,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         gke.reset()
 
 
-def stack(server: Document, replicas: int = 3, nodes: int = 4) -> Document:
-    """Replicas on an L4 each whose answers have at most 128 tokens, and nodes that are there already."""
-    one = {**QWEN, "maxModelLen": 4096, "maxOutputTokens": 128, "replicas": replicas, **server}
-    raw = standard_stack({"l4": {"minNodes": nodes, "maxNodes": nodes}}, {"chat": one})
-    return {**raw, "huggingFace": {"tokenSource": "existingSecret"}}
-
-
-def deploy(cluster: Cluster, recordings: Recordings, raw: Document) -> ServerPlan:
-    """The stack with servers that answer after 20 seconds of simulated time."""
-    plan = planned(raw)
-    cluster.gke.simulate_as(Simulation(simulation_of([plan]).pools, (Start(NAMESPACE, "chat", 0, 20, 600),)))
-    for document in documents_of(recordings.config(config_text(raw))):
-        cluster.apply(document)
-    return plan.servers[0]
-
-
-def is_updated(cluster: Cluster, server: ServerPlan) -> bool:
-    """Whether all pods are those of the last update."""
-    deployment = cluster.apps.read_namespaced_deployment("chat", NAMESPACE)
-    status = deployment.status
-    counts = {status.replicas, status.updated_replicas, status.ready_replicas}
-    return bool(status.observed_generation == deployment.metadata.generation and counts == {server.replicas})
-
-
-def under_load(
-    cluster: Cluster, recordings: Recordings, raw: Document, scene: Scene, *, sleep: int | None = None
-) -> Clients:
-    """The clients after a scene, every request over; `sleep` in place of the planned one."""
-    server = deploy(cluster, recordings, raw)
-    cluster.wait(lambda: is_updated(cluster, server), "the server", 300)
-
-    async def run() -> Clients:
-        async with Follower(cluster, server, delay=DELAY, speed=SPEED, sleep=sleep) as follower:
-            await follower.has_endpoints(server.replicas)
-            longest = server.shutdown.longest.seconds
-            lengths = [seconds / SPEED for seconds in (1, 5, longest, 12, 3)]
-            async with Clients(follower.proxy, every=0.05, lengths=lengths) as clients:
-                await asyncio.sleep(longest / SPEED)
-                await scene(cluster, recordings, raw)
-                # The proxy learns of the last change, and what was deleted ends.
-                await asyncio.sleep(2 * DELAY / SPEED)
-                await follower.all_ended()
-            return clients
-
-    return asyncio.run(run())
-
-
-async def updated(cluster: Cluster, recordings: Recordings, raw: Document) -> None:
+async def updated(load: Load) -> None:
     """A rolling update of all pods."""
-    server = deploy(cluster, recordings, {**raw, "servers": {"chat": {**raw["servers"]["chat"], "maxModelLen": 2048}}})
-    await until(lambda: is_updated(cluster, server))
+    await load.update(maxModelLen=2048)
 
 
-async def scaled_in(cluster: Cluster, recordings: Recordings, raw: Document) -> None:
+async def scaled_in(load: Load) -> None:
     """One replica in place of three."""
-    del recordings, raw
+    cluster = load.cluster
     cluster.apps.patch_namespaced_deployment_scale("chat", NAMESPACE, {"spec": {"replicas": 1}})
     await until(lambda: len(cluster.pods("chat")) == 1)
 
 
-async def drained(cluster: Cluster, recordings: Recordings, raw: Document) -> None:
+async def drained(load: Load) -> None:
     """Every node that has a pod of the server is cordoned and drained, one after the other."""
-    del recordings, raw
+    cluster = load.cluster
     for pod in cluster.pods("chat"):
         cluster.core.patch_node(pod.spec.node_name, {"spec": {"unschedulable": True}})
         await until(lambda: evicted(cluster, pod.metadata.name))  # noqa: B023 waited for here
@@ -107,46 +63,102 @@ async def drained(cluster: Cluster, recordings: Recordings, raw: Document) -> No
         cluster.core.patch_node(pod.spec.node_name, {"spec": {"unschedulable": None}})
 
 
-def evicted(cluster: Cluster, name: str) -> bool:
-    """Whether the budget let a pod go."""
-    body = client.V1Eviction(metadata=client.V1ObjectMeta(name=name, namespace=NAMESPACE))
-    try:
-        cluster.core.create_namespaced_pod_eviction(name, NAMESPACE, body)
-    except ApiException as error:
-        if error.status != 429:
-            raise
-        return False
-    return True
-
-
-async def until(look: Callable[[], bool], timeout: float = 240) -> None:
-    """Wait until it is so, while the clients go on."""
-    ends = time.monotonic() + timeout
-    while not await asyncio.to_thread(look):
-        assert time.monotonic() < ends, "not within the time"
-        await asyncio.sleep(0.1)
-
-
 @pytest.mark.parametrize("server", SERVERS, ids=IDS)
 def test_an_update_loses_no_request(cluster: Cluster, recordings: Recordings, server: Document) -> None:
-    clients = under_load(cluster, recordings, stack(server), updated)
+    clients = under_load(cluster, recordings, stack(server, 2, 3), updated).clients
     assert clients.errors == 0, clients.outcomes
     assert clients.outcomes["answered"] > 200
 
 
 @pytest.mark.parametrize("scene", [scaled_in, drained])
 def test_no_request_is_lost(cluster: Cluster, recordings: Recordings, scene: Scene) -> None:
-    clients = under_load(cluster, recordings, stack(SERVERS[0]), scene)
+    clients = under_load(cluster, recordings, stack(SERVERS[0]), scene).clients
     assert clients.errors == 0, clients.outcomes
 
 
 def test_an_update_without_a_spare_gpu_loses_none_either(cluster: Cluster, recordings: Recordings) -> None:
     raw = stack(SERVERS[0], nodes=3)
     assert planned(raw).servers[0].rollout.max_surge == 0
-    clients = under_load(cluster, recordings, raw, updated)
+    clients = under_load(cluster, recordings, raw, updated).clients
     assert clients.errors == 0, clients.outcomes
 
 
 def test_a_sleep_below_the_delay_of_the_endpoints_loses_some(cluster: Cluster, recordings: Recordings) -> None:
-    clients = under_load(cluster, recordings, stack(SERVERS[0]), updated, sleep=2)
+    clients = under_load(cluster, recordings, stack(SERVERS[0], 2, 3), updated, sleep=2).clients
     assert clients.outcomes["aborted"] + clients.outcomes["refused"] > 10
+
+
+def test_keys_that_change_in_two_steps_and_a_new_token_lose_no_request(
+    cluster: Cluster, recordings: Recordings
+) -> None:
+    """vLLM, whose pods read both keys from a file that is mounted from the Secret."""
+
+    def with_keys(names: list[str]) -> Document:
+        return {"version": "0.33.0", "apiKeys": {"source": "config", "keys": names}}
+
+    def secrets(names: list[str], *keys: str, token: str = TOKENS[0]) -> dict[str, Document]:
+        plan = planned(stack(with_keys(names), 2, 3, token="config")).servers[0]
+        assert plan.api_keys is not None
+        return {
+            plan.secret_name: {plan.secret_key: token},
+            plan.api_keys.secret_name: keys_in_secret(plan, keys),
+        }
+
+    async def rotated(load: Load) -> None:
+        await load.update(secrets(["apiKey2", "apiKey"], NEW, OLD), **with_keys(["apiKey2", "apiKey"]))
+        # Who sends requests to a pod of the old key alone must not use the new one yet.
+        await asyncio.sleep(2 * DELAY / SPEED)
+        load.clients.keys = [NEW]
+        await load.update(secrets(["apiKey2"], NEW), **with_keys(["apiKey2"]))
+        await load.update(secrets(["apiKey2"], NEW, token=TOKENS[1]), **with_keys(["apiKey2"]))
+
+    raw = stack(with_keys(["apiKey"]), 2, 3, token="config")
+    load = under_load(cluster, recordings, raw, rotated, secrets=secrets(["apiKey"], OLD), keys=[OLD])
+    assert load.clients.errors == 0, load.clients.outcomes
+    assert load.clients.outcomes["answered"] > 200
+    assert list(load.follower.keys.values()) == [{OLD}] * 2 + [{NEW, OLD}] * 2 + [{NEW}] * 4
+
+
+def test_one_key_that_changes_loses_no_request_of_clients_that_try_both(
+    cluster: Cluster, recordings: Recordings
+) -> None:
+    """TGI, whose pods read one key."""
+    raw = stack({"server": "tgi", "version": "3.3.7", "apiKeys": {"source": "config"}}, 2, 3, token="config")
+    (plan,) = planned(raw).servers
+    assert plan.api_keys is not None
+    token = {plan.secret_name: {plan.secret_key: TOKENS[0]}}
+    name = plan.api_keys.secret_name
+
+    async def rotated(load: Load) -> None:
+        await load.update({**token, name: keys_in_secret(plan, [NEW])})
+
+    secrets = {**token, name: keys_in_secret(plan, [OLD])}
+    load = under_load(cluster, recordings, raw, rotated, secrets=secrets, keys=[OLD, NEW], tries=5)
+    assert load.clients.errors == 0, load.clients.outcomes
+    assert load.clients.tried[2] > 10
+    assert list(load.follower.keys.values()) == [{OLD}] * 2 + [{NEW}] * 2
+
+
+def test_a_machine_that_is_gone_costs_what_ran_there_and_what_was_sent_until_it_was_noticed(
+    cluster: Cluster, recordings: Recordings
+) -> None:
+    seen: dict[str, float] = {}
+
+    async def lost(load: Load) -> None:
+        pod = load.cluster.pods("chat")[0]
+        gone = load.follower.servers[pod.metadata.uid]
+        began = time.monotonic()
+        seen["running"] = gone.running
+        gone.kill()
+        load.cluster.core.patch_node(pod.spec.node_name, {"metadata": {"labels": {MANAGED: None}}})
+        await until(lambda: gone not in load.follower.proxy.endpoints)
+        seen["seconds"] = time.monotonic() - began
+        seen["errors"] = load.clients.errors
+
+    load = under_load(cluster, recordings, stack(SERVERS[0]), lost)
+    outcomes = load.clients.outcomes
+    assert seen["running"] > 0
+    assert outcomes["cut"] == seen["running"]
+    # A third of the requests goes there until nobody sends any, and not one after that.
+    assert 10 < outcomes["refused"] <= seen["seconds"] / EVERY / 3 + 1
+    assert load.clients.errors == outcomes["cut"] + outcomes["refused"] == seen["errors"]

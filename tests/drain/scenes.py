@@ -1,7 +1,7 @@
 """What happens to the pods of a server: an update, fewer replicas, a drained node, a machine that is gone."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from gke_llm_inference.planning import ServerPlan, ShutdownPlan
@@ -21,17 +21,19 @@ class Stack:
     plan: ShutdownPlan
     proxy: Proxy
     pods: list[StandIn]
+    keys: tuple[str, ...] = ()
+    """What the Secret holds: pods that start from now on know these keys."""
     ending: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, plan: ShutdownPlan, replicas: int, delay: float) -> "Stack":
+    def of(cls, plan: ShutdownPlan, replicas: int, delay: float, keys: tuple[str, ...] = ()) -> "Stack":
         """So many ready pods."""
-        pods = [stand_in(plan) for _ in range(replicas)]
-        return cls(plan, Proxy(pods, delay), pods)
+        pods = [stand_in(plan, keys=keys) for _ in range(replicas)]
+        return cls(plan, Proxy(pods, delay), pods, keys)
 
     def add(self) -> None:
         """A new pod is ready."""
-        self.pods.append(stand_in(self.plan))
+        self.pods.append(stand_in(self.plan, keys=self.keys))
         self.proxy.follow(self.pods)
 
     def delete(self, pod: StandIn, *, at_most: float | None = None) -> asyncio.Task[None]:
@@ -41,6 +43,15 @@ class Stack:
         task = asyncio.ensure_future(end(pod, self.plan, at_most=at_most))
         self.ending.append(task)
         return task
+
+    def reclaim(self, pod: StandIn, *, seconds: float, noticed: float) -> None:
+        """Google takes the machine of a pod back, whose kubelet ends it in the seconds that are left.
+
+        Nobody deletes the pod: it leaves the endpoints when its node's condition is noticed.
+        """
+        self.pods.remove(pod)
+        asyncio.get_running_loop().call_later(noticed, self.proxy.follow, tuple(self.pods))
+        self.ending.append(asyncio.ensure_future(end(pod, self.plan, at_most=seconds)))
 
     def lose(self, pod: StandIn) -> int:
         """A pod's machine is gone, and nobody has noticed yet; the answers that ran on it."""
@@ -79,10 +90,26 @@ async def node_drain(stack: Stack, start: float) -> None:
         await asyncio.sleep(DELAYS["service"])
 
 
-async def under_load(stack: Stack, scene: Awaitable[None], lengths: Sequence[float]) -> Clients:
+async def new_keys(stack: Stack, plan: ServerPlan, keys: tuple[str, ...], start: float) -> None:
+    """The Secret gets other keys; pods that read them take the place of those that did not."""
+    stack.keys = keys
+    await rolling_update(stack, plan, start)
+
+
+async def under_load(
+    stack: Stack,
+    scene: Callable[[Clients], Awaitable[None]] | Awaitable[None],
+    lengths: Sequence[float],
+    *,
+    keys: Sequence[str | None] = (None,),
+    tries: int = 1,
+    keeps_pod: bool = False,
+) -> Clients:
     """The clients after a scene that began while answers of such lengths ran, with every request over."""
-    async with Clients(stack.proxy, every=EVERY, lengths=lengths) as clients:
+    async with Clients(
+        stack.proxy, every=EVERY, lengths=lengths, keys=keys, tries=tries, keeps_pod=keeps_pod
+    ) as clients:
         await asyncio.sleep(max(lengths))
-        await scene
+        await (scene(clients) if callable(scene) else scene)
         await asyncio.sleep(stack.plan.grace_seconds)
     return clients

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from gke_llm_inference.planning import ShutdownPlan
 from gke_llm_inference.planning.plan import AfterSignal
@@ -19,16 +20,24 @@ class CutError(Exception):
     """The connection breaks while the answer comes."""
 
 
+class UnauthorizedError(Exception):
+    """The server does not know the request's key; it answers so before it does anything else."""
+
+
 class StandIn:
     """A server of one pod.
 
     After SIGTERM one that waits keeps its port and its health as they were, lets running answers end within its timeout
     and aborts new ones, as vLLM does from 0.18 on (`_reject_add_in_shutdown` in vllm/v1/engine/core.py); one that cuts
     ends at once, as older ones do; one that never gets the signal goes on.
+
+    It knows the keys that were there when it started, and no later ones: vLLM reads its configuration file once, as it
+    reads its arguments, and a variable of the environment stays what it was.
     """
 
-    def __init__(self, after: AfterSignal, timeout: float) -> None:
+    def __init__(self, after: AfterSignal, timeout: float, keys: Iterable[str] = ()) -> None:
         self._after, self._timeout = after, timeout
+        self._keys = frozenset(keys)
         self._running = 0
         self._drains = False
         self._gone = asyncio.Event()
@@ -44,17 +53,20 @@ class StandIn:
         """What `/health` says: it does not turn while the server drains."""
         return not self._gone.is_set()
 
-    async def answer(self, seconds: float) -> None:
-        """An answer that takes so long.
+    async def answer(self, seconds: float, key: str | None = None) -> None:
+        """An answer that takes so long, to a request with a key or without.
 
         Raises:
             RefusedError: the server is gone.
+            UnauthorizedError: it does not know the key, and has some.
             AbortedError: it drains.
             CutError: it ended while the answer came.
 
         """
         if self._gone.is_set():
             raise RefusedError
+        if self._keys and key not in self._keys:
+            raise UnauthorizedError
         if self._drains:
             raise AbortedError
         self._running += 1
@@ -84,9 +96,9 @@ class StandIn:
         self._gone.set()
 
 
-def stand_in(plan: ShutdownPlan, speed: float = 1.0) -> StandIn:
+def stand_in(plan: ShutdownPlan, speed: float = 1.0, keys: Iterable[str] = ()) -> StandIn:
     """The server of a pod that ends by a plan."""
-    return StandIn(plan.after, plan.timeout_seconds / speed)
+    return StandIn(plan.after, plan.timeout_seconds / speed, keys)
 
 
 async def end(server: StandIn, plan: ShutdownPlan, *, at_most: float | None = None, speed: float = 1.0) -> None:

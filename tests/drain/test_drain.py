@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.drain.clock import simulated
-from tests.drain.scenes import DELAYS, Stack, node_drain, rolling_update, scale_in, under_load
+from tests.drain.losses import ANSWERS, GONE_NOTICES, GRACES, NOTICES, VERSIONS, gone, reclaimed, report
+from tests.drain.scenes import DELAYS, Stack, new_keys, node_drain, rolling_update, scale_in, under_load
 from tests.drain.stand_in import AbortedError, CutError, RefusedError, StandIn, end, stand_in
 from tests.planning.support import QWEN, only_server, standard_stack
+from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 START = 20.0
 SERVERS = {
+    "vLLM 0.33": {"version": "0.33.0"},
     "vLLM 0.26": {"version": "0.26.0"},
     "vLLM 0.10": {"version": "0.10.0"},
     "TGI 3.3": {"server": "tgi", "version": "3.3.7"},
@@ -148,7 +151,7 @@ def test_an_old_server_needs_a_sleep_as_long_as_its_longest_answer() -> None:
     [(15, 8), (30, 18), (60, 43), (105, 88)],
 )
 def test_what_a_reclaimed_spot_machine_saves(name: str, seconds: int, saves: int) -> None:
-    """Answers up to `saves` seconds end; of longer ones some are cut, and no new request is lost."""
+    """Where requests stop within the sleep, answers up to `saves` seconds end, and of longer ones some are cut."""
     asked = {"graceSeconds": seconds} if seconds > 15 else {}
     shutdown = planned(name, pool={"provisioning": {"model": "spot"}}, shutdown=asked).shutdown
     assert (shutdown.grace_seconds, shutdown.answer_seconds) == (seconds, saves)
@@ -197,6 +200,91 @@ def test_a_machine_that_is_gone_at_once_loses_what_ran_and_what_was_sent_until_i
     # One request a second goes to that pod.
     assert clients.outcomes["refused"] == noticed + DELAYS["service"]
     assert clients.errors == running + 22
+
+
+def test_what_a_reclaimed_or_lost_machine_costs_is_what_the_docs_say() -> None:
+    """`python -m tests.drain` prints it."""
+    assert report() in (REPOSITORY / "docs" / "operations.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("version", VERSIONS.values())
+@pytest.mark.parametrize("seconds", ANSWERS)
+@pytest.mark.parametrize("noticed", NOTICES)
+def test_fifteen_seconds_never_save_more_than_the_longest_grace(version: str, seconds: int, noticed: int) -> None:
+    short, long = (reclaimed(version, grace, seconds, noticed=noticed) for grace in GRACES)
+    assert long.cut <= short.cut
+    assert long.later <= short.later
+    # One request a second goes to the pod until it is noticed, and what ran then may be lost at most.
+    assert short.cut + short.later <= short.running + noticed
+
+
+@pytest.mark.parametrize("seconds", ANSWERS)
+@pytest.mark.parametrize("noticed", [*NOTICES, *GONE_NOTICES.values()])
+def test_a_machine_that_is_gone_costs_what_ran_and_what_was_sent_until_it_was_noticed(
+    seconds: int, noticed: int
+) -> None:
+    losses = gone(seconds, noticed=noticed)
+    assert (losses.cut, losses.later) == (losses.running, noticed)
+
+
+OLD, NEW = "old", "new"
+
+
+def rotated(
+    name: str,
+    steps: Sequence[tuple[str, ...]],
+    *,
+    keys: Sequence[str],
+    then: Sequence[str],
+    tries: int = 1,
+    keeps_pod: bool = False,
+) -> Clients:
+    """Clients with `keys`, which get those of `then` after the first step of a change of keys."""
+    plan = planned(name, nodes=4)
+
+    async def run() -> Clients:
+        stack = Stack.of(plan.shutdown, 3, DELAYS["service"], (OLD,))
+
+        async def scene(clients: Clients) -> None:
+            for step in steps:
+                await new_keys(stack, plan, step, START)
+                # Every load balancer has learnt of the last pod.
+                await asyncio.sleep(DELAYS["gateway"])
+                clients.keys = then
+
+        return await under_load(stack, scene, lengths(plan.shutdown), keys=keys, tries=tries, keeps_pod=keeps_pod)
+
+    return simulated(run())
+
+
+def test_keys_that_change_in_two_steps_refuse_no_request() -> None:
+    """Where a server reads several keys."""
+    clients = rotated("vLLM 0.33", [(NEW, OLD), (NEW,)], keys=[OLD], then=[NEW])
+    assert clients.errors == 0, clients.outcomes
+    assert clients.outcomes["answered"] > 300
+    assert clients.tried.keys() == {1}
+
+
+def test_keys_that_change_in_one_step_refuse_some() -> None:
+    clients = rotated("vLLM 0.33", [(NEW,)], keys=[OLD], then=[NEW])
+    assert clients.outcomes["unauthorized"] > 10
+
+
+@pytest.mark.parametrize("name", ["TGI 3.3", "vLLM 0.26"])
+@pytest.mark.parametrize(("keeps_pod", "tries"), [(True, 2), (False, 5)], ids=["one connection", "a load balancer"])
+def test_where_a_server_reads_one_key_clients_that_try_both_lose_nothing(
+    name: str, tries: int, *, keeps_pod: bool
+) -> None:
+    """One more try is enough on the same connection; else the next try may reach a pod that knows the first key."""
+
+    def change(tries: int) -> Clients:
+        return rotated(name, [(NEW,)], keys=[OLD, NEW], then=[NEW, OLD], tries=tries, keeps_pod=keeps_pod)
+
+    clients = change(tries)
+    assert clients.errors == 0, clients.outcomes
+    assert clients.tried[2] > 10
+    assert max(clients.tried) == tries
+    assert change(tries - 1).outcomes["unauthorized"] > 10
 
 
 def test_a_stand_in_that_waits_is_healthy_while_it_drains_and_aborts_what_comes() -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tests.drain.stand_in import AbortedError, CutError, RefusedError, StandIn
+from tests.drain.stand_in import AbortedError, CutError, RefusedError, StandIn, UnauthorizedError
 
 
 class Proxy:
@@ -31,22 +31,44 @@ class Proxy:
         if change > self._latest:
             self._latest, self._known = change, endpoints
 
-    async def send(self, seconds: float) -> None:
-        """One request, in turn to each endpoint; without any it waits for one, as a queue in front would."""
+    async def pick(self) -> StandIn:
+        """Where the next request goes, each endpoint in turn; it waits for one, as a queue in front would."""
         while not self._known:
             await asyncio.sleep(0.1)
-        await self._known[next(self._next) % len(self._known)].answer(seconds)
+        return self._known[next(self._next) % len(self._known)]
 
 
 class Clients:
-    """Requests at an even rate, with answers of given lengths in turn, and what became of them."""
+    """Requests at an even rate, with answers of given lengths in turn, and what became of them.
 
-    def __init__(self, proxy: Proxy, *, every: float, lengths: Iterable[float]) -> None:
+    Attributes:
+        keys: the keys that they have, the one that they try first in front. After a 401 they try the other one twice,
+            then the first one twice, and so on: each try may reach another pod, and pods whose turn it is may know
+            the one key and the other in turn.
+        tries: how many times a request is sent at most while it gets 401.
+        keeps_pod: whether tries go over one connection that leads to one pod, as that of a Service does.
+        outcomes: requests by what became of them.
+        tried: answered requests by how often they were sent.
+
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        *,
+        every: float,
+        lengths: Iterable[float],
+        keys: Sequence[str | None] = (None,),
+        tries: int = 1,
+        keeps_pod: bool = False,
+    ) -> None:
         self._proxy, self._every = proxy, every
+        self.keys, self.tries, self.keeps_pod = keys, tries, keeps_pod
         self._lengths = itertools.cycle(lengths)
         self._requests: set[asyncio.Task[None]] = set()
         self._ends = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
+        self.tried: Counter[int] = Counter()
 
     async def __aenter__(self) -> "Clients":
         self._sender = asyncio.ensure_future(self._send())
@@ -72,7 +94,9 @@ class Clients:
 
     async def _one(self, seconds: float) -> None:
         try:
-            await self._proxy.send(seconds)
+            await self._accepted(seconds)
+        except UnauthorizedError:
+            self.outcomes["unauthorized"] += 1
         except RefusedError:
             self.outcomes["refused"] += 1
         except AbortedError:
@@ -81,3 +105,17 @@ class Clients:
             self.outcomes["cut"] += 1
         else:
             self.outcomes["answered"] += 1
+
+    async def _accepted(self, seconds: float) -> None:
+        """Send a request until a pod knows its key."""
+        pod = await self._proxy.pick()
+        for number in range(self.tries):
+            if number and not self.keeps_pod:
+                pod = await self._proxy.pick()
+            try:
+                await pod.answer(seconds, self.keys[(number + 1) // 2 % len(self.keys)])
+            except UnauthorizedError:
+                continue
+            self.tried[number + 1] += 1
+            return
+        raise UnauthorizedError
