@@ -17,6 +17,7 @@ from gke_llm_inference.planning.performance.calibration import Hardware, calibra
 from gke_llm_inference.planning.performance.step_time import kernel_class
 from gke_llm_inference.settings.calibration import Calibration, MeasuredDecode, MeasuredLoop, MeasuredTimes
 from tools.performance_accuracy import case_of, compare
+from tools.performance_repeats import machine_of
 
 Row = Mapping[str, Any]
 Errors = dict[Quantity, list[tuple[float, float]]]
@@ -81,10 +82,14 @@ def wrong_roofs(facts: PerformanceFacts, gpu: str, factor: float) -> Performance
 
 
 def judged(cases: Iterable[Row], catalog: Catalog, facts: PerformanceFacts) -> Calibrations:
-    """Every configuration as a calibration, in turn."""
+    """Every configuration whose decode steps were measured as a calibration, in turn."""
     machines: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
-    for row in cases:
-        machine = (row["gpu"], row.get("host_launch_us"), row["max_num_batched_tokens"])
+    rows_given = list(cases)
+    stepped = {row["id"] for row in rows_given if row["kind"] == "decode"}
+    for row in rows_given:
+        if row["id"] not in stepped:
+            continue
+        machine = (machine_of(row), row.get("host_launch_us") is None, row["max_num_batched_tokens"])
         machines.setdefault(machine, {}).setdefault(row["id"], []).append(row)
     result = Calibrations(own={}, others={}, own_before={}, others_before={})
     for configurations in machines.values():

@@ -1,7 +1,7 @@
 """Fits the constants of predicted speed to measurements.
 
 `python -m tools.fit_performance --date YYYY-MM-DD` writes the catalog's facts with new constants, and the errors of
-models and GPUs that were left out of the fit in turn. Nothing is fitted per model, and nothing to an L4. The
+models, machines and GPUs that were left out of the fit in turn. Nothing is fitted per model, and nothing to an L4. The
 measurements are decode steps and served loads of an H100 and an H200, and the scheduler's own steps of the same runs;
 each constant is held near what physics or a micro-benchmark says of it, more firmly the more is known. Of GPUs only the
 H200's roofs are fitted, near what was measured beside its runs.
@@ -40,6 +40,7 @@ from gke_llm_inference.planning.memory.request import kv_bytes, weights_format
 from gke_llm_inference.planning.performance.step_time import Heat, StepTimer, kernel_class
 from tools.memory_accuracy import read_cases
 from tools.performance_accuracy import Case, case_of, compare, quantile, spread, summarize, timer_of
+from tools.performance_repeats import averaged, machine_of
 
 _WINDOW = 6
 _LEAD = 3
@@ -120,6 +121,7 @@ CONSTANTS = (
     Constant("host.graph_layer_ms", 0.3, 0.5),
     Constant("host.decode_ms", 2.0, 0.2),
     Constant("host.sequence_ms", 0.035, 0.2),
+    Constant("host.mixed_sequence_ms", 0.03, 1.0),
     Constant("host.joined_ms", 1.5, 0.5),
     Constant("pipeline.start_ms", 1.5, 0.5),
     Constant("pipeline.end_ms", 0.5, 0.5),
@@ -290,7 +292,7 @@ class LeftOut:
 
     Attributes:
         line: number of the case among the measurements.
-        without: what was left out of the fit, with the case: its model or its GPU.
+        without: what was left out of the fit, with the case: its model, its GPU or its machine.
 
     """
 
@@ -300,13 +302,14 @@ class LeftOut:
 
 
 def leave_out(problem: Problem, cases: Mapping[int, Mapping[str, Any]], logs: Any, slopes: Any) -> list[LeftOut]:
-    """Errors of every case with constants fitted to the other models; then with those fitted to the other GPUs.
+    """Errors of every case with constants fitted to the other models; then to the other machines, and the other GPUs.
 
     A GPU that is left out has the roofs that are known of it without any run. Cases whose kernels or kind of cache
     nothing else has are not among them.
     """
     first = next(iter(cases.values()))["gpu"]
     groups = [("model", name) for name in sorted({str(case["model"]) for case in cases.values()})]
+    groups += [("machine", name) for name in sorted({_group(case, "machine") for case in cases.values()})]
     groups += [("gpu", name) for name in sorted({str(case["gpu"]) for case in cases.values()} - {str(first)})]
     left_out = []
     with ProcessPoolExecutor() as pool:
@@ -319,8 +322,8 @@ def leave_out(problem: Problem, cases: Mapping[int, Mapping[str, Any]], logs: An
 def _left_out(
     problem: Problem, cases: Mapping[int, Mapping[str, Any]], logs: Any, slopes: Any, key: str, name: str
 ) -> list[LeftOut]:
-    others = {line: case for line, case in cases.items() if case[key] != name}
-    own = {line: case for line, case in cases.items() if case[key] == name}
+    others = {line: case for line, case in cases.items() if _group(case, key) != name}
+    own = {line: case for line, case in cases.items() if _group(case, key) == name}
     start = np.array(logs)
     for column, one in enumerate(CONSTANTS):
         if one.path.startswith(f"gpus.{name}."):
@@ -332,6 +335,11 @@ def _left_out(
         LeftOut(line=entry.line, without=key, errors=entry.errors)
         for entry in compare({line: own[line] for line in known}, facts)
     ]
+
+
+def _group(case: Mapping[str, Any], key: str) -> str:
+    """Model, GPU or machine of a case."""
+    return machine_of(case) if key == "machine" else str(case[key])
 
 
 def _kind(case: Mapping[str, Any]) -> tuple[str, int]:
@@ -431,7 +439,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fitted = with_relatives(with_constants(start, values))
     update = {
         "date": options.date,
-        "residuals": residuals_of(left_out),
+        "residuals": residuals_of(left_out, cases),
         "bands": bands_of(left_out),
         "unknown_host": unknown_host(cases, fitted),
         "tails": tails_of(cases, fitted),
@@ -481,13 +489,13 @@ def tails_of(cases: Mapping[int, Mapping[str, Any]], facts: PerformanceFacts) ->
     return {name: TailFacts(p90=times(name, "p90"), p99=times(name, "p99")) for name in ("tpot_ms", "ttft_ms")}
 
 
-def residuals_of(left_out: Iterable[LeftOut]) -> dict[str, SpeedResidual]:
-    """Spread of the errors of models that were left out, by quantity."""
+def residuals_of(left_out: Iterable[LeftOut], cases: Mapping[int, Mapping[str, Any]]) -> dict[str, SpeedResidual]:
+    """Spread of the errors of models that were left out, by quantity; runs that repeat a load count as one."""
+    own = {one.line: one.errors for one in left_out if one.without == "model"}
     errors: dict[str, list[float]] = {}
-    for one in left_out:
-        for name, error in one.errors.items():
-            if one.without == "model":
-                errors.setdefault(name, []).append(error)
+    for found in averaged(cases, own):
+        for name, error in found.items():
+            errors.setdefault(name, []).append(error)
     spreads = {name: spread(values) for name, values in errors.items()}
     return {
         name: SpeedResidual(samples=int(v["samples"]), median=v["median"], p90=v["p90"], worst=v["worst"])

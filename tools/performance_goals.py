@@ -8,7 +8,7 @@ GOALS: Mapping[str, tuple[float, float]] = {
     "output_tokens_per_second": (5.0, 8.0),
     "ttft_ms.p50": (12.0, 30.0),
 }
-"""Models that nothing was fitted to, on GPUs that were measured."""
+"""Models that nothing was fitted to, on GPUs that were measured; runs that repeat a load averaged."""
 
 L4_GOALS: Mapping[str, tuple[float, float]] = {
     "step_ms": (5.0, 8.0),

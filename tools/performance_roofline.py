@@ -46,6 +46,7 @@ def roofline(facts: PerformanceFacts) -> PerformanceFacts:
             "graph_layer_ms": 0.0,
             "decode_ms": _SMALL,
             "sequence_ms": 0.0,
+            "mixed_sequence_ms": 0.0,
             "joined_ms": 0.0,
         }
     )

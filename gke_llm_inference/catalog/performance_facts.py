@@ -148,6 +148,8 @@ class HostConstants(Facts):
     """A step that only decodes: one CUDA graph."""
     sequence_ms: float
     """Added to every step for each sequence that decodes."""
+    mixed_sequence_ms: float
+    """Added to a step that prefills for each sequence that decodes in it: nothing of such a step is one CUDA graph."""
     joined_ms: float
     """Added to a step that only decodes where requests joined in the step before."""
     jitter: float

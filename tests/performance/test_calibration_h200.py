@@ -72,9 +72,9 @@ def test_the_machine_is_the_one_that_was_measured_before() -> None:
     assert (factors.memory, factors.compute) == pytest.approx((1, 1), abs=0.03)
 
 
-def test_another_model_on_it_has_a_surer_first_token() -> None:
+def test_another_model_on_it_has_no_less_sure_a_first_token() -> None:
     gemma = request("google/gemma-7b", accelerator="nvidia-h200-141gb", gpu_memory_mib=143_000.0, **LIMITS)
     basis, problems = speed_basis("calibration", MEASURED, "google/gemma-7b", gemma, CATALOG)
     assert (problems, basis.own) == ([], False)
     usual = error_band("ttft_ms.p50", gemma, FACTS.gpus["nvidia-h200-141gb"], FACTS)
-    assert basis.band("ttft_ms.p50", gemma, FACTS).percent < usual.percent
+    assert basis.band("ttft_ms.p50", gemma, FACTS).percent <= usual.percent

@@ -64,9 +64,10 @@ def test_bands_are_nine_of_ten_errors_of_what_was_left_out() -> None:
     }
 
 
-def test_residuals_are_of_models_alone() -> None:
-    found = residuals_of([*left_out("model", -4.0, 2.0), *left_out("gpu", 50.0)])
-    assert (found["step_ms"].samples, found["step_ms"].worst) == (2, 4.0)
+def test_residuals_are_of_models_alone_and_runs_of_a_load_count_as_one() -> None:
+    cases = {line: {"kind": "decode", "sequences": max(1, line)} for line in range(3)}
+    found = residuals_of([*left_out("model", -4.0, 2.0, 7.0), *left_out("gpu", 50.0)], cases)
+    assert (found["step_ms"].samples, found["step_ms"].median, found["step_ms"].worst) == (2, 4.0, 7.0)
 
 
 def test_a_host_that_is_not_known_has_errors_of_its_own() -> None:

@@ -146,6 +146,14 @@ def test_part_of_the_hosts_time_is_its_launches() -> None:
     assert usual.host_ms(0, 512) < usual.host_ms(0, 513)
 
 
+def test_sequences_that_decode_beside_prompts_take_the_host_longer() -> None:
+    usual = timer()
+    decoding = FACTS.host.sequence_ms + FACTS.host.mixed_sequence_ms
+    assert FACTS.host.mixed_sequence_ms > 0
+    for prefill in (100, 2048):
+        assert usual.host_ms(16, prefill) - usual.host_ms(0, prefill) == pytest.approx(16 * decoding)
+
+
 def test_a_hot_gpu_takes_the_sustained_time_and_a_cool_one_less() -> None:
     assert FACTS.burst.share > 0
     heat = Heat(FACTS.burst)

@@ -202,6 +202,7 @@ class StepTimer:
         layer = (host.graph_layer_ms if graphs else host.layer_ms) * self._kernel.host * kernels / usual
         if self._fp8_cache:
             layer *= self._facts.attention.fp8_host
+        sequences += host.mixed_sequence_ms * decoding
         return (host.prefill_ms + sequences + layer * self._shapes.layers) * self._host_scale
 
     def _row_ms(self, rows: int) -> float:
