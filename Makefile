@@ -156,6 +156,7 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 	@$(BIN)/python -m tools.vulnerability_reference > docs/vulnerabilities.md
 	@$(BIN)/python -m tools.network_reference > docs/network.md
+	@$(BIN)/python -m tools.runbook_reference > docs/runbooks.md
 	@$(BIN)/python -m tools.python_reference > docs/python.md
 
 benchmark: $(VENV)/.runtime ## Hold the planners against measurements; time imports, previews and comparisons

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SkipValidation
 
 from gke_llm_inference.catalog.access_facts import AccessFacts
+from gke_llm_inference.catalog.alert_facts import Alerts
 from gke_llm_inference.catalog.autoscaling_facts import AutoscalingFacts
 from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
@@ -66,6 +67,8 @@ class Catalog(Facts):
     """What each server does when its pods end."""
     metrics: dict[ServerKind, ServerMetrics]
     """What each server measures, and the name that each version gives it."""
+    alerts: Alerts
+    """What raises an alert, and what to do then."""
     gpu_metrics: GpuMetrics
     """What GKE measures of GPUs."""
     tracing: dict[ServerKind, ServerTracing]

@@ -52,6 +52,7 @@ def load_catalog() -> Catalog:
             "metrics": read_metrics(),
             "gpuMetrics": read(root / "gpu_metrics.yaml"),
             "tracing": read_tracing(),
+            "alerts": read(root / "alerts.yaml"),
             "vulnerabilities": read_vulnerabilities(),
         }
     )

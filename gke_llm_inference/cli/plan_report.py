@@ -12,9 +12,13 @@ from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.cost_report import in_usd, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.observability_report import (
+    alert_lines,
+    alerts_document,
     dashboard_lines,
     metrics_document,
     metrics_lines,
+    not_watched_document,
+    stack_lines,
     tracing_document,
     tracing_lines,
 )
@@ -72,6 +76,10 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         "gateways": gateway_document(plan.access),
         "metricsAdapter": adapter_document(plan.metrics_adapter),
         "dashboards": [one.title for one in plan.observability.dashboards],
+        "alerts": {
+            "ofCluster": alerts_document(None, plan.observability),
+            "notificationChannels": list(plan.observability.channels),
+        },
         "cost": _cost_document(_total(plan, catalog), catalog),
         "stackCost": stack_cost_document(stack_cost(plan, catalog)),
         "quota": [
@@ -94,6 +102,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     lines += stack_cost_lines(stack_cost(plan, catalog))
     lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
     lines += dashboard_lines(plan.observability)
+    lines += stack_lines(plan.observability)
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {line}" for warning in plan.warnings for line in str(warning).splitlines())]
     shown = (printable(line).replace(ARROW, look.arrow) for line in lines)
@@ -177,6 +186,8 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         "access": access_document(server, plan.access),
         "metrics": metrics_document(server, plan.observability),
         "tracing": tracing_document(server),
+        "alerts": alerts_document(server.key, plan.observability),
+        "notWatched": not_watched_document(server.key, plan.observability),
         "args": list(server.all_arguments),
         "env": dict(server.environment),
         "decisions": [str(decision) for decision in server.decisions],
@@ -257,6 +268,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield from access_lines(server, plan.access)
     yield from metrics_lines(server, plan.observability)
     yield from tracing_lines(server)
+    yield from alert_lines(server, plan.observability)
     yield from pod_lines(server.pod)
     yield from patch_lines(server.pod_patch)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""

@@ -12,7 +12,13 @@ from gke_llm_inference.planning.access.plan import (
     ServerAccess,
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
-from gke_llm_inference.planning.observability.plan import MetricsPlan, ObservabilityPlan
+from gke_llm_inference.planning.observability.plan import (
+    AlertPlan,
+    Condition,
+    MetricsPlan,
+    NotWatched,
+    ObservabilityPlan,
+)
 from gke_llm_inference.planning.plan import (
     ClusterPlan,
     NodePoolPlan,
@@ -29,16 +35,19 @@ from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 
 __all__ = [
     "AccessPlan",
+    "AlertPlan",
     "AllowedRoute",
     "ApiKeyPlan",
     "AutoscalingPlan",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
+    "Condition",
     "GatewayPlan",
     "MetricsAdapterPlan",
     "MetricsPlan",
     "NodePoolPlan",
+    "NotWatched",
     "ObservabilityPlan",
     "PickerPlan",
     "PodResources",

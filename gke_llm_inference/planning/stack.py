@@ -79,7 +79,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         access=plan_access(settings, stack.cluster, servers, catalog, name=name),
         metrics_adapter=adapter,
         observability=replace(
-            plan_observability(settings, servers, catalog),
+            plan_observability(settings, stack.cluster, planned.pools, servers, catalog),
             rows=plan_rows(settings, stack.cluster, servers, planned.pools, catalog),
             title=name,
             has_dashboards=settings.observability.dashboards.enabled,
@@ -182,7 +182,7 @@ def frame_of(
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),
-            *observability_findings(settings, identity.gcp_project),
+            *observability_findings(settings, cluster, identity.gcp_project),
             *autoscaling_findings(settings, cluster, sources),
         ],
     )

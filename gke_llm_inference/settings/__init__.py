@@ -65,6 +65,7 @@ from gke_llm_inference.settings.node_pools import (
     SpotProvisioning,
 )
 from gke_llm_inference.settings.observability import (
+    AlertSettings,
     DashboardSettings,
     GpuMetricsSettings,
     MetricsSettings,
@@ -99,6 +100,7 @@ from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSetti
 __all__ = [
     "AcceleratorChoice",
     "AcceleratorSettings",
+    "AlertSettings",
     "ApiKeySettings",
     "ArchitectureSettings",
     "AuthorizedNetwork",

@@ -43,7 +43,7 @@ class StackSettings(Settings):
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     """Who may talk to the servers, and whom they may talk to."""
     observability: ObservabilitySettings = ObservabilitySettings()
-    """What is watched: metrics of the servers."""
+    """What is watched: metrics of the servers, and alerts."""
     servers: dict[Name, ServerSettings]
     """Inference servers by name; {} for a stack whose cluster or node pools other stacks use."""
 

@@ -8,7 +8,14 @@ from gke_llm_inference import StackIdentity, parse_settings, plan_stack
 raw: dict[str, Any] = {
     "cluster": {"mode": "standard", "location": "us-central1"},
     "nodePools": {"l4": {"accelerator": {"type": "nvidia-l4", "count": 1}, "maxNodes": 4}},
-    "observability": {"metrics": {"enabled": True}},
+    "observability": {
+        "metrics": {"enabled": True},
+        "alerts": {
+            "enabled": True,
+            "notificationChannels": ["projects/my-project/notificationChannels/123"],
+            "runbooks": "https://wiki.example.com/runbooks",
+        },
+    },
     "servers": {
         "chat": {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 4096},
         "old": {"server": "tgi", "model": "Qwen/Qwen2.5-7B-Instruct", "allowUnfit": True},

@@ -8,6 +8,7 @@ from gke_llm_inference.preview.recording import Recording
 from tests.support import Recordings, find, of_type
 
 MONITORING = "kubernetes:monitoring.googleapis.com/v1:PodMonitoring"
+ALERT = "gcp:monitoring/alertPolicy:AlertPolicy"
 CLUSTER = "gcp:container/cluster:Cluster"
 
 
@@ -31,3 +32,38 @@ def test_gke_does_not_collect_a_second_time(sample: Recording) -> None:
         "enableComponents": ["SYSTEM_COMPONENTS"],
         "managedPrometheus": {"enabled": True, "autoMonitoringConfig": {"scope": "NONE"}},
     }
+
+
+def test_an_alert_on_metrics_is_a_condition_in_promql_that_google_takes_before_it_knows_the_metrics(
+    sample: Recording,
+) -> None:
+    queue = find(sample, ALERT, "observability-chat-queue").inputs
+    assert queue["displayName"] == "chat: requests wait (gke-llm-inference-test)"
+    assert (queue["severity"], queue["combiner"], queue["project"]) == ("WARNING", "OR", "my-project")
+    assert queue["notificationChannels"] == ["projects/my-project/notificationChannels/123"]
+    assert queue["userLabels"] == {"alert": "queue", "namespace": "llm-inference", "server": "chat"}
+    (condition,) = queue["conditions"]
+    told = condition["conditionPrometheusQueryLanguage"]
+    assert told["query"].startswith("avg(avg_over_time(vllm:num_requests_waiting{")
+    assert {key: told[key] for key in ("duration", "evaluationInterval", "disableMetricValidation")} == {
+        "duration": "300s",
+        "evaluationInterval": "60s",
+        "disableMetricValidation": True,
+    }
+    assert queue["documentation"]["links"] == [
+        {"displayName": "Runbook", "url": "https://wiki.example.com/runbooks#queue"}
+    ]
+    assert queue["documentation"]["mimeType"] == "text/markdown"
+    assert "`kubectl get deployment -n llm-inference chat`" in queue["documentation"]["content"]
+
+
+def test_an_alert_waits_for_its_server_as_a_first_start_is_no_outage(sample: Recording) -> None:
+    alert = find(sample, ALERT, "observability-chat-no-replica")
+    assert any(urn.endswith("Deployment::chat-deployment") for urn in alert.dependencies)
+
+
+def test_the_alert_on_the_autoscaler_is_of_its_log_and_told_once_an_hour(sample: Recording) -> None:
+    capacity = find(sample, ALERT, "observability-capacity").inputs
+    (condition,) = capacity["conditions"]
+    assert "cluster-autoscaler-visibility" in condition["conditionMatchedLog"]["filter"]
+    assert capacity["alertStrategy"] == {"autoClose": "7200s", "notificationRateLimit": {"period": "3600s"}}

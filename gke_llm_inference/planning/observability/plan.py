@@ -1,9 +1,10 @@
-"""What a plan says of observability: how each server's metrics are collected, and what shows them."""
+"""What a plan says of observability: how metrics are collected, what raises an alert, and what shows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gke_llm_inference.catalog.alert_facts import AlertKind, AlertSeverity
 from gke_llm_inference.planning.observability.cloud_dashboard import cloud_dashboard
 from gke_llm_inference.planning.observability.grafana import grafana_dashboard
 from gke_llm_inference.planning.observability.panels import Row
@@ -57,6 +58,72 @@ class MetricsPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What raises an alert.
+
+    Attributes:
+        kind: what it is about.
+        expression: PromQL that has a result while something is wrong.
+        seconds: how long it must have one.
+        threshold: from when on that is, in words.
+        why: why from then on.
+
+    """
+
+    kind: AlertKind
+    expression: str
+    seconds: int
+    threshold: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertPlan:
+    """One alert policy: it has a condition on metrics, or a filter of a log.
+
+    Attributes:
+        kind: what it is about.
+        server: name of the server in the configuration; None for what is about the whole cluster.
+        name: what tells it from every other of the stack, as a DNS label.
+        title: what Cloud Monitoring shows.
+        severity: how urgent it is.
+        condition: what raises it; None for an alert on a log.
+        log_filter: entries that raise it; None for an alert on metrics.
+        text: what it means, what to check and what to do, as Markdown.
+        runbook: address of the section of the runbooks' page that says the same; None where the page has none.
+        labels: labels of the policy, by which it is found.
+
+    """
+
+    kind: AlertKind
+    server: str | None
+    name: str
+    title: str
+    severity: AlertSeverity
+    condition: Condition | None
+    log_filter: str | None
+    text: str
+    runbook: str | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotWatched:
+    """An alert that a server does not have.
+
+    Attributes:
+        server: its name in the configuration.
+        kind: what the alert would be about.
+        why: why there is none.
+
+    """
+
+    server: str
+    kind: AlertKind
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DashboardPlan:
     """A dashboard of Cloud Monitoring.
 
@@ -83,6 +150,9 @@ class ObservabilityPlan:
 
     Attributes:
         metrics: how the metrics of each server are collected, sorted by name; empty where none are.
+        alerts: the alert policies, by server, the most urgent first; those of the cluster last.
+        not_watched: alerts that a server does not have, though alerts are on.
+        channels: notification channels of every alert.
         rows: what shows them, a row for each server; none where none are collected.
         title: what the stack's dashboards are called.
         has_dashboards: whether Cloud Monitoring has some.
@@ -91,6 +161,9 @@ class ObservabilityPlan:
     """
 
     metrics: tuple[MetricsPlan, ...] = ()
+    alerts: tuple[AlertPlan, ...] = ()
+    not_watched: tuple[NotWatched, ...] = ()
+    channels: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     title: str = ""
     has_dashboards: bool = False
@@ -119,3 +192,7 @@ class ObservabilityPlan:
     def metrics_of(self, server: str) -> MetricsPlan | None:
         """How the metrics of a server are collected, by its name in the configuration; None where they are not."""
         return next((one for one in self.metrics if one.server == server), None)
+
+    def alerts_of(self, server: str | None) -> tuple[AlertPlan, ...]:
+        """The alerts of a server by its name in the configuration; those of the cluster for None."""
+        return tuple(one for one in self.alerts if one.server == server)

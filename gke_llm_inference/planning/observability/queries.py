@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric, ServerMetrics
+from gke_llm_inference.planning.observability.promql import pods_of
 
 WINDOW = "5m"
 """What rates are taken over: ten scrapes, so that one that fails leaves no gap."""
@@ -75,12 +76,6 @@ class Metrics:
         return metric
 
 
-# A Deployment's pods are called after it, its ReplicaSet's digest and five letters of their own; a name that is too
-# long is cut before those.
-_LONGEST_WHOLE = 46
-_LONGEST_BASE = 58
-
-
 def matching(**labels: str | None) -> str:
     """What series match by their labels; a label that is None is not asked for."""
     told = ",".join(f'{name}="{value}"' for name, value in labels.items() if value is not None)
@@ -95,8 +90,5 @@ def matching_pods(deployment: str, cluster: str | None) -> str:
         cluster: name of the cluster; None where it is not known.
 
     """
-    pods = f"{deployment}-[a-z0-9]{{1,10}}-[a-z0-9]{{5}}"
-    if len(deployment) > _LONGEST_WHOLE:
-        pods = f"{deployment}-"[:_LONGEST_BASE] + ".*"
     told = "" if cluster is None else f'cluster="{cluster}",'
-    return f'{{{told}pod=~"{pods}"}}'
+    return f'{{{told}pod=~"{pods_of(deployment)}"}}'
