@@ -1,6 +1,7 @@
 """All policies, sorted by name."""
 
 from gke_llm_inference.policy.model import Policy
+from gke_llm_inference.policy.rules.alerts import SERVER_ALERTS
 from gke_llm_inference.policy.rules.allowed import ALLOWED_GPUS, ALLOWED_REGIONS, REQUIRED_LABELS
 from gke_llm_inference.policy.rules.budget import GPU_BUDGET
 from gke_llm_inference.policy.rules.clusters import (
@@ -47,6 +48,7 @@ POLICIES: tuple[Policy, ...] = (
     PRIVATE_NODES,
     PROBES,
     REQUIRED_LABELS,
+    SERVER_ALERTS,
     SERVER_IDENTITY,
     TOKEN_FROM_SECRET,
 )

@@ -7,6 +7,8 @@ from gke_llm_inference.preview.recording import Recording, Resource
 from tests.support import CLUSTER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, NODE_POOL, SERVICE
 
 STACK = "prod"
+ALERT_POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
+POD_MONITORING = "kubernetes:monitoring.googleapis.com/v1:PodMonitoring"
 TOKEN = "hf_" + "Planted0" * 4
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 DIGEST = "sha256:" + "a" * 64
@@ -93,6 +95,24 @@ def network_policy(namespace: str = "llm", **changes: Any) -> Resource:
     return resource(NETWORK_POLICY, "guard", {"metadata": {"namespace": namespace}, "spec": {**spec, **changes}})
 
 
+def pod_monitoring(namespace: str = "llm", **changes: Any) -> Resource:
+    spec = {"selector": {"matchLabels": LABELS}, "endpoints": [{"port": "http", "interval": "30s"}], **changes}
+    return resource(POD_MONITORING, "metrics", {"metadata": {"namespace": namespace}, "spec": spec})
+
+
+def alert(server: str = "server", **changes: Any) -> Resource:
+    query = f'sum(up{{job="{server}"}}) < 1'
+    properties = {
+        "displayName": "down",
+        "conditions": [{"displayName": "server", "conditionPrometheusQueryLanguage": {"query": query}}],
+        "notificationChannels": ["projects/my-project/notificationChannels/1"],
+        **changes,
+    }
+    return resource(ALERT_POLICY, f"alert-{server}", properties)
+
+
+UNCOLLECTED = ("server", "has no PodMonitoring, so that its metrics are not collected")
+UNTOLD = ("server", "has no alert policy that names it")
 UNGUARDED = tuple(("server", f"has no NetworkPolicy that denies {direction}") for direction in ("egress", "ingress"))
 
 CLUSTER_PROPERTIES: Properties = {
@@ -385,6 +405,28 @@ CASES = (
         "network-policies",
         "unknown",
         (server(), network_policy(podSelector=UNKNOWN, policyTypes=[UNKNOWN], ingress=UNKNOWN)),
+    ),
+    # server-alerts
+    Case("server-alerts", "none", (server(),), (UNCOLLECTED, UNTOLD)),
+    Case("server-alerts", "metrics alone", (server(), pod_monitoring()), (UNTOLD,)),
+    Case("server-alerts", "of another namespace", (server(), pod_monitoring("other"), alert()), (UNCOLLECTED,)),
+    Case("server-alerts", "of another server", (server(), pod_monitoring(), alert("server-b")), (UNTOLD,)),
+    Case("server-alerts", "called after it", (server(), pod_monitoring(), alert("b", displayName="server")), (UNTOLD,)),
+    Case("server-alerts", "off", (server(), pod_monitoring(), alert(enabled=False)), (UNTOLD,)),
+    Case(
+        "server-alerts",
+        "for nobody",
+        (server(), pod_monitoring(), alert(notificationChannels=[])),
+        (("server", "has alert policies, but none with a notification channel"),),
+    ),
+    Case("server-alerts", "told", (server(), pod_monitoring(), alert())),
+    Case("server-alerts", "one of two tells", (server(), pod_monitoring(), alert(notificationChannels=None), alert())),
+    Case("server-alerts", "no pods", (server(replicas=0),)),
+    Case("server-alerts", "no GPU", (resource(DEPLOYMENT, "server", {"spec": {"template": {"spec": {}}}}),)),
+    Case(
+        "server-alerts",
+        "unknown",
+        (server(), pod_monitoring(selector=UNKNOWN), alert(conditions=UNKNOWN, notificationChannels=UNKNOWN)),
     ),
     # disruption-budgets
     Case(

@@ -15,7 +15,12 @@ from gke_llm_inference.settings.stack_config import settings_of
 from tests.support import GUIDE, PROJECT, REPOSITORY, STACKS, Recordings
 
 # What is advised, never what stops a deployment.
-_ADVICE = {"dev": [], "local": [], "staging": ["image-digests"] * 2, "prod": ["image-digests"] * 2}
+_ADVICE = {
+    "dev": [],
+    "local": [],
+    "staging": ["image-digests"] * 2,
+    "prod": [*["image-digests"] * 2, *["server-alerts"] * 4],
+}
 
 
 def _config(name: str | None, path: Path | None = None) -> StackConfig:
@@ -36,7 +41,7 @@ def test_each_example_passes(path: Path, recordings: Recordings) -> None:
     assert report.passed
 
 
-@pytest.mark.parametrize(("name", "advice"), [("platform", set()), ("chat", {"image-digests"})])
+@pytest.mark.parametrize(("name", "advice"), [("platform", set()), ("chat", {"image-digests", "server-alerts"})])
 def test_the_stacks_of_two_teams_pass_at_the_levels_of_prod(
     name: str, advice: set[str], recordings: Recordings
 ) -> None:
