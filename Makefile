@@ -102,7 +102,7 @@ test-faults: $(VENV)/.development ## Kill, stop, corrupt and fill up the stack o
 test-languages: $(VENV)/.development ## Generate SDKs, check and deploy programs in other languages (needs Go and Node.js; three to six minutes)
 	@TEST_LANGUAGES=1 $(BIN)/python -m pytest -n 0 tests/languages
 
-test-observability: $(VENV)/.development ## Run every query of dashboards and alerts in Prometheus's engine, over simulated series (1 minute)
+test-observability: $(VENV)/.development ## Run every query of dashboards and alerts in Prometheus's engine, over simulated series (1 minute; 3 the first time; needs Go and Node.js)
 	@TEST_OBSERVABILITY=1 $(BIN)/python -m pytest -n 0 tests/promql
 
 lint: $(VENV)/.development ## Check style and formatting

@@ -10,6 +10,9 @@ raw: dict[str, Any] = {
     "nodePools": {"l4": {"accelerator": {"type": "nvidia-l4", "count": 1}, "maxNodes": 4}},
     "observability": {
         "metrics": {"enabled": True},
+        "dashboards": {"enabled": True},
+        "gpuMetrics": {"enabled": True},
+        "tracing": {"endpoint": "http://collector.telemetry.svc.cluster.local:4317"},
         "alerts": {
             "enabled": True,
             "notificationChannels": ["projects/my-project/notificationChannels/123"],

@@ -1,14 +1,16 @@
 """What a stack that is watched consists of."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from gke_llm_inference.preview.recording import Recording
-from tests.support import Recordings, find, of_type
+from tests.support import DEPLOYMENT, Recordings, find, of_type
 
 MONITORING = "kubernetes:monitoring.googleapis.com/v1:PodMonitoring"
 ALERT = "gcp:monitoring/alertPolicy:AlertPolicy"
+DASHBOARD = "gcp:monitoring/dashboard:Dashboard"
 CLUSTER = "gcp:container/cluster:Cluster"
 
 
@@ -29,7 +31,7 @@ def test_every_server_has_a_pod_monitoring_of_its_name(sample: Recording) -> Non
 def test_gke_does_not_collect_a_second_time(sample: Recording) -> None:
     (cluster,) = of_type(sample, CLUSTER)
     assert cluster.inputs["monitoringConfig"] == {
-        "enableComponents": ["SYSTEM_COMPONENTS"],
+        "enableComponents": ["DCGM", "SYSTEM_COMPONENTS"],
         "managedPrometheus": {"enabled": True, "autoMonitoringConfig": {"scope": "NONE"}},
     }
 
@@ -67,3 +69,22 @@ def test_the_alert_on_the_autoscaler_is_of_its_log_and_told_once_an_hour(sample:
     (condition,) = capacity["conditions"]
     assert "cluster-autoscaler-visibility" in condition["conditionMatchedLog"]["filter"]
     assert capacity["alertStrategy"] == {"autoClose": "7200s", "notificationRateLimit": {"period": "3600s"}}
+
+
+def test_a_dashboard_has_a_section_for_each_server(sample: Recording) -> None:
+    dashboard = find(sample, DASHBOARD, "observability-dashboard").inputs
+    assert dashboard["project"] == "my-project"
+    document = json.loads(dashboard["dashboardJson"])
+    assert document["displayName"] == "gke-llm-inference-test"
+    widgets = [tile["widget"] for tile in document["mosaicLayout"]["tiles"]]
+    assert [one["title"].partition(":")[0] for one in widgets if "collapsibleGroup" in one] == ["chat", "old"]
+    assert "GPU utilization" in {one["title"] for one in widgets}
+
+
+def test_a_server_whose_spans_hold_no_text_alone_is_traced(sample: Recording) -> None:
+    traced = {}
+    for name in ("chat", "old"):
+        (container,) = find(sample, DEPLOYMENT, f"{name}-deployment").inputs["spec"]["template"]["spec"]["containers"]
+        variables = {one["name"] for one in container["env"]}
+        traced[name] = any("otlp" in one for one in container["args"]), "OTEL_SERVICE_NAME" in variables
+    assert traced == {"chat": (True, True), "old": (False, False)}
