@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gke_llm_inference.cli import dashboard, diff, images, models, new, optimize, plan, policy, preview, settings
+from gke_llm_inference.cli import dashboard, diff, images, models, new, optimize, plan, policy, preview, quota, settings
 from gke_llm_inference.cli.failures import EXIT_INTERRUPTED, EXIT_USAGE, fail, interrupted
 from gke_llm_inference.version import __version__
 
@@ -85,6 +85,7 @@ app.add_typer(settings.app, name="settings")
 app.command("policy")(policy.policy)
 app.command("images")(images.images)
 app.command("dashboard")(dashboard.dashboard)
+app.command("quota")(quota.quota)
 app.command("optimize")(optimize.optimize)
 app.command("new")(new.new)
 

@@ -90,6 +90,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Flows = Annotated[
     bool, typer.Option("--flows", help="Show instead who may talk to the servers, and whom they may talk to.")
 ]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask Google nothing; print the quota that the stack needs.")]
+Deployed = Annotated[
+    bool, typer.Option("--deployed", help="The stack runs already: its own GPUs are among those in use.")
+]
 Record = Annotated[
     bool, typer.Option("--record", help="Ask the registries and write the digests into the stack's file.")
 ]

@@ -32,7 +32,7 @@ from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from gke_llm_inference.planning.pod.patch_plan import ARROW
-from gke_llm_inference.planning.quota import QuotaNeed, quota_needs
+from gke_llm_inference.planning.quota import stack_quota_needs
 from gke_llm_inference.planning.stack_cost import stack_cost
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.terminal import Look, printable, wrapped
@@ -83,7 +83,8 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         "cost": _cost_document(_total(plan, catalog), catalog),
         "stackCost": stack_cost_document(stack_cost(plan, catalog)),
         "quota": [
-            {"name": need.name, "running": need.running, "largest": need.largest} for need in _quota(plan, catalog)
+            {"name": need.name, "running": need.running, "largest": need.largest}
+            for need in stack_quota_needs(plan, catalog)
         ],
         "warnings": [_finding_document(warning) for warning in plan.warnings],
     }
@@ -100,7 +101,9 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     total = _total(plan, catalog)
     lines += [f"GPUs cost {in_usd(total)}" + (f" ({total.note})" if total.note else "")]
     lines += stack_cost_lines(stack_cost(plan, catalog))
-    lines += [f"Quota {need.name}: {need.running} running, {need.largest} max" for need in _quota(plan, catalog)]
+    lines += [
+        f"Quota {need.name}: {need.running} running, {need.largest} max" for need in stack_quota_needs(plan, catalog)
+    ]
     lines += dashboard_lines(plan.observability)
     lines += stack_lines(plan.observability)
     if plan.warnings:
@@ -369,11 +372,6 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
         costs = list(_costs(plan, catalog).values())
     total = total_cost(costs)
     return replace(total, note="; ".join(filter(None, (total.note, UNPRICED)))) if plan.access.gateways else total
-
-
-def _quota(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:
-    nodes = {pool.key: running_nodes(pool, plan.servers) for pool in plan.node_pools}
-    return quota_needs(plan.servers, plan.node_pools, nodes, catalog)
 
 
 def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:

@@ -1,5 +1,6 @@
 """GPU quota that a stack needs, by Google's names: while everything runs, at its largest, and during an update."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
 from gke_llm_inference.planning.node_pools import running_nodes
-from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan
+from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
 from gke_llm_inference.settings import Finding, suggestion
 
 ALL_REGIONS = "GPUS_ALL_REGIONS"
 """The quota that every GPU of a project counts against, wherever it is."""
+_PREEMPTIBLE = ("spot", "flexStart")
+"""Machines that count against the quotas of preemptible GPUs, flex-start among them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,6 +31,63 @@ class QuotaNeed:
     name: str
     running: int
     largest: int
+
+
+@dataclass(frozen=True)
+class QuotaUse:
+    """What a project may use of a quota, and what it uses now."""
+
+    limit: float
+    used: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaState:
+    """A quota that a stack needs beside what its project has of it.
+
+    Attributes:
+        need: what the stack needs.
+        use: what the project has; None where that was not asked, or Google does not list the quota.
+        deployed: whether the stack runs already, so that its own GPUs are among those in use.
+
+    """
+
+    need: QuotaNeed
+    use: QuotaUse | None = None
+    deployed: bool = False
+
+    @property
+    def missing_at_rest(self) -> int | None:
+        """GPUs that are missing while every replica runs; None where what the project has is not known."""
+        return self._missing(self.need.running)
+
+    @property
+    def missing(self) -> int | None:
+        """GPUs that are missing at most, during an update or with every pool at its largest; None as above."""
+        return self._missing(self.need.largest)
+
+    @property
+    def limit_to_ask_for(self) -> int:
+        """The limit that the stack needs, beside what others use."""
+        return self.need.largest + math.ceil(self._used_by_others)
+
+    @property
+    def _used_by_others(self) -> float:
+        if self.use is None:
+            return 0.0
+        own = self.need.running if self.deployed else 0
+        return max(0.0, self.use.used - own)
+
+    def _missing(self, needed: int) -> int | None:
+        if self.use is None:
+            return None
+        return max(0, math.ceil(needed + self._used_by_others - self.use.limit))
+
+
+def stack_quota_needs(plan: StackPlan, catalog: Catalog) -> tuple[QuotaNeed, ...]:
+    """Quota of a planned stack, sorted by name."""
+    nodes = {pool.key: running_nodes(pool, plan.servers) for pool in plan.node_pools}
+    return quota_needs(plan.servers, plan.node_pools, nodes, catalog)
 
 
 def quota_needs(
@@ -57,7 +117,7 @@ def quota_needs(
         gpus = pool.settings.accelerator.count
         count(
             pool.settings.accelerator.type,
-            spot=pool.settings.provisioning.model == "spot",
+            spot=pool.settings.provisioning.model in _PREEMPTIBLE,
             now=gpus * max(nodes.get(pool.key, 0), pool.settings.min_nodes),
             most=gpus * pool.settings.max_nodes,
         )
