@@ -179,12 +179,11 @@ def machine_price(
     family = known["families"][machine_family(name)]
     gpu = skus.find(family["gpu"], "GPU", spot=spot)
     core, ram = (skus.find(family["part"], group, spot=spot) for group in ("CPU", "RAM"))
-    gib = machine.gpus * family.get("localSsdGib", 0)
+    gib: int = machine.gpus * family.get("localSsdGib", 0)
     ssd = skus.find(known["localSsd"], "LocalSSD", spot=spot) if gib else 0.0
     if gpu is None or core is None or ram is None or ssd is None:
         return None
-    parts = machine.gpus * gpu + machine.vcpus * core + machine.memory_gib * ram + gib * ssd / _HOURS_PER_MONTH
-    return float(parts)
+    return machine.gpus * gpu + machine.vcpus * core + machine.memory_gib * ram + gib * ssd / _HOURS_PER_MONTH
 
 
 def differences(catalog: Catalog, prices: Iterable[Price], region: str, known: Mapping[str, Any]) -> list[Difference]:

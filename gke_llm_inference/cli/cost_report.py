@@ -6,11 +6,13 @@ from typing import Any
 from gke_llm_inference.planning.cost import Cost
 from gke_llm_inference.planning.stack_cost import NOT_COUNTED, StackCost
 
+_MISSING = "no price known"
+
 
 def in_usd(cost: Cost) -> str:
     """A cost in words: while everything runs, with the fewest replicas, and idle."""
     if cost.hourly_usd is None:
-        return "no price known"
+        return _MISSING
     idle = "" if cost.idle_monthly_usd is None else f", {cost.idle_monthly_usd:,.0f} idle"
     if cost.least_hourly_usd is None:
         return f"{cost.hourly_usd:.2f} USD an hour, {cost.monthly_usd:,.0f} a month{idle}"
@@ -20,14 +22,25 @@ def in_usd(cost: Cost) -> str:
     )
 
 
-def stack_cost_lines(cost: StackCost) -> Iterator[str]:
-    """The lines of a plan that say what the stack costs."""
+def noted(cost: Cost, text: str, mark: str = " ({})") -> str:
+    """A cost in words with what it leaves out; a missing price is said once."""
+    if cost.hourly_usd is None and cost.note.startswith(_MISSING):
+        return cost.note
+    return text + (mark.format(cost.note) if cost.note else "")
+
+
+def stack_cost_lines(cost: StackCost, times: str = "×") -> Iterator[str]:
+    """The lines of a plan that say what the stack costs.
+
+    Args:
+        cost: the cost.
+        times: what stands between a number and what it is of.
+
+    """
     yield f"Stack costs {'at least ' if cost.is_least else ''}{in_usd(cost.total)}"
     for part in cost.parts:
-        price = "no price known" if part.cost.hourly_usd is None else f"{part.cost.hourly_usd:.4f} USD an hour"
-        repeated = part.cost.hourly_usd is None and part.cost.note.startswith("no price known")
-        note = part.cost.note.removeprefix("no price known").strip() if repeated else part.cost.note
-        yield f"  {part.title}: {price}" + (f" ({note})" if note else "")
+        price = _MISSING if part.cost.hourly_usd is None else f"{part.cost.hourly_usd:.4f} USD an hour"
+        yield f"  {part.title.replace('×', times)}: {noted(part.cost, price)}"
     if cost.one_year_usd is not None:
         yield (
             f"  GPU machines with a commitment: {cost.one_year_usd:.2f} USD an hour with one of one year, "

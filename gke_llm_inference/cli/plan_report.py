@@ -9,7 +9,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
 from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
-from gke_llm_inference.cli.cost_report import in_usd, stack_cost_document, stack_cost_lines
+from gke_llm_inference.cli.cost_report import in_usd, noted, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
 from gke_llm_inference.cli.observability_report import (
     alert_lines,
@@ -99,8 +99,8 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
         if only in (None, server.key):
             lines += [*_server_lines(server, costs[server.key], plan, catalog, look), ""]
     total = _total(plan, catalog)
-    lines += [f"GPUs cost {in_usd(total)}" + (f" ({total.note})" if total.note else "")]
-    lines += stack_cost_lines(stack_cost(plan, catalog))
+    lines += [f"GPUs cost {noted(total, in_usd(total))}"]
+    lines += stack_cost_lines(stack_cost(plan, catalog), look.times)
     lines += [
         f"Quota {need.name}: {need.running} running, {need.largest} max" for need in stack_quota_needs(plan, catalog)
     ]
@@ -275,7 +275,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     yield from pod_lines(server.pod)
     yield from patch_lines(server.pod_patch)
     dated = f", {cost.region}, {catalog.prices.date}" if cost.region else ""
-    yield f"  cost       {in_usd(cost)}{dated}" + (f"; {cost.note}" if cost.note else "")
+    yield f"  cost       {noted(cost, in_usd(cost) + dated, '; {}')}"
     for index, one in enumerate(server.alternatives):
         usd = _alternative_usd(one, region, catalog)
         price = f", {usd:.2f} USD an hour" if usd is not None else ""

@@ -318,7 +318,7 @@ def test_the_policies_are_those_of_a_preview(tmp_path: Path) -> None:
         ("gke-llm-inference models --accelerator nvidia-l", ["nvidia-l4"]),
         ("gke-llm-inference new --model Qwen/", ["Qwen/Qwen2.5-7B-Instruct"]),
         ("gke-llm-inference new --goal ", ["cost", "latency", "throughput"]),
-        ("gke-llm-inference new --region europe-west1", ["europe-west1"]),
+        ("gke-llm-inference new --region europe-west1", ["europe-west1", "europe-west10"]),
         ("gke-llm-inference new --mode a", ["autopilot"]),
     ],
 )

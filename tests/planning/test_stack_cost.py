@@ -77,7 +77,7 @@ def test_what_has_no_price_is_named_and_the_rest_is_the_least() -> None:
     assert cost.is_least
     lines = list(stack_cost_lines(cost))
     assert lines[0].startswith("Stack costs at least 0.96 USD an hour")
-    assert "  node pool h200: 0 × a3-ultragpu-8g: no price known (of a3-ultragpu-8g in us-west1)" in lines
+    assert "  node pool h200: 0 × a3-ultragpu-8g: no price known of a3-ultragpu-8g in us-west1" in lines
     assert lines[-1] == f"  not counted: {'; '.join(NOT_COUNTED)}"
 
 
