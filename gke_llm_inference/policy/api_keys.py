@@ -36,9 +36,13 @@ def asks_for_key(backend: Any, route: Resource, rule: Any, resources: Sequence[R
 
 def _behind(backend: Any, route: Resource, resources: Sequence[Resource]) -> Iterator[Resource]:
     """The workloads that a Service or an InferencePool leads to."""
-    name, pooled = at(backend, "name"), leads_to_pool(backend)
+    name = at(backend, "name")
+    is_unseen = isinstance(at(backend, "kind"), Opaque)
     for service in resources:
-        if (service.group, service.kind) != (_POOL if pooled else ("core", "Service")):
+        pooled = (service.group, service.kind) == _POOL
+        if not pooled and (service.group, service.kind) != ("core", "Service"):
+            continue
+        if pooled != leads_to_pool(backend) and not is_unseen:
             continue
         if not same_namespace(service, route) or object_name(service) not in (name, None):
             continue

@@ -13,6 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from gke_llm_inference.cli.main import app, main
+from gke_llm_inference.policy.registry import POLICIES
 from tests.cli.support import COLUMNS, PLAIN, Terminal, environment, run
 from tests.support import REPOSITORY
 
@@ -300,7 +301,7 @@ def test_the_policies_are_those_of_a_preview(tmp_path: Path) -> None:
     project = ["--project-dir", str(REPOSITORY)]
     alone = run(["policy", "--stack", "prod", *project], tmp_path)
     assert alone.returncode == 0, alone.stderr
-    assert alone.stdout.startswith("Policies: 23 checked with the levels of prod, ")
+    assert alone.stdout.startswith(f"Policies: {len(POLICIES)} checked with the levels of prod, ")
     preview = run(["preview", "--stack", "prod", *project, "--policy", "--json"], tmp_path)
     document = run(["policy", "--stack", "prod", *project, "--json"], tmp_path)
     assert document.stdout == preview.stdout

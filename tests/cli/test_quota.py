@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
+import subprocess
+import sys
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.oauth2.credentials import Credentials
 
 from gke_llm_inference.cli import quota_reader
 from gke_llm_inference.cli.main import main
-from gke_llm_inference.cli.quota_reader import ComputeEngine, QuotaError, read_quotas
 from gke_llm_inference.planning.quota import QuotaNeed, QuotaState, QuotaUse
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-TOKEN = "not-to-be-shown"
 STACK = """\
 config:
   gcp:project: acme-ml
@@ -149,91 +141,10 @@ def test_a_cluster_whose_project_is_not_known_is_asked_for_it(
     assert "use --offline" in capsys.readouterr().err
 
 
-class Api(BaseHTTPRequestHandler):
-    """Compute Engine's API as far as quotas go, in the form of its reference."""
-
-    asked: ClassVar[list[tuple[str, str | None]]] = []
-    status: ClassVar[int] = 200
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        type(self).asked.append((path, self.headers.get("Authorization")))
-        body: dict[str, Any] = {"error": {"code": 403, "message": f"denied to {self.headers.get('Authorization')}"}}
-        if self.status == 200:
-            metric = "NVIDIA_L4_GPUS" if "/regions/" in path else "GPUS_ALL_REGIONS"
-            body = {"kind": "compute#quotas", "quotas": [{"metric": metric, "limit": 8.0, "usage": 3.0}]}
-        content = json.dumps(body).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-        """Says nothing."""
-
-
-@pytest.fixture
-def api() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Api)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    Api.asked.clear()
-    Api.status = 200
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_googles_library_reads_region_and_project(api: str) -> None:
-    nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]
-    found = read_quotas("acme-ml", "us-central1", ComputeEngine(nobody, api, "http"))
-    assert found == {
-        "GPUS_ALL_REGIONS": QuotaUse(limit=8.0, used=3.0),
-        "NVIDIA_L4_GPUS": QuotaUse(limit=8.0, used=3.0),
-    }
-    assert [path for path, _ in Api.asked] == [
-        "/compute/v1/projects/acme-ml",
-        "/compute/v1/projects/acme-ml/regions/us-central1",
-    ]
-
-
-def test_a_refusal_says_what_is_needed_and_no_credential(api: str) -> None:
-    Api.status = 403
-    somebody = Credentials(token=TOKEN)  # type: ignore[no-untyped-call]
-    source = ComputeEngine(somebody, api, "http")
-    with pytest.raises(QuotaError) as refused:
-        read_quotas("acme-ml", "us-central1", source)
-    assert "answers 403; reading quotas takes compute.regions.get" in str(refused.value)
-    assert Api.asked[0][1] == f"Bearer {TOKEN}"
-    assert TOKEN not in str(refused.value)
-    assert refused.value.__cause__ is None
-
-
-def test_without_credentials_gcloud_is_asked_for_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "gcloud"
-    program.write_text(
-        f"#!/bin/sh\ntest \"$*\" = 'auth print-access-token --quiet' && echo {TOKEN}\n", encoding="utf-8"
-    )
-    program.chmod(0o755)
-    none_found(monkeypatch)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert quota_reader.user_credentials().token == TOKEN
-
-
-def test_without_credentials_and_gcloud_it_says_how_to_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    none_found(monkeypatch)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(QuotaError, match="gcloud auth application-default login, or use --offline"):
-        quota_reader.user_credentials()
-
-
-def none_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    def default(**_: object) -> None:
-        raise DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
-
-    monkeypatch.setattr(google.auth, "default", default)
+def test_googles_library_is_asked_in_a_process_without_pulumis_sdk() -> None:
+    """Both register `google.rpc.Status`, and a process holds one."""
+    there = Path(__file__).with_name("googles_library.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--noconftest", str(there)]
+    ended = subprocess.run(command, cwd=there.parents[2], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.splitlines()[-1].strip().startswith(("4 passed", "...."))

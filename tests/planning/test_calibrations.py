@@ -81,7 +81,7 @@ def test_another_model_is_planned_with_the_hardware_and_a_wider_band() -> None:
     servers, _ = planned(plain=mistral, other={**mistral, "calibration": NAME}, own={**SERVER, "calibration": NAME})
     plain, other, own = (speed(servers[key]) for key in ("plain", "other", "own"))
     assert other.point.tpot_ms.p50 > 1.05 * plain.point.tpot_ms.p50
-    assert own.ttft.percent < other.ttft.percent < plain.ttft.percent
+    assert own.ttft.percent < other.ttft.percent <= plain.ttft.percent
     assert other.basis == "transferred"
 
 

@@ -311,7 +311,12 @@ def test_the_speed_of_a_server_as_text_and_as_json() -> None:
     assert document["perReplica"]["requestRate"] == 0.25
     assert document["perReplica"]["ttftMs"]["p99"] == round(found.point.ttft_ms.p99, 2)
     assert document["replicas"] == {"given": 2, "needed": found.needed, "headroom": 0.8}
-    assert document["error"]["tpot"] == {"percent": round(found.tpot.percent, 1), "basis": "transferred"}
+    assert document["error"]["tpot"] == {
+        "percent": round(found.tpot.percent, 1),
+        "percentAtP90": round(found.tpot.at(90).percent, 1),
+        "percentAtP99": round(found.tpot.at(99).percent, 1),
+        "basis": "transferred",
+    }
     assert document["price"]["usdPerMillionOutputTokens"] == pytest.approx(
         0.8536 / (found.output_tokens_per_second * 3600) * 1e6, abs=1e-3
     )

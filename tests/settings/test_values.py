@@ -15,7 +15,7 @@ from tests.settings.support import Path, autopilot_stack, changed, dotted, full_
         (("cluster", "releaseChannel"), "stable", "did you mean STABLE?"),
         (("cluster", "maintenance", "days", 1), "Sunday", "use one of: FR, MO, SA, SU, TH, TU, WE"),
         (("nodePools", "l4", "driverVersion"), "newest", "use one of: default, latest"),
-        (("nodePools", "l4", "diskType"), "pd-standard", "use one of: pd-balanced, pd-ssd"),
+        (("nodePools", "l4", "diskType"), "pd-standard", "use one of: hyperdisk-balanced, pd-balanced, pd-ssd"),
         (("nodePools", "l4", "sharing", "strategy"), "TIME_SHARING", "did you mean timeSharing?"),
         (("nodePools", "l4", "taints", 0, "effect"), "NoSchedule", "did you mean NO_SCHEDULE?"),
         (("nodePools", "l4", "secondaryBootDisks", 0, "mode"), "cache", "use one of: containerImageCache, data"),
