@@ -188,7 +188,7 @@ def create_stack(
             on_cluster,
         )
     observability = None
-    if plan.observability.metrics:
+    if plan.observability.metrics or plan.observability.alerts:
         observability = Observability(
             "observability",
             ObservabilityArgs(

@@ -9,6 +9,7 @@ from tests.support import REPOSITORY, STACKS, Recordings
 APIS = {
     "compute": "compute",
     "container": "container",
+    "monitoring": "monitoring",
     "projects": "cloudresourcemanager",
     "secretmanager": "secretmanager",
     "serviceaccount": "iam",

@@ -45,6 +45,8 @@ def test_the_platform_team_has_a_cluster_and_pools_but_no_server(recordings: Rec
     assert [pool.name for pool in of_type(platform, NODE_POOL)] == ["gke-system", "l4"]
     assert of_type(platform, DEPLOYMENT) == []
     assert {"clusterName", "kubeconfig", "nodeServiceAccount"} <= platform.exports.keys()
+    (told,) = of_type(platform, "gcp:monitoring/alertPolicy:AlertPolicy")
+    assert told.name == "observability-capacity"
     (driver,) = find(platform, NODE_POOL, "l4").inputs["nodeConfig"]["guestAccelerators"]
     assert driver["gpuDriverInstallationConfig"] == {"gpuDriverVersion": "LATEST"}
 
@@ -54,11 +56,8 @@ def test_the_product_team_reads_the_other_stack_and_makes_no_cluster(chat: Recor
     assert reference.options == {"external": True, "id": OWNER}
     assert reference.inputs == {"name": OWNER}
     assert reference.parent == of_type(chat, GKE_CLUSTER)[0].urn
-    assert {resource.type.partition(":")[0] for resource in chat.resources} == {
-        "gke-llm-inference",
-        "kubernetes",
-        "pulumi",
-    }
+    in_google_cloud = {resource.type for resource in chat.resources if resource.type.startswith("gcp:")}
+    assert in_google_cloud == {"gcp:monitoring/alertPolicy:AlertPolicy"}
 
 
 def test_offline_the_other_stacks_outputs_are_unknown_and_the_preview_says_so(chat: Recording) -> None:
@@ -66,9 +65,9 @@ def test_offline_the_other_stacks_outputs_are_unknown_and_the_preview_says_so(ch
     assert provider.inputs == {"clusterIdentifier": UNKNOWN, "enableSecretMutable": "true", "kubeconfig": SECRET}
     assert chat.exports["clusterName"] == UNKNOWN
     assert chat.exports["kubeconfig"] == SECRET
-    assert [entry.message for entry in chat.messages(Severity.WARNING)] == [
-        f"a preview without a cloud cannot read the stack {OWNER}; its outputs are unknown"
-    ]
+    about_alerts, about_outputs = (entry.message for entry in chat.messages(Severity.WARNING))
+    assert about_alerts.startswith("observability.alerts.enabled: tells servers apart by namespace and name alone\n")
+    assert about_outputs == f"a preview without a cloud cannot read the stack {OWNER}; its outputs are unknown"
 
 
 def test_the_servers_of_the_product_team_are_planned_all_the_same(chat: Recording) -> None:
