@@ -24,6 +24,8 @@ from tests.engine.wire import decode, encode
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"
 ACCOUNT = "gcp:serviceaccount/account:Account"
+ALERTS = "gcp:monitoring/alertPolicy:AlertPolicy"
+DASHBOARD = "gcp:monitoring/dashboard:Dashboard"
 
 _NODE_CONFIG = (
     *("bootDiskKmsKey", "enableConfidentialStorage", "ephemeralStorageLocalSsdConfig", "flexStart"),
@@ -54,6 +56,8 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
         *(f"nodeConfig.{name}" for name in _NODE_CONFIG),
     ),
     ACCOUNT: ("accountId", "project"),
+    ALERTS: ("project",),
+    DASHBOARD: ("project",),
     "gcp:compute/network:Network": ("name", "project", "autoCreateSubnetworks"),
     "gcp:compute/address:Address": ("name", "project", "region", "addressType", "networkTier"),
     "gcp:compute/regionSecurityPolicy:RegionSecurityPolicy": ("name", "project", "region", "type"),
@@ -63,7 +67,11 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
     "gcp:projects/iAMMember:IAMMember": ("member", "project", "role"),
     "gcp:secretmanager/secretIamMember:SecretIamMember": ("member", "project", "role", "secretId"),
 }
-_NAMELESS = (ACCOUNT, "gcp:projects/iAMMember:IAMMember", "gcp:secretmanager/secretIamMember:SecretIamMember")
+_NUMBERED = (ALERTS, DASHBOARD)
+_NAMELESS = (
+    *(ACCOUNT, *_NUMBERED),
+    *("gcp:projects/iAMMember:IAMMember", "gcp:secretmanager/secretIamMember:SecretIamMember"),
+)
 
 
 class GoogleCloud(ProviderBase):
@@ -194,7 +202,7 @@ class GoogleCloud(ProviderBase):
         elif type_ == ACCOUNT:
             email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
             state |= {"email": email, "member": f"serviceAccount:{email}"}
-        else:
+        elif type_ not in _NUMBERED:
             if type_ == "gcp:compute/address:Address":
                 state["address"] = "203.0.113.7"
             state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
@@ -238,6 +246,9 @@ def _id_of(type_: str, inputs: dict[str, Any]) -> str:
         return f"{project}/{inputs['location']}/{inputs['cluster']}/{inputs['name']}"
     if type_ == ACCOUNT:
         return f"projects/{project}/serviceAccounts/{inputs['accountId']}@{project}.iam.gserviceaccount.com"
+    if type_ in _NUMBERED:
+        number = hashlib.sha256(repr(sorted(inputs.items())).encode()).hexdigest()[:16]
+        return f"projects/{project}/{type_.rpartition(':')[2]}/{number}"
     if "member" in inputs:
         return f"{inputs.get('secretId', project)}/{inputs['role']}/{inputs['member']}"
     return f"projects/{project}/{type_.split('/')[-1]}/{inputs.get('region', 'global')}/{inputs['name']}"
