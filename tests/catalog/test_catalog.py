@@ -233,6 +233,16 @@ def test_every_gpu_has_machines_zones_and_autopilot_bounds(name: str) -> None:
         assert letters == tuple(sorted(set(letters)))
 
 
+def test_gpus_whose_speed_is_known_are_the_catalogs_own() -> None:
+    for name, roofs in CATALOG.performance.gpus.items():
+        assert roofs.compute_capability == CATALOG.accelerators[name].compute_capability
+    assert set(CATALOG.accelerators) - set(CATALOG.performance.gpus) == {
+        "nvidia-b200",
+        "nvidia-rtx-pro-6000",
+        "nvidia-tesla-t4",
+    }
+
+
 def test_no_machine_has_autopilot_bounds_that_exceed_it() -> None:
     for name, accelerator in CATALOG.accelerators.items():
         for gpus, bounds in accelerator.autopilot_maxima.items():
