@@ -1,8 +1,8 @@
 """How servers are reached from outside of the cluster: exposure, routes, TLS, API keys and limits of rate."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from gke_llm_inference.settings.base import Cidr, DnsLabel, PositiveInt, Settings, refused
 from gke_llm_inference.settings.hugging_face import SecretKey, SecretManagerId
@@ -18,12 +18,26 @@ Hostname = Annotated[
         pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$", max_length=253
     ),
 ]
+
+
+def _not_of_compute_engine(value: Any) -> Any:
+    if isinstance(value, str) and "sslCertificates" in value.split("/"):
+        raise refused(
+            "is an SSL certificate of Compute Engine",
+            "load balancers of a stack take certificates of Certificate Manager, or one of a Secret",
+            "name a regional certificate of Certificate Manager, or have one made with managed: true; or keep it in a "
+            "Secret and set source: secret",
+        )
+    return value
+
+
 CertificateName = Annotated[
     str,
     StringConstraints(
         pattern=r"^(projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/(certificates|certificateMaps)/)?"
         r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
     ),
+    BeforeValidator(_not_of_compute_engine),
 ]
 ApiKeyName = Annotated[str, StringConstraints(pattern=rf"^{API_KEY_NAME}$")]
 RoutePath = Annotated[str, StringConstraints(pattern=r"^/([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$", max_length=500)]

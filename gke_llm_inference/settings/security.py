@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pydantic.alias_generators import to_camel
 
-from gke_llm_inference.settings import access_security, pod_security
+from gke_llm_inference.settings import access_security, observability_security, pod_security
 from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
@@ -239,6 +239,8 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     pod_security.pod_patches,
     pod_security.pod_secrets,
     pod_security.runtime_class,
+    observability_security.alerts,
+    observability_security.traces,
 )
 
 

@@ -1,6 +1,7 @@
 """A podPatch is merged as Kubernetes merges it, shown path by path, and may not touch what the plan decided unsaid."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -430,6 +431,26 @@ def test_a_patch_is_planned_or_refused_and_never_takes_the_gpu(patch: Raw) -> No
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container["image"] == PLAIN.image
     assert container["args"] == list(PLAIN.all_arguments)
+
+
+def _removals(value: Raw) -> Iterator[Raw]:
+    """Patches that each take one part of a template away."""
+    for key, item in value.items():
+        yield {key: None}
+        if isinstance(item, dict):
+            yield from ({key: one} for one in _removals(item))
+        elif key == "containers":
+            (server,) = ({field: part for field, part in one.items() if field != "name"} for one in item)
+            yield from ({key: [{"name": "inference-server", **one}]} for one in _removals(server))
+
+
+def test_whatever_is_taken_away_from_a_pod_is_refused_or_acknowledged() -> None:
+    removals = list(_removals(TEMPLATE))
+    assert {"spec": None} in removals
+    assert {"metadata": None} in removals
+    assert len(removals) > 60
+    for patch in removals:
+        assert problems_of(on_l4(patch)), patch
 
 
 def test_images_of_a_patch_are_those_of_the_server() -> None:

@@ -95,7 +95,7 @@ def test_what_the_pack_tells_about_itself() -> None:
     assert [policy.name for policy in info.policies] == [policy.name for policy in POLICIES]
     budget = next(policy for policy in info.policies if policy.name == "gpu-budget")
     assert list(budget.configSchema.required) == ["monthlyUsd", "stacks", "allowUnpriced"]
-    assert budget.remediation_steps.startswith("lower maxNodes or replicas")
+    assert budget.remediation_steps.startswith("lower maxNodes, replicas or maxReplicas")
 
 
 def test_an_unknown_environment_keeps_the_pack_from_starting() -> None:

@@ -236,6 +236,23 @@ _SERVERS = st.one_of(
     ),
 )
 
+_OBSERVABILITY = st.fixed_dictionaries(
+    {},
+    optional={
+        "metrics": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "alerts": st.fixed_dictionaries(
+            {"enabled": st.booleans()},
+            optional={"notificationChannels": st.just(["projects/my-project/notificationChannels/1"])},
+        ),
+        "dashboards": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "gpuMetrics": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "tracing": st.fixed_dictionaries(
+            {"endpoint": st.just("http://collector.telemetry.svc.cluster.local:4317")},
+            optional={"collectorLabels": st.just({"app": "collector"})},
+        ),
+    },
+)
+
 RAW_STACKS: st.SearchStrategy[Raw] = st.fixed_dictionaries(
     {"cluster": _CLUSTERS, "servers": st.dictionaries(_NAMES, _SERVERS, min_size=1, max_size=3)},
     optional={
@@ -244,6 +261,7 @@ RAW_STACKS: st.SearchStrategy[Raw] = st.fixed_dictionaries(
         "namespace": st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True),
         "createNamespace": st.booleans(),
         "networkPolicy": _NETWORK_POLICY,
+        "observability": _OBSERVABILITY,
     },
 )
 """Any configuration with the right form; what it asks for may be impossible."""

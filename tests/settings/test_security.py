@@ -60,6 +60,16 @@ def patched(*overrides: str, **spec: Any) -> Raw:
     return autopilot_stack(podPatch={"patch": {"spec": spec}, "overrides": list(overrides)})
 
 
+def watched(**alerts: Any) -> Raw:
+    return {**autopilot_stack(), "observability": {"metrics": {"enabled": True}, "alerts": alerts}}
+
+
+def traced(**more: Any) -> Raw:
+    endpoint = "http://collector.telemetry.svc.cluster.local:4317"
+    return {**autopilot_stack(), "observability": {"tracing": {"endpoint": endpoint, **more}}}
+
+
+CHANNEL = "projects/my-project/notificationChannels/1"
 SIDECAR = {"name": "proxy", "image": "proxy:1", "cpu": 1, "memoryGib": 1}
 FROM_SECRET = {"secret": "bucket", "key": "key"}
 
@@ -104,6 +114,13 @@ PAIRS = {
     "servers.gemma.routes[0]": (autopilot_stack(routes=[{"path": "/generate"}]), autopilot_stack()),
     "gateway.tls": (reached(), reached(tls={"source": "secret", "secretName": "tls"})),
     "gateway.rateLimit": (reached(), reached(rateLimit={"requests": 60})),
+    "observability.alerts.enabled": (watched(), watched(enabled=True)),
+    "observability.alerts.notificationChannels": (
+        watched(enabled=True),
+        watched(enabled=True, notificationChannels=[CHANNEL]),
+    ),
+    "observability.tracing": (traced(), autopilot_stack()),
+    "observability.tracing.collectorLabels": (traced(), traced(collectorLabels={"app": "collector"})),
 }
 
 
@@ -196,8 +213,9 @@ def test_the_command_says_which_file_is_weaker_and_fails(capsys: pytest.CaptureF
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
-    assert lines[0] == "error: dev is weaker than prod in 2 settings:"
+    assert lines[0] == "error: dev is weaker than prod in 3 settings:"
     assert [line for line in lines if not line.startswith((" ", "error"))] == [
         "cluster.deletionProtection (Pulumi.dev.yaml): is off in dev and on in prod",
         "huggingFace.tokenSource (stack-base.yaml): is config in dev and secretManager in prod",
+        "observability.alerts.enabled (Pulumi.dev.yaml): is off in dev and on in prod",
     ]

@@ -182,7 +182,7 @@ def _images(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> I
     form: TypeAdapter[str] = TypeAdapter(Image)
     for key in CONTAINER_LISTS:
         known = {one["name"]: one.get("image") for one in before["spec"].get(key, ())}
-        for one in after["spec"].get(key, ()):
+        for one in after.get("spec", {}).get(key, ()):
             name, image = one.get("name"), one.get("image")
             if image is not None and image == known.get(name):
                 continue

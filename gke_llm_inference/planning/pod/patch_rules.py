@@ -117,6 +117,8 @@ class PatchRules:
         for place, why in _NEVER.items():
             if steps[: len(place)] == place:
                 return "is not for a server", why
+        if steps == ("metadata",):
+            return "takes the labels by which the Deployment knows its pods", "Kubernetes rejects such a Deployment"
         if steps[:2] == ("metadata", "labels") and steps[2] in self.selector:
             return "changes a label by which the Deployment knows its pods", "Kubernetes rejects such a Deployment"
         if steps[:2] == ("metadata", "annotations"):
