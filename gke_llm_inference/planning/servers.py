@@ -30,6 +30,7 @@ from gke_llm_inference.planning.plan import (
 )
 from gke_llm_inference.planning.pod.decide import plan_pod, pod_tolerations
 from gke_llm_inference.planning.pod.patch import plan_patch
+from gke_llm_inference.planning.pod.patch_keys import KeyGuard
 from gke_llm_inference.planning.pod.patch_rules import PatchRules
 from gke_llm_inference.planning.pod.template import planned_template
 from gke_llm_inference.planning.pods import (
@@ -192,10 +193,21 @@ def with_patch(server: TimedServer, plan: ServerPlan) -> tuple[ServerPlan, list[
         catalog=stack.catalog,
         selector=plan.selector,
         baseline=stack.enforces_baseline,
+        guard=_key_guard(server, plan),
     )
     patch, findings = plan_patch(f"{server.path}.podPatch", asked, planned_template(plan), rules)
     decided = [Decision("podPatch", f"overrides {one.path}", one.values) for one in patch.overrides] if patch else []
     return replace(plan, pod_patch=patch, decisions=(*plan.decisions, *decided)), findings
+
+
+def _key_guard(server: TimedServer, plan: ServerPlan) -> KeyGuard | None:
+    if plan.api_keys is None:
+        return None
+    return KeyGuard(
+        keys=plan.api_keys,
+        facts=server.stack.catalog.access[server.settings.server],
+        on_internet=exposure_of(server.settings, server.stack.gateway) == "external",
+    )
 
 
 def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, ...]:

@@ -378,6 +378,25 @@ ROUTES = st.sampled_from(
         for method in ("GET", "POST")
     ]
 )
+
+
+def _patch(field: str, value: Any) -> Raw:
+    """A patch of the server's container, with its acknowledgment."""
+    container = {"name": "inference-server", field: value}
+    overrides = [f"spec.containers[inference-server].{field}"]
+    return {"patch": {"spec": {"containers": [container]}}, "overrides": overrides}
+
+
+PATCHES = st.sampled_from(
+    [
+        _patch("env", [{"name": "VLLM_API_KEY", "$patch": "delete"}]),
+        _patch("env", [{"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"optional": True}}}]),
+        _patch("env", [{"name": "API_KEY", "$patch": "delete"}]),
+        _patch("args", ["--root-path=/v1"]),
+        _patch("image", "vllm/vllm-openai:v0.9.0"),
+        _patch("volumeMounts", [{"mountPath": "/etc/llm-inference/api-keys", "$patch": "delete"}]),
+    ]
+)
 SERVERS = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(
@@ -398,7 +417,8 @@ SERVERS = st.fixed_dictionaries(
                 {"source": "secretManager", "secret": "keys", "projectNumber": "123456789012"},
             ]
         ),
-    }
+    },
+    optional={"podPatch": PATCHES},
 )
 CLUSTERS = st.sampled_from(
     [
@@ -448,6 +468,7 @@ def test_nothing_is_on_the_internet_without_a_key_and_encryption(
             assert not outcome.access.certificates or load_balancer.certificates
             assert plan.api_keys is not None
             assert reached.authenticated
+            assert plan.pod_patch is None, "each of them would open the server"
             assert reached.routes
             assert all(guarded.guards(route.path, route.method) for route in reached.routes)
             if reached.picker:

@@ -9,6 +9,7 @@ from gke_llm_inference.planning.pod.changes import Difference, Steps
 from gke_llm_inference.planning.pod.environment import decided_variable
 from gke_llm_inference.planning.pod.findings import annotation_problem, hidden_by
 from gke_llm_inference.planning.pod.names import SERVER_CONTAINER
+from gke_llm_inference.planning.pod.patch_keys import KeyGuard
 from gke_llm_inference.settings import ServerSettings
 
 # Fields of a pod that a patch may add where the plan has none: they decide nothing that the plan counts with.
@@ -89,6 +90,7 @@ class PatchRules:
         catalog: the facts to decide by.
         selector: labels by which the Deployment knows its pods.
         baseline: whether the namespace enforces the baseline Pod Security Standard.
+        guard: what keeps the server closed to whoever has no key; None where it has no API keys.
 
     """
 
@@ -97,6 +99,7 @@ class PatchRules:
     catalog: Catalog
     selector: dict[str, str]
     baseline: bool
+    guard: KeyGuard | None = None
 
     def judge(self, change: Difference) -> Verdict:
         """What a change is."""
@@ -119,6 +122,9 @@ class PatchRules:
                 return "is not for a server", why
         if steps == ("metadata",):
             return "takes the labels by which the Deployment knows its pods", "Kubernetes rejects such a Deployment"
+        problem = self.guard.problem(change) if self.guard else None
+        if problem is not None:
+            return problem
         if steps[:2] == ("metadata", "labels") and steps[2] in self.selector:
             return "changes a label by which the Deployment knows its pods", "Kubernetes rejects such a Deployment"
         if steps[:2] == ("metadata", "annotations"):
