@@ -66,10 +66,13 @@ class EndpointPicker(pulumi.ComponentResource):
         plan, self._args = args.plan, args
         account = core.v1.ServiceAccount(f"{name}-account", metadata=self._metadata(), opts=self._options())
         binding = self._rights(name, account)
+        text = yaml.safe_dump(dict(plan.configuration), sort_keys=False)
+        # Another name for another configuration: the picker reads it when it starts, and an old pod keeps its own.
+        configuration_name = f"{plan.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         configuration = core.v1.ConfigMap(
             f"{name}-configuration",
-            metadata=self._metadata(_configuration_name(plan)),
-            data={plan.config_file: _configuration(plan)},
+            metadata=self._metadata(configuration_name),
+            data={plan.config_file: text},
             opts=self._options(),
         )
         policy_spec: Any = plan.network_policy.spec if plan.network_policy else None
@@ -111,7 +114,7 @@ class EndpointPicker(pulumi.ComponentResource):
         self.deployment = apps.v1.Deployment(
             f"{name}-deployment",
             metadata=self._metadata(),
-            spec=_deployment_spec(plan),
+            spec=_deployment_spec(plan, configuration_name),
             # It is not well before it has found its pool.
             opts=self._options(account, binding, configuration, self.pool, *guards),
         )
@@ -163,15 +166,6 @@ class EndpointPicker(pulumi.ComponentResource):
         )
 
 
-def _configuration(plan: PickerPlan) -> str:
-    return yaml.safe_dump(dict(plan.configuration), sort_keys=False)
-
-
-def _configuration_name(plan: PickerPlan) -> str:
-    """Another one for another configuration: the picker reads it when it starts, and an old pod keeps its own."""
-    return f"{plan.name}-{hashlib.sha256(_configuration(plan).encode()).hexdigest()[:8]}"
-
-
 def _pool_spec(plan: PickerPlan, pod_port: int) -> dict[str, Any]:
     return {
         "selector": {"matchLabels": dict(plan.server_selector)},
@@ -187,7 +181,7 @@ def _pool_spec(plan: PickerPlan, pod_port: int) -> dict[str, Any]:
     }
 
 
-def _deployment_spec(plan: PickerPlan) -> apps.v1.DeploymentSpecArgs:
+def _deployment_spec(plan: PickerPlan, configuration_name: str) -> apps.v1.DeploymentSpecArgs:
     return apps.v1.DeploymentSpecArgs(
         # One has seen every request, and so knows which pod has which prefix.
         replicas=1,
@@ -213,7 +207,7 @@ def _deployment_spec(plan: PickerPlan) -> apps.v1.DeploymentSpecArgs:
                 volumes=[
                     core.v1.VolumeArgs(
                         name=_CONFIG_VOLUME,
-                        config_map=core.v1.ConfigMapVolumeSourceArgs(name=_configuration_name(plan)),
+                        config_map=core.v1.ConfigMapVolumeSourceArgs(name=configuration_name),
                     )
                 ],
             ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 import yaml
 
@@ -396,3 +398,8 @@ def test_no_secret_is_lost_in_numbers_or_names(workspace: Workspace, tmp_path: P
     assert "98765432" not in result.stdout + (tmp_path / "out" / "resources.json").read_text()
     (warning,) = document["warnings"]
     assert "part of a resource's name" in warning["message"]
+
+
+def test_the_sdk_looks_for_places_in_the_program_by_what_a_preview_takes_away() -> None:
+    """A private name: a new SDK may have another one, and previews of large programs would be slower."""
+    assert "stack_trace = _get_stack_trace()" in inspect.getsource(pulumi.runtime.resource.register_resource)
