@@ -113,6 +113,7 @@ def rollout_plan(
     may_surge: bool,
     pool_known: bool,
     one_node: bool = False,
+    fewest: int | None = None,
 ) -> RolloutPlan:
     """How to update without a deadlock.
 
@@ -123,6 +124,7 @@ def rollout_plan(
         may_surge: whether one more pod finds room in the node pool while everything else runs.
         pool_known: whether the pods run on a node pool of the stack.
         one_node: whether the pod has a volume that only one node at a time can mount.
+        fewest: pods of a server that scales when nothing is asked of it; `replicas` if None.
 
     """
     longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
@@ -144,7 +146,10 @@ def rollout_plan(
             if replicas > 1
             else "the only pod stops before its successor starts"
         )
-        reason = f"{why}: {then}"
+        alone = (
+            "; while it has one only, that stops first" if replicas > 1 and fewest is not None and fewest < 2 else ""
+        )
+        reason = f"{why}: {then}{alone}"
     return RolloutPlan(
         max_surge=1 if surges else 0,
         max_unavailable=0 if surges else 1,

@@ -154,6 +154,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
             may_surge=server.may_surge,
             pool_known=pool is not None,
             one_node=volume is not None and volume.access_mode == "ReadWriteOnce",
+            fewest=settings.autoscaling.min_replicas if settings.autoscaling else None,
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,

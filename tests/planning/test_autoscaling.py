@@ -369,7 +369,11 @@ def test_updates_and_disruptions_count_the_most_replicas() -> None:
     assert (server.replicas, server.least_replicas) == (4, 1)
     assert server.rollout.disruption_budget
     assert (server.rollout.max_surge, server.rollout.max_unavailable) == (0, 1)
-    assert server.rollout.reason.endswith("one pod at a time makes room for its successor")
+    assert server.rollout.reason.endswith(
+        "one pod at a time makes room for its successor; while it has one only, that stops first"
+    )
+    two = only_server(scaled(nodes=4, minReplicas=2))
+    assert two.rollout.reason.endswith("one pod at a time makes room for its successor")
     assert only_server(scaled(nodes=5)).rollout.max_surge == 1
 
 
