@@ -166,7 +166,7 @@ def test_errors_of_the_autoscaler_are_told_once_from_the_cluster_s_log() -> None
         'resource.labels.cluster_name="gke-llm-inference-test"\n'
         'resource.labels.location="us-central1"\n'
         'log_id("container.googleapis.com/cluster-autoscaler-visibility")\n'
-        'jsonPayload.resultInfo.results.errorMsg.messageId=~"^scale\\.up\\.error\\."'
+        'jsonPayload.resultInfo.results.errorMsg.messageId:"scale.up.error."'
     )
 
 
@@ -301,3 +301,10 @@ def test_the_plan_shows_every_alert_with_its_threshold_and_why() -> None:
     assert [one["alert"] for one in document["servers"]["chat"]["alerts"]] == list(ALERT_KINDS[:-1])
     assert document["alerts"]["notificationChannels"] == [CHANNEL]
     assert document["alerts"]["ofCluster"][0]["logFilter"].startswith('resource.type="k8s_cluster"')
+
+
+def test_what_to_do_holds_for_servers_that_scale() -> None:
+    """`replicas` beside `autoscaling` is refused, so that advice which names one names the other."""
+    for facts in CATALOG.alerts.alerts.values():
+        for advice in facts.do:
+            assert "`replicas" not in advice or "autoscaling" in advice, advice

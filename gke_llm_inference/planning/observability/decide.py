@@ -150,7 +150,7 @@ class _Alerts:
                     f'resource.labels.cluster_name="{escaped(cluster.name)}"',
                     f'resource.labels.location="{escaped(cluster.location)}"',
                     f'log_id("{_AUTOSCALER_LOG}")',
-                    f'{_SCALE_UP_ERROR}=~"^scale\\.up\\.error\\."',
+                    f'{_SCALE_UP_ERROR}:"scale.up.error."',
                 ]
             ),
             text=alert_text(
