@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gke_llm_inference.planning import AllowedRoute, GatewayPlan, StackPlan
+from gke_llm_inference.planning import AllowedRoute, GatewayPlan, ServerPlan, StackPlan
 from gke_llm_inference.planning.access.exposed import guarded_paths
+from gke_llm_inference.planning.pod.template import pod_template
+from tests.planning.combinations import WATCHED
 from tests.planning.support import CATALOG, UNFIT, existing_stack, only_problem, outcome_of, planned, problems_of
+from tests.settings.support import PROPERTY
 
 if TYPE_CHECKING:
+    from gke_llm_inference.planning.access.plan import ServerAccess
     from tests.settings.support import Raw
 
 VLLM = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", **UNFIT}
@@ -389,91 +393,147 @@ def _patch(field: str, value: Any) -> Raw:
 
 PATCHES = st.sampled_from(
     [
+        _patch("env", None),
         _patch("env", [{"name": "VLLM_API_KEY", "$patch": "delete"}]),
         _patch("env", [{"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"optional": True}}}]),
         _patch("env", [{"name": "API_KEY", "$patch": "delete"}]),
         _patch("args", ["--root-path=/v1"]),
+        _patch("command", ["true"]),
         _patch("image", "vllm/vllm-openai:v0.9.0"),
         _patch("volumeMounts", [{"mountPath": "/etc/llm-inference/api-keys", "$patch": "delete"}]),
     ]
 )
-SERVERS = st.fixed_dictionaries(
-    {
-        "kind": st.sampled_from(
-            [("vllm", v) for v in CATALOG.servers["vllm"].known_versions] + [("tgi", "2.3.1"), ("tgi", "3.3.7")]
-        ),
-        "exposure": st.sampled_from([None, "none", "internal", "external"]),
-        "hostname": st.sampled_from([None, "a.example.com", "b.example.com"]),
-        "routes": st.lists(ROUTES, max_size=2),
-        "routing": st.sampled_from([None, "service", "inferenceGateway"]),
-        "replicas": st.sampled_from([0, 1, 2]),
-        "apiKeys": st.sampled_from(
-            [
-                {"source": "none"},
-                {"source": "config"},
-                {"source": "config", "keys": ["apiKey2", "apiKey"]},
-                KEYS,
-                {**KEYS, "content": "vllmConfiguration"},
-                {"source": "secretManager", "secret": "keys", "projectNumber": "123456789012"},
-            ]
-        ),
-    },
-    optional={"podPatch": PATCHES},
+
+
+def changed(base: Raw, changes: dict[str, st.SearchStrategy[Any]], most: int) -> st.SearchStrategy[Raw]:
+    """Settings of which a few at most are others: with all of them drawn, next to nothing would be planned."""
+    return (
+        st.lists(st.sampled_from(sorted(changes)), max_size=most, unique=True)
+        .flatmap(lambda names: st.fixed_dictionaries({name: changes[name] for name in names}))
+        .map(lambda drawn: {**base, **drawn})
+    )
+
+
+SERVERS = st.sampled_from([("vllm", "0.33.0"), ("tgi", "3.3.7")]).flatmap(
+    lambda kind: changed(
+        {"kind": kind, "hostname": "", "scale": {"replicas": 2}, "apiKeys": KEYS},
+        {
+            "kind": st.sampled_from(
+                [("vllm", v) for v in CATALOG.servers["vllm"].known_versions] + [("tgi", "2.3.1"), ("tgi", "3.3.7")]
+            ),
+            "exposure": st.sampled_from(["none", "internal", "external"]),
+            "hostname": st.sampled_from([None, "a.example.com", "b.example.com"]),
+            "routes": st.lists(ROUTES, max_size=2),
+            "routing": st.sampled_from(["service", "inferenceGateway"]),
+            "scale": st.sampled_from(
+                [
+                    *({"replicas": replicas} for replicas in (0, 1)),
+                    *(
+                        {"autoscaling": {"maxReplicas": 3, "source": source}}
+                        for source in ("adapter", "keda", "native")
+                    ),
+                ]
+            ),
+            "podPatch": PATCHES,
+            "apiKeys": st.sampled_from(
+                [
+                    {"source": "none"},
+                    {"source": "config"},
+                    {"source": "config", "keys": ["apiKey2", "apiKey"]},
+                    {**KEYS, "content": "vllmConfiguration"},
+                    {"source": "secretManager", "secret": "keys", "projectNumber": "123456789012"},
+                ]
+            ),
+        },
+        most=2,
+    )
 )
 CLUSTERS = st.sampled_from(
     [
         {"mode": "autopilot", "location": "us-central1"},
         {"mode": "standard", "location": "us-central1"},
+        {"mode": "existing", "name": "shared", "location": "us-central1"},
         {"mode": "existing", "kubeconfigContext": "c"},
     ]
 )
-GATEWAYS = st.fixed_dictionaries(
+GATEWAYS = changed(
+    {"exposure": "external", "tls": TLS},
     {
-        "exposure": st.sampled_from(["none", "internal", "external"]),
+        "exposure": st.sampled_from(["none", "internal"]),
         "tls": st.sampled_from(
             [
                 None,
-                TLS,
                 {"source": "certificateManager", "certificates": ["c"]},
                 {"source": "certificateManager", "managed": True},
             ]
         ),
-        "proxySubnet": st.sampled_from([{"mode": "create"}, {"mode": "existing", "cidr": "10.99.0.0/23"}]),
-        "routing": st.sampled_from(["service", "inferenceGateway"]),
-    }
+        "routing": st.just("inferenceGateway"),
+        "rateLimit": st.just({"requests": 60}),
+    },
+    most=1,
 )
+OBSERVED = st.sampled_from([{}, {"observability": WATCHED}])
 
 
-@settings(max_examples=150, deadline=None)
-@given(cluster=CLUSTERS, gateway=GATEWAYS, servers=st.lists(SERVERS, min_size=1, max_size=2))
-def test_nothing_is_on_the_internet_without_a_key_and_encryption(
-    cluster: Raw, gateway: Raw, servers: list[Raw]
-) -> None:
-    named = {}
-    for index, server in enumerate(servers):
-        rest = {key: value for key, value in server.items() if key != "kind"}
-        kind, version = server["kind"]
-        model = {"model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 4096, **UNFIT}
-        named[f"s{index}"] = {"server": kind, "version": version, **model, **rest}
-    pools: Raw = {"nodePools": {"l4": {"maxNodes": 4}}} if cluster["mode"] == "standard" else {}
-    outcome = outcome_of({"cluster": cluster, "gateway": gateway, "servers": named, **pools})
-    if isinstance(outcome, StackPlan):
-        for reached in outcome.access.servers:
-            if reached.exposure != "external":
-                continue
-            (plan,) = [one for one in outcome.servers if one.key == reached.server]
-            (load_balancer,) = [one for one in outcome.access.gateways if one.exposure == "external"]
-            guarded = guarded_paths(plan.version, CATALOG.access[plan.kind])
-            assert load_balancer.encrypted
-            assert not outcome.access.certificates or load_balancer.certificates
-            assert plan.api_keys is not None
-            assert reached.authenticated
-            assert plan.pod_patch is None, "each of them would open the server"
-            assert reached.routes
-            assert all(guarded.guards(route.path, route.method) for route in reached.routes)
-            if reached.picker:
-                assert plan.replicas != 1
-                assert reached.picker.server_selector == plan.selector, "it chooses among this server's pods alone"
+def _runs_as_planned_with_its_key(plan: ServerPlan) -> bool:
+    """Whether the pod runs what was planned, and has its key in a variable, or in a file that its arguments name."""
+    (container,) = pod_template(plan)["spec"]["containers"]
+    assert plan.api_keys is not None
+    if (container["image"], container["args"]) != (plan.image, list(plan.all_arguments)):
+        return False
+    if plan.api_keys.file:
+        mounts = {one["mountPath"] for one in container["volumeMounts"]}
+        named = container["args"][container["args"].index("--config") + 1]
+        return bool(named == plan.api_keys.file and named.rpartition("/")[0] in mounts)
+    variables = {one["name"]: one.get("valueFrom", {}) for one in container["env"]}
+    secret = variables.get(plan.api_keys.variable or "", {}).get("secretKeyRef", {})
+    return bool(secret) and not secret.get("optional")
+
+
+def test_nothing_is_on_the_internet_without_a_key_and_encryption() -> None:
+    planned_on_the_internet = 0
+
+    @settings(PROPERTY, max_examples=120)
+    @given(cluster=CLUSTERS, gateway=GATEWAYS, observed=OBSERVED, servers=st.lists(SERVERS, min_size=1, max_size=2))
+    def holds(cluster: Raw, gateway: Raw, observed: Raw, servers: list[Raw]) -> None:
+        nonlocal planned_on_the_internet
+        named = {}
+        for index, server in enumerate(servers):
+            rest = {key: value for key, value in server.items() if key not in ("kind", "scale")}
+            rest["hostname"] = f"s{index}.example.com" if rest["hostname"] == "" else rest["hostname"]
+            kind, version = server["kind"]
+            model = {"model": "Qwen/Qwen2.5-7B-Instruct", "maxModelLen": 4096, **UNFIT}
+            named[f"s{index}"] = {"server": kind, "version": version, **model, **rest, **server["scale"]}
+        pools: Raw = {"nodePools": {"l4": {"maxNodes": 6}}} if cluster["mode"] == "standard" else {}
+        there = {"proxySubnet": {"mode": "existing", "cidr": "10.99.0.0/23"}} if cluster["mode"] == "existing" else {}
+        outcome = outcome_of(
+            {"cluster": cluster, "gateway": {**gateway, **there}, "servers": named, **pools, **observed}
+        )
+        if isinstance(outcome, StackPlan):
+            for reached in outcome.access.servers:
+                if reached.exposure == "external":
+                    planned_on_the_internet += 1
+                    _is_guarded(outcome, reached)
+
+    holds()
+    assert planned_on_the_internet > 50
+
+
+def _is_guarded(outcome: StackPlan, reached: ServerAccess) -> None:
+    """Nobody without a key gets anything of a server that is on the internet."""
+    (plan,) = [one for one in outcome.servers if one.key == reached.server]
+    (load_balancer,) = [one for one in outcome.access.gateways if one.exposure == "external"]
+    guarded = guarded_paths(plan.version, CATALOG.access[plan.kind])
+    assert load_balancer.encrypted
+    assert not outcome.access.certificates or load_balancer.certificates
+    assert plan.api_keys is not None
+    assert reached.authenticated
+    assert reached.routes
+    assert all(guarded.guards(route.path, route.method) for route in reached.routes)
+    assert _runs_as_planned_with_its_key(plan)
+    if reached.picker:
+        assert plan.autoscaling or plan.replicas != 1
+        assert reached.picker.server_selector == plan.selector, "it chooses among this server's pods alone"
 
 
 def test_a_server_that_is_reached_lets_in_the_proxies_and_their_health_checks() -> None:
