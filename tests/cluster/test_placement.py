@@ -10,9 +10,10 @@ from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.planning.plan import StackPlan
 from gke_llm_inference.settings import Refusal
 from tests.cluster.support import MACHINE, NAMESPACE, Cluster, Document, config_text, documents_of, plan_of_file
+from tests.planning.combinations import Combination
 from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned, standard_stack
 from tests.presets.test_matrix import server_of
-from tests.stacks.test_access import COMBINATIONS, stack_file
+from tests.stacks.test_access import SAMPLE, stack_file
 from tests.support import ACCESS, GUIDE, REPOSITORY, STACKS, Recordings
 from tools.preset_reference import matrix
 
@@ -108,17 +109,19 @@ def test_a_cache_on_a_disk_of_its_own_gets_one_that_goes_with_the_pod(
     standard.wait(lambda: not standard.core.list_persistent_volume().items, "the disk is gone")
 
 
-@pytest.mark.parametrize(
-    ("exposure", "mode", "server", "routing"), [one for one in COMBINATIONS if one[1] != "existing"]
-)
+@pytest.mark.parametrize("combination", [one for one in SAMPLE if one.mode != "existing"], ids=str)
 def test_every_combination_of_access_is_accepted_under_strict_validation(
-    exposure: str, mode: str, server: str, routing: str, request: pytest.FixtureRequest, recordings: Recordings
+    combination: Combination, request: pytest.FixtureRequest, recordings: Recordings
 ) -> None:
-    cluster: Cluster = request.getfixturevalue(mode)
-    namespace, *documents = documents_of(recordings.config(stack_file(exposure, mode, server, routing)))
-    cluster.apply(namespace)
+    cluster: Cluster = request.getfixturevalue(combination.mode)
+    documents = documents_of(recordings.config(stack_file(combination)))
+    for document in documents:
+        if document["kind"] == "Namespace":
+            cluster.apply(document)
     kinds = {document["kind"] for document in documents}
-    assert ({"Gateway", "HTTPRoute", "HealthCheckPolicy", "GCPBackendPolicy"} <= kinds) == (exposure != "none")
-    assert ("InferencePool" in kinds) == (routing == "inferenceGateway")
+    assert ({"Gateway", "HTTPRoute", "HealthCheckPolicy", "GCPBackendPolicy"} <= kinds) == (
+        combination.exposure != "none"
+    )
+    assert ("InferencePool" in kinds) == combination.picked
     for document in documents:
         cluster.apply(document, dry_run=True)
