@@ -224,6 +224,7 @@ def test_every_alert_says_what_to_check_and_to_do_and_fits_what_google_takes(kin
         assert "\nCheck:\n\n1. " in alert.text
         assert "\nDo:\n\n* " in alert.text
         assert "holds no prompts" in alert.text
+        assert alert.text.endswith(f"\nRunbook: docs/runbooks.md#{anchor(alert.kind)}, of gke-llm-inference.")
         assert not re.search(r"\{[a-z]+\}|\$\{", alert.text)
         assert len(alert.text) <= 8192
         assert len(alert.title) <= 512

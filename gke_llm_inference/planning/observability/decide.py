@@ -127,7 +127,7 @@ class _Alerts:
             severity=facts.severity,
             condition=condition,
             log_filter=None,
-            text=alert_text(facts, names, condition.threshold, condition.why),
+            text=alert_text(kind, facts, names, condition.threshold, condition.why),
             runbook=self._runbook(kind),
             labels={"alert": anchor(kind), "namespace": server.namespace, "server": server.name},
         )
@@ -154,6 +154,7 @@ class _Alerts:
                 ]
             ),
             text=alert_text(
+                "capacity",
                 facts,
                 self._names,
                 "an entry of the autoscaler's log with a message scale.up.error",

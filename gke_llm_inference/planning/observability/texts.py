@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 
 from gke_llm_inference.catalog.alert_facts import AlertFacts, AlertKind
 
+_PAGE = "docs/runbooks.md"
 _LOGS = "The server's log holds no prompts; keep it so while you look."
 
 
-def alert_text(facts: AlertFacts, names: Mapping[str, str], threshold: str, why: str) -> str:
+def alert_text(kind: AlertKind, facts: AlertFacts, names: Mapping[str, str], threshold: str, why: str) -> str:
     """The text of an alert as Markdown.
 
     Args:
+        kind: what it is about.
         facts: what is said of its kind.
         names: names that its texts and commands mention.
         threshold: from when on it is raised, in words.
@@ -19,7 +21,7 @@ def alert_text(facts: AlertFacts, names: Mapping[str, str], threshold: str, why:
 
     """
     head = f"Raised: {threshold}. Why then: {why}."
-    return "\n".join([head, "", *body(facts, names)])
+    return "\n".join([head, "", *body(facts, names), "", f"Runbook: {_PAGE}#{anchor(kind)}, of gke-llm-inference."])
 
 
 def body(facts: AlertFacts, names: Mapping[str, str]) -> Iterator[str]:
