@@ -90,8 +90,8 @@ dist: $(VENV)/.development ## Build the wheel and the source distribution into d
 test-servers: $(VENV)/.development ## Hold arguments and metrics against the servers' own packages from PyPI; TEST_SERVERS=all for every version
 	@TEST_SERVERS=$(or $(TEST_SERVERS),default) $(BIN)/python -m pytest -n 0 tests/servers
 
-test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes
-	@TEST_CLUSTER=1 ENDPOINT_PICKER=$(ENDPOINT_PICKER) $(BIN)/python -m pytest -n 0 tests/cluster
+test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes; MODES=standard for less of production
+	@TEST_CLUSTER=1 ENDPOINT_PICKER=$(ENDPOINT_PICKER) $(if $(MODES),PRODUCTION_MODES="$(MODES)") $(BIN)/python -m pytest -n 0 tests/cluster
 
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine and Kubernetes provider, on simulated nodes
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine

@@ -10,7 +10,7 @@ from gke_llm_inference.planning import ServerPlan, ShutdownPlan
 from gke_llm_inference.planning.pod.names import API_KEYS_VOLUME
 from tests.cluster.support import NAMESPACE, Cluster, client
 from tests.drain.stand_in import StandIn, end, stand_in
-from tests.drain.traffic import Proxy
+from tests.drain.traffic import HealthChecks, Proxy
 
 _LOOK_SECONDS = 0.05
 
@@ -24,32 +24,43 @@ class Follower:
 
     Attributes:
         servers: the stand-in of each pod that was ready, by the pod's uid.
+        names: the name of each of these pods, by its uid.
         keys: the API keys that each pod read when it started, in the order of their starts.
+        ready: uids of the pods that are endpoints now, whatever the proxy knows yet.
         proxy: what sends requests to them.
 
     """
 
     def __init__(
-        self, cluster: Cluster, plan: ServerPlan, *, delay: float, speed: float, sleep: int | None = None
+        self,
+        cluster: Cluster,
+        plan: ServerPlan,
+        *,
+        delay: float,
+        speed: float,
+        sleep: int | None = None,
+        checks: HealthChecks | None = None,
     ) -> None:
-        self._plan, self._speed, self._sleep = plan, speed, sleep
+        self._plan, self._speed, self._sleep, self._checks = plan, speed, sleep, checks
         self._times: dict[str, ShutdownPlan] = {}
         self._core, self._discovery = cluster.core, client.DiscoveryV1Api(cluster.api)
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._stopped = asyncio.Event()
-        self._told: tuple[str, ...] = ()
+        self.ready: tuple[str, ...] = ()
         self.servers: dict[str, StandIn] = {}
+        self.names: dict[str, str] = {}
         self.keys: dict[str, set[str]] = {}
         self.proxy = Proxy((), delay / speed)
 
     async def __aenter__(self) -> "Follower":
         self._follows = asyncio.ensure_future(self._follow())
+        self._asks = asyncio.ensure_future(self.proxy.check(self._checks)) if self._checks else None
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopped.set()
         await self._follows
-        for task in self._ending.values():
+        for task in (*self._ending.values(), *([self._asks] if self._asks else [])):
             task.cancel()
 
     async def has_endpoints(self, count: int) -> None:
@@ -80,16 +91,16 @@ class Follower:
                     if endpoint.conditions.ready and endpoint.target_ref.uid in self.servers
                 )
             )
-            if ready != self._told:
-                self._told = ready
+            if ready != self.ready:
+                self.ready = ready
                 self.proxy.follow([self.servers[uid] for uid in ready])
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _look(self) -> tuple[list[Any], list[Any]]:
-        name = self._plan.name
-        pods = self._core.list_namespaced_pod(NAMESPACE, label_selector=f"app.kubernetes.io/instance={name}").items
+        selector = ",".join(f"{key}={value}" for key, value in sorted(self._plan.selector.items()))
+        pods = self._core.list_namespaced_pod(NAMESPACE, label_selector=selector).items
         slices = self._discovery.list_namespaced_endpoint_slice(
-            NAMESPACE, label_selector=f"kubernetes.io/service-name={name}"
+            NAMESPACE, label_selector=f"kubernetes.io/service-name={self._plan.name}"
         ).items
         return pods, slices
 
@@ -99,7 +110,9 @@ class Follower:
         if keys is None:
             return set()
         files = [one.secret.items[0] for one in pod.spec.volumes or () if one.name == API_KEYS_VOLUME]
-        variables = [one.value_from.secret_key_ref for one in container.env if one.name in ("VLLM_API_KEY", "API_KEY")]
+        variables = [
+            one.value_from.secret_key_ref for one in container.env or () if one.name in ("VLLM_API_KEY", "API_KEY")
+        ]
         ((key,),) = [[one.key for one in (*files, *variables)]]
         text = base64.b64decode(self._core.read_namespaced_secret(keys.secret_name, NAMESPACE).data[key]).decode()
         if not files:
@@ -119,6 +132,7 @@ class Follower:
             ):
                 times = _times_of(pod, self._plan.shutdown)
                 self._times[uid] = times if self._sleep is None else replace(times, sleep_seconds=self._sleep)
+                self.names[uid] = pod.metadata.name
                 self.servers[uid] = stand_in(times, self._speed, self.keys[uid])
         for uid, server in self.servers.items():
             deleted = uid not in known or known[uid].metadata.deletion_timestamp is not None

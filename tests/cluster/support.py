@@ -143,7 +143,7 @@ class Cluster:
 
     def pods(self, server: str | None = None) -> list[Any]:
         """The pods of a server, or of all of them, that are not on their way out."""
-        selector = f"app.kubernetes.io/instance={server}" if server else ""
+        selector = f"app.kubernetes.io/component=inference-server,app.kubernetes.io/instance={server}" if server else ""
         found = self.core.list_namespaced_pod(NAMESPACE, label_selector=selector).items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None and pod.status.phase != "Failed"]
 

@@ -1,4 +1,7 @@
-"""Constant requests while the control plane takes pods away: none is lost by the plan's times, some without them."""
+"""Constant requests while the control plane takes pods away: none is lost by the plan's times, some without them.
+
+Drained nodes, and a key of a server that takes one, are in test_production.py.
+"""
 
 import asyncio
 import time
@@ -14,8 +17,6 @@ from tests.cluster.under_load import (
     EVERY,
     SPEED,
     Load,
-    Scene,
-    evicted,
     keys_in_secret,
     stack,
     under_load,
@@ -53,16 +54,6 @@ async def scaled_in(load: Load) -> None:
     await until(lambda: len(cluster.pods("chat")) == 1)
 
 
-async def drained(load: Load) -> None:
-    """Every node that has a pod of the server is cordoned and drained, one after the other."""
-    cluster = load.cluster
-    for pod in cluster.pods("chat"):
-        cluster.core.patch_node(pod.spec.node_name, {"spec": {"unschedulable": True}})
-        await until(lambda: evicted(cluster, pod.metadata.name))  # noqa: B023 waited for here
-        await until(lambda: cluster.ready("chat") == 3)
-        cluster.core.patch_node(pod.spec.node_name, {"spec": {"unschedulable": None}})
-
-
 @pytest.mark.parametrize("server", SERVERS, ids=IDS)
 def test_an_update_loses_no_request(cluster: Cluster, recordings: Recordings, server: Document) -> None:
     clients = under_load(cluster, recordings, stack(server, 2, 3), updated).clients
@@ -70,9 +61,8 @@ def test_an_update_loses_no_request(cluster: Cluster, recordings: Recordings, se
     assert clients.outcomes["answered"] > 200
 
 
-@pytest.mark.parametrize("scene", [scaled_in, drained])
-def test_no_request_is_lost(cluster: Cluster, recordings: Recordings, scene: Scene) -> None:
-    clients = under_load(cluster, recordings, stack(SERVERS[0]), scene).clients
+def test_fewer_replicas_lose_no_request(cluster: Cluster, recordings: Recordings) -> None:
+    clients = under_load(cluster, recordings, stack(SERVERS[0]), scaled_in).clients
     assert clients.errors == 0, clients.outcomes
 
 
@@ -117,26 +107,6 @@ def test_keys_that_change_in_two_steps_and_a_new_token_lose_no_request(
     assert load.clients.errors == 0, load.clients.outcomes
     assert load.clients.outcomes["answered"] > 200
     assert list(load.follower.keys.values()) == [{OLD}] * 2 + [{NEW, OLD}] * 2 + [{NEW}] * 4
-
-
-def test_one_key_that_changes_loses_no_request_of_clients_that_try_both(
-    cluster: Cluster, recordings: Recordings
-) -> None:
-    """TGI, whose pods read one key."""
-    raw = stack({"server": "tgi", "version": "3.3.7", "apiKeys": {"source": "config"}}, 2, 3, token="config")
-    (plan,) = planned(raw).servers
-    assert plan.api_keys is not None
-    token = {plan.secret_name: {plan.secret_key: TOKENS[0]}}
-    name = plan.api_keys.secret_name
-
-    async def rotated(load: Load) -> None:
-        await load.update({**token, name: keys_in_secret(plan, [NEW])})
-
-    secrets = {**token, name: keys_in_secret(plan, [OLD])}
-    load = under_load(cluster, recordings, raw, rotated, secrets=secrets, keys=[OLD, NEW], tries=5)
-    assert load.clients.errors == 0, load.clients.outcomes
-    assert load.clients.tried[2] > 10
-    assert list(load.follower.keys.values()) == [{OLD}] * 2 + [{NEW}] * 2
 
 
 def test_a_machine_that_is_gone_costs_what_ran_there_and_what_was_sent_until_it_was_noticed(

@@ -4,13 +4,13 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from gke_llm_inference.planning.plan import ServerPlan
+from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from local.gke.simulation import Simulation, Start, simulation_of
 from tests.cluster.follower import Follower
 from tests.cluster.support import NAMESPACE, Cluster, Document, client, config_text, documents_of
@@ -49,7 +49,7 @@ class Load:
         """Deploy the server with other settings or Secrets, until all pods are those of the update."""
         raw = {**self.raw, "servers": {"chat": {**self.raw["servers"]["chat"], **server}}}
         plan = await asyncio.to_thread(deploy, self.cluster, self.recordings, raw, secrets)
-        await until(lambda: is_updated(self.cluster, plan))
+        await until(lambda: is_updated(self.cluster, plan.name))
 
 
 Scene = Callable[[Load], Awaitable[None]]
@@ -76,24 +76,40 @@ def deploy(
     """
     plan = planned(raw)
     (server,) = plan.servers
-    cluster.gke.simulate_as(Simulation(simulation_of([plan]).pools, (Start(NAMESPACE, "chat", 0, 20, 600),)))
+    cluster.gke.simulate_as(Simulation(simulation_of([plan]).pools, starts(plan)))
+    apply_all(cluster, documents_of(recordings.config(config_text(raw))), plan, secrets or {})
+    return server
+
+
+def starts(plan: StackPlan) -> tuple[Start, ...]:
+    """Servers that answer after 20 seconds of simulated time."""
+    return tuple(Start(NAMESPACE, server.name, 0, 20, 600) for server in plan.servers)
+
+
+def apply_all(
+    cluster: Cluster, documents: Iterable[Document], plan: StackPlan, secrets: Mapping[str, Document]
+) -> None:
+    """Apply the objects of a stack as the engine does; pods carry the versions that its Secrets get."""
     versions: dict[str, str] = {}
-    documents = documents_of(recordings.config(config_text(raw)))
+    servers = {server.name: server for server in plan.servers}
     for document in sorted(documents, key=lambda one: {"Namespace": 0, "Secret": 1}.get(one["kind"], 2)):
         name = document["metadata"]["name"]
         if document["kind"] == "Secret":
             document.pop("stringData", None)
-            held = (secrets or {})[name]
-            document["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in held.items()}
-            versions[name] = cluster.apply(document)["metadata"]["resourceVersion"]
+            versions[name] = cluster.apply({**document, "data": encoded(secrets[name])})["metadata"]["resourceVersion"]
             continue
-        if document["kind"] == "Deployment" and versions:
-            annotations = document["spec"]["template"]["metadata"]["annotations"]
-            for annotation, secret in annotated(server).items():
-                assert annotations[annotation] == ""
-                annotations[annotation] = versions[secret]
+        if document["kind"] == "Deployment" and name in servers:
+            for annotation, secret in annotated(servers[name]).items():
+                if secret in versions:
+                    annotations = document["spec"]["template"]["metadata"]["annotations"]
+                    assert annotations[annotation] == ""
+                    annotations[annotation] = versions[secret]
         cluster.apply(document)
-    return server
+
+
+def encoded(held: Mapping[str, str]) -> dict[str, str]:
+    """The data of a Secret that holds such texts."""
+    return {key: base64.b64encode(text.encode()).decode() for key, text in held.items()}
 
 
 def annotated(server: ServerPlan) -> dict[str, str]:
@@ -109,12 +125,12 @@ def keys_in_secret(server: ServerPlan, keys: Sequence[str]) -> Document:
     return {server.api_keys.secret_key: json.dumps({"api-key": list(keys)}) if several else keys[0]}
 
 
-def is_updated(cluster: Cluster, server: ServerPlan) -> bool:
-    """Whether all pods are those of the last update."""
-    deployment = cluster.apps.read_namespaced_deployment("chat", NAMESPACE)
+def is_updated(cluster: Cluster, server: str) -> bool:
+    """Whether all pods that a server is to have are those of the last update, and ready."""
+    deployment = cluster.apps.read_namespaced_deployment(server, NAMESPACE)
     status = deployment.status
     counts = {status.replicas, status.updated_replicas, status.ready_replicas}
-    return bool(status.observed_generation == deployment.metadata.generation and counts == {server.replicas})
+    return bool(status.observed_generation == deployment.metadata.generation and counts == {deployment.spec.replicas})
 
 
 def under_load(
@@ -126,18 +142,17 @@ def under_load(
     sleep: int | None = None,
     secrets: Mapping[str, Document] | None = None,
     keys: Sequence[str | None] = (None,),
-    tries: int = 1,
 ) -> Load:
     """The load after a scene, every request over; `sleep` in place of the planned one."""
     server = deploy(cluster, recordings, raw, secrets)
-    cluster.wait(lambda: is_updated(cluster, server), "the server", 300)
+    cluster.wait(lambda: is_updated(cluster, server.name), "the server", 300)
 
     async def run() -> Load:
         async with Follower(cluster, server, delay=DELAY, speed=SPEED, sleep=sleep) as follower:
             await follower.has_endpoints(server.replicas)
             longest = server.shutdown.longest.seconds
             lengths = [seconds / SPEED for seconds in (1, 5, longest, 12, 3)]
-            async with Clients(follower.proxy, every=EVERY, lengths=lengths, keys=keys, tries=tries) as clients:
+            async with Clients(follower.proxy, every=EVERY, lengths=lengths, keys=keys) as clients:
                 await asyncio.sleep(longest / SPEED)
                 load = Load(cluster, recordings, raw, follower, clients)
                 await scene(load)

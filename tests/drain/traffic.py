@@ -4,8 +4,25 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tests.drain.stand_in import AbortedError, CutError, RefusedError, StandIn, UnauthorizedError
+
+
+@dataclass(frozen=True)
+class HealthChecks:
+    """How a load balancer asks endpoints whether they are well.
+
+    Attributes:
+        interval: seconds from one check to the next.
+        timeout: seconds after which a machine that is gone has failed one.
+        failures: failed checks in a row after which an endpoint gets no requests.
+
+    """
+
+    interval: float
+    timeout: float
+    failures: int
 
 
 class Proxy:
@@ -14,6 +31,8 @@ class Proxy:
     def __init__(self, endpoints: Iterable[StandIn], delay: float) -> None:
         self._known = tuple(endpoints)
         self._delay = delay
+        self._failed: Counter[StandIn] = Counter()
+        self._unwell: set[StandIn] = set()
         self._next = itertools.count()
         self._changes = itertools.count(1)
         self._latest = 0
@@ -21,7 +40,7 @@ class Proxy:
     @property
     def endpoints(self) -> tuple[StandIn, ...]:
         """Where it sends requests now."""
-        return self._known
+        return tuple(one for one in self._known if one not in self._unwell)
 
     def follow(self, endpoints: Iterable[StandIn]) -> None:
         """The endpoints have changed; it learns of it after its delay."""
@@ -31,17 +50,28 @@ class Proxy:
         if change > self._latest:
             self._latest, self._known = change, endpoints
 
+    async def check(self, checks: HealthChecks) -> None:
+        """Ask the endpoints whether they are well, until this is canceled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            for one in self._known:
+                self._failed[one] = 0 if one.is_healthy else self._failed[one] + 1
+                if self._failed[one] == checks.failures:
+                    loop.call_later(checks.timeout, self._unwell.add, one)
+            await asyncio.sleep(checks.interval)
+
     async def pick(self) -> StandIn:
         """Where the next request goes, each endpoint in turn; it waits for one, as a queue in front would."""
-        while not self._known:
+        while not (endpoints := self.endpoints):
             await asyncio.sleep(0.1)
-        return self._known[next(self._next) % len(self._known)]
+        return endpoints[next(self._next) % len(endpoints)]
 
 
 class Clients:
     """Requests at an even rate, with answers of given lengths in turn, and what became of them.
 
     Attributes:
+        every: seconds between two requests, from now on.
         keys: the keys that they have, the one that they try first in front. After a 401 they try the other one twice,
             then the first one twice, and so on: each try may reach another pod, and pods whose turn it is may know
             the one key and the other in turn.
@@ -62,7 +92,7 @@ class Clients:
         tries: int = 1,
         keeps_pod: bool = False,
     ) -> None:
-        self._proxy, self._every = proxy, every
+        self._proxy, self.every = proxy, every
         self.keys, self.tries, self.keeps_pod = keys, tries, keeps_pod
         self._lengths = itertools.cycle(lengths)
         self._requests: set[asyncio.Task[None]] = set()
@@ -90,7 +120,7 @@ class Clients:
             task = asyncio.ensure_future(self._one(next(self._lengths)))
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self.every)
 
     async def _one(self, seconds: float) -> None:
         try:

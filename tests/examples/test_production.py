@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.observability.texts import anchor
@@ -69,3 +70,12 @@ def test_each_alert_has_its_row_with_a_link_to_its_runbook() -> None:
 def test_there_is_no_alert_that_the_readme_does_not_have(mode: str) -> None:
     raised = {one.kind for one in plan_of_file(file_of(mode)).observability.alerts}
     assert raised == set(load_catalog().alerts.alerts)
+
+
+def test_with_recorded_digests_no_policy_of_prod_says_anything(recordings: Recordings) -> None:
+    content = yaml.safe_load(file_of("autopilot").read_text("utf-8"))
+    plan = plan_of_file(file_of("autopilot"))
+    assert plan.metrics_adapter is not None
+    images = [*(image for server in plan.servers for image in server.images), plan.metrics_adapter.image]
+    content["config"]["gke-llm-inference:imageDigests"] = dict.fromkeys(images, f"sha256:{'0' * 64}")
+    assert check_recording(recordings.config(yaml.safe_dump(content)), "prod").found == ()
