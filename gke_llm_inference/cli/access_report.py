@@ -7,8 +7,6 @@ from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan, Picke
 from gke_llm_inference.planning.plan import ServerPlan
 
 _WHO = {"internal": "from inside of the VPC", "external": "from the internet"}
-UNPRICED = "load balancers, addresses, Cloud Armor and endpoint pickers are not priced here"
-"""What the cost of a stack with load balancers leaves out."""
 
 
 def access_document(server: ServerPlan, access: AccessPlan) -> dict[str, Any]:
