@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Any, Final
 
 HUGGING_FACE_TOKEN: Final = "Hugging Face token"  # noqa: S105 - what a rule is called
+WHERE_SECRETS_GO: Final = "keep the token under huggingFace, API keys under apiKeys, others in a Secret under pod.env"
+"""What to do with a secret that a setting holds."""
 
 # No rule of detect-secrets that names no secret: addresses are none, and random texts are digests and revisions too.
 _LEFT_OUT = frozenset({"IPPublicDetector", "Base64HighEntropyString", "HexHighEntropyString", "KeywordDetector"})

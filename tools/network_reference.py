@@ -72,6 +72,7 @@ _AFTER = """\
 | --- | --- | --- | --- |
 | `calls` | in | pods of the server's namespace, or whom `allowFrom` names | always |
 | `probes` | in | the kubelet of the pod's own node | always, by Kubernetes itself; no rule stands for it |
+| `load` | in | GKE's agent, which is a pod of the node's network | a server scales by `native`; no rule stands for it |
 | `metrics` | in | collectors of Managed Service for Prometheus | [`observability.metrics`](observability.md) is on |
 | `gateway` | in | the Gateway's proxies and Google's health checks | `exposure` is internal or external |
 | `holder` | in | the interceptors of KEDA's HTTP add-on | `autoscaling.scaleToZero.holder: httpAddOn` |

@@ -7,8 +7,6 @@ from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan, Picke
 from gke_llm_inference.planning.plan import ServerPlan
 
 _WHO = {"internal": "from inside of the VPC", "external": "from the internet"}
-UNPRICED = "load balancers, addresses, Cloud Armor and endpoint pickers are not priced here"
-"""What the cost of a stack with load balancers leaves out."""
 
 
 def access_document(server: ServerPlan, access: AccessPlan) -> dict[str, Any]:
@@ -58,9 +56,9 @@ def access_lines(server: ServerPlan, access: AccessPlan) -> Iterator[str]:
         if any(one.hostname == reached.hostname for one in access.certificates):
             yield "  TLS        a certificate is made, and issued once its DNS record is there"
         yield f"  routes     {', '.join(f'{route.method} {route.path}' for route in reached.routes)}; else 404"
-        yield (
-            f"  answers    cut after {reached.timeout_seconds} s; {reached.draining_seconds} s to end when a pod leaves"
-        )
+        # The load balancer may wait longer than the pod is there.
+        rest = min(reached.draining_seconds, server.shutdown.answer_seconds)
+        yield f"  answers    cut after {reached.timeout_seconds} s; {rest} s to end when a pod leaves"
         if reached.picker is not None:
             yield f"  pods       {_picker_text(reached.picker)}"
     if server.api_keys is not None:

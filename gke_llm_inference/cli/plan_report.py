@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.cli.access_report import UNPRICED, access_document, access_lines, gateway_document
+from gke_llm_inference.cli.access_report import access_document, access_lines, gateway_document
 from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.cost_report import in_usd, noted, stack_cost_document, stack_cost_lines
@@ -99,7 +98,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
         if only in (None, server.key):
             lines += [*_server_lines(server, costs[server.key], plan, catalog, look), ""]
     total = _total(plan, catalog)
-    lines += [f"GPUs cost {noted(total, in_usd(total))}"]
+    lines += [f"GPUs{': ' if total.hourly_usd is None else ' cost '}{noted(total, in_usd(total))}"]
     lines += stack_cost_lines(stack_cost(plan, catalog), look.times)
     lines += [
         f"Quota {need.name}: {need.running} running, {need.largest} max" for need in stack_quota_needs(plan, catalog)
@@ -370,8 +369,7 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
         ]
     else:
         costs = list(_costs(plan, catalog).values())
-    total = total_cost(costs)
-    return replace(total, note="; ".join(filter(None, (total.note, UNPRICED)))) if plan.access.gateways else total
+    return total_cost(costs)
 
 
 def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:

@@ -9,7 +9,7 @@ from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.extra import ExtraArgument, UnreadableError, long_name, read_extra, setting_value
 from gke_llm_inference.planning.plan import Decision
-from gke_llm_inference.secret_rules import holds_secret, is_secret_variable, kind_of_secret
+from gke_llm_inference.secret_rules import WHERE_SECRETS_GO, holds_secret, is_secret_variable, kind_of_secret
 from gke_llm_inference.settings import Finding, ServerSettings
 
 # Pairs that the server refuses together.
@@ -110,7 +110,7 @@ def environment_problems(
                     path=where,
                     what="holds a secret",
                     why="variables are in clear text in manifests, previews and the state",
-                    fix="keep the token under huggingFace; other secrets are not supported here",
+                    fix=WHERE_SECRETS_GO,
                 )
             )
         elif "$(" in value:

@@ -85,6 +85,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         volume=volume,
         cluster=cluster.settings,
         collects_metrics=stack.observability.metrics.enabled,
+        native_autoscaling=stack.sources.has_native([settings]),
         tracing=tracing,
         proxy_range=stack.gateway.proxy_subnet.cidr if exposure_of(settings, stack.gateway) != "none" else None,
         holder=_holder(server),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gke_llm_inference.pulumi_project.yaml_files import as_yaml
-from gke_llm_inference.secret_rules import is_secret_variable
+from gke_llm_inference.secret_rules import WHERE_SECRETS_GO, is_secret_variable
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import PROJECT
 from gke_llm_inference.settings.stack_config import StackConfiguration
@@ -21,7 +21,7 @@ def assert_no_secret(configuration: StackConfiguration) -> None:
             path=f"servers.{name}.extraEnv.{variable}",
             what="holds a secret",
             why="variables are in clear text in manifests, previews and the state",
-            fix="keep the token under huggingFace; other secrets are not supported here",
+            fix=WHERE_SECRETS_GO,
         )
         for name, server in sorted(configuration.stated.servers.items())
         for variable, value in sorted(server.extra_env.items())

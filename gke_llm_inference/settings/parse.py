@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from gke_llm_inference.secret_rules import HUGGING_FACE_TOKEN, secrets_in
+from gke_llm_inference.secret_rules import HUGGING_FACE_TOKEN, WHERE_SECRETS_GO, secrets_in
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
@@ -96,7 +96,7 @@ def secret_findings(found: Iterable[tuple[str, str]], *, key: str = "") -> Itera
                 fix=f"revoke it, then: pulumi config set --secret {TOKEN_KEY}",
             )
             continue
-        what, fix = "holds a secret", "keep the token under huggingFace; other secrets are not supported here"
+        what, fix = "holds a secret", WHERE_SECRETS_GO
         if ".extraArgs[" in where:
             what = "would put a secret on the command line"
             fix = "keep the token under huggingFace; API keys under apiKeys"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gke_llm_inference.cli.access_report import access_lines
 from gke_llm_inference.planning import AllowedRoute, GatewayPlan, ServerPlan, StackPlan
 from gke_llm_inference.planning.access.exposed import guarded_paths
 from gke_llm_inference.planning.pod.template import pod_template
@@ -139,6 +140,15 @@ def test_the_load_balancer_waits_for_the_longest_answer() -> None:
     assert short.timeout_seconds > short.draining_seconds > 0
     assert long.timeout_seconds > short.timeout_seconds
     assert all(server.draining_seconds <= 3600 for server in (short, long))
+
+
+def test_the_plan_promises_no_answer_more_time_than_its_pod_has() -> None:
+    plan = planned(one({**VLLM, **INTERNAL, "maxModelLen": 16384}))
+    (server,), (reached,) = plan.servers, plan.access.servers
+    assert reached.draining_seconds > server.shutdown.answer_seconds
+    lines = list(access_lines(server, plan.access))
+    cut = f"cut after {reached.timeout_seconds} s; {server.shutdown.answer_seconds} s to end when a pod leaves"
+    assert f"  answers    {cut}" in lines
 
 
 REFUSED: list[tuple[Raw, str, str, str]] = [

@@ -377,6 +377,16 @@ def test_updates_and_disruptions_count_the_most_replicas() -> None:
     assert only_server(scaled(nodes=5)).rollout.max_surge == 1
 
 
+def test_who_reads_the_load_is_among_the_flows_where_gke_does_itself() -> None:
+    raw = scaled(cluster={"gkeVersion": "1.37.0-gke.3100000"})
+    policy, other = only_server(raw).network_policy, only_server(scaled()).network_policy
+    assert policy is not None
+    assert other is not None
+    (flow,) = [flow for flow in policy.flows if flow.feature == "load"]
+    assert (str(flow.peer), flow.direction) == ("the pod's own node", "in")
+    assert not [flow for flow in other.flows if flow.feature == "load"]
+
+
 def test_goals_do_not_choose_the_number_of_pods_of_a_server_that_scales() -> None:
     server = {**BUSY, "presets": ["cost"], "workload": {"profile": "chat", "requestRate": 2}}
     plan = only_server(scaled(server))

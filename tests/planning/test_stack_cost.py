@@ -8,6 +8,7 @@ import pytest
 
 from gke_llm_inference.catalog.cost_facts import read_cost_facts
 from gke_llm_inference.cli.cost_report import stack_cost_document, stack_cost_lines
+from gke_llm_inference.cli.plan_report import stack_text
 from gke_llm_inference.planning.stack_cost import NOT_COUNTED, StackCost, stack_cost
 from tests.planning.support import CATALOG, QWEN, planned, standard_stack
 from tests.settings.support import autopilot_stack
@@ -130,6 +131,15 @@ def test_an_endpoint_picker_is_on_the_cpu_pool_or_a_pod_without_a_price() -> Non
         None,
         "no price known of Autopilot's pods without a GPU",
     )
+
+
+def test_what_is_priced_is_not_said_to_be_left_out() -> None:
+    gateway = {"exposure": "internal", "hostname": "llm.example.com"}
+    raw = {**standard_stack({"l4": {"maxNodes": 2}}, {"chat": SMALL}), "gateway": gateway}
+    text = stack_text(planned(raw), CATALOG)
+    assert "GPUs cost 0.85 USD an hour, 623 a month, 0 idle\n" in text
+    assert "load balancers: 1 of them: 0.0250 USD an hour" in text
+    assert "GPUs: no price known (Autopilot bills" in stack_text(planned(autopilot_stack()), CATALOG)
 
 
 def test_the_first_rules_of_load_balancers_cost_the_same_together() -> None:

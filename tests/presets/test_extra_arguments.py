@@ -296,7 +296,7 @@ def test_a_name_that_is_not_valid_for_a_variable_is_refused(name: str) -> None:
 def test_a_secret_in_a_variable_is_refused_without_being_shown(name: str, value: str) -> None:
     problem = only_problem(extraEnv={name: value})
     assert (problem.path, problem.what) == (f"servers.gemma.extraEnv.{name}", "holds a secret")
-    assert problem.fix == "keep the token under huggingFace; other secrets are not supported here"
+    assert problem.fix == "keep the token under huggingFace, API keys under apiKeys, others in a Secret under pod.env"
     assert not [secret for secret in ("letmein", *PLANTED.values()) if secret in str(problem)]
 
 

@@ -56,6 +56,7 @@ def plan_network_policy(
     volume: ModelVolume | None,
     cluster: ClusterSettings,
     collects_metrics: bool = False,
+    native_autoscaling: bool = False,
     proxy_range: str | None = None,
     tracing: TracingSettings | None = None,
     holder: tuple[str, Mapping[str, str]] | None = None,
@@ -71,6 +72,7 @@ def plan_network_policy(
         volume: the volume with its model; None where it downloads it.
         cluster: the cluster, which says whether policies can name hosts.
         collects_metrics: whether its metrics are collected.
+        native_autoscaling: whether GKE reads its load itself.
         proxy_range: range of the proxy-only subnet, where a Gateway leads to the server.
         tracing: where it sends traces; None where it sends none.
         holder: namespace and labels of the pods that hold requests while the server has none; None without such.
@@ -82,6 +84,7 @@ def plan_network_policy(
     flows = [
         *features.calls(settings.allow_from, port),
         *features.probes(port),
+        *(features.load(port) if native_autoscaling else ()),
         *(features.metrics(facts, port) if collects_metrics else ()),
         *(features.gateway(facts, proxy_range, port) if proxy_range else ()),
         *(features.holder(*holder, port) if holder else ()),

@@ -53,6 +53,17 @@ def probes(port: int) -> Iterator[Flow]:
     )
 
 
+def load(port: int) -> Iterator[Flow]:
+    """GKE's own agent, a pod of the node's network, which reads what a native autoscaler follows."""
+    yield Flow(
+        direction="in",
+        peer=NodePeer(),
+        ports=tcp(port),
+        feature="load",
+        why="GKE's agent on the node reads what the autoscaler follows; no rule stands for it",
+    )
+
+
 def metrics(facts: NetworkFacts, port: int) -> Iterator[Flow]:
     """The collectors of Managed Service for Prometheus, in the namespaces of both cluster modes."""
     for namespace in facts.collectors.namespaces:

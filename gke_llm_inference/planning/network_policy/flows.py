@@ -10,6 +10,7 @@ Protocol = Literal["TCP", "UDP"]
 Feature = Literal[
     "calls",
     "probes",
+    "load",
     "metrics",
     "gateway",
     "holder",
@@ -22,9 +23,9 @@ Feature = Literal[
     "servers",
     "control",
 ]
-"""What a flow is for; `holder` holds requests while there is no pod, `identity` is Workload Identity, `opened` what the
-settings add, `picker` an endpoint picker that asks a server, `servers` what it asks, and `control` the API server that
-it learns of pods from."""
+"""What a flow is for; `load` is what an autoscaler follows, `holder` holds requests while there is no pod, `identity`
+is Workload Identity, `opened` what the settings add, `picker` an endpoint picker that asks a server, `servers` what it
+asks, and `control` the API server that it learns of pods from."""
 
 Labels = tuple[tuple[str, str], ...]
 """Labels, sorted by key."""
