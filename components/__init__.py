@@ -7,6 +7,7 @@ from .configuration import ConfiguredStack, log_plan, read_stack
 from .endpoint_picker import EndpointPicker, EndpointPickerArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
+from .image_registry import ImageRegistry, ImageRegistryArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .inference_stack import InferenceStack, InferenceStackArgs
 from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
@@ -33,6 +34,8 @@ __all__ = [
     "GpuNodePoolArgs",
     "HuggingFaceToken",
     "HuggingFaceTokenArgs",
+    "ImageRegistry",
+    "ImageRegistryArgs",
     "InferenceServer",
     "InferenceServerArgs",
     "InferenceStack",

@@ -37,11 +37,13 @@ class MetricsAdapterArgs:
 
     Attributes:
         plan: the adapter, decided.
+        after: what must exist before, such as the repository of its image.
         replace_with: what the objects go and come with: the cluster, where the same program makes it.
 
     """
 
     plan: MetricsAdapterPlan
+    after: list[pulumi.Resource] = field(default_factory=list)
     replace_with: list[pulumi.Resource] = field(default_factory=list)
 
 
@@ -62,7 +64,7 @@ class MetricsAdapter(pulumi.ComponentResource):
         self._prefix, self._plan = name, args.plan
         plan, together = args.plan, args.replace_with or None
         in_cloud = pulumi.ResourceOptions(parent=self)
-        self._options = pulumi.ResourceOptions(parent=self, replace_with=together)
+        self._options = pulumi.ResourceOptions(parent=self, depends_on=args.after or None, replace_with=together)
         self.account = gcp.serviceaccount.Account(
             f"{name}-account",
             project=plan.project,

@@ -16,6 +16,7 @@ from .api_keys import ApiKeys, ApiKeysArgs
 from .cluster import GkeCluster, GkeClusterArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
+from .image_registry import ImageRegistry, ImageRegistryArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
@@ -36,6 +37,7 @@ class StackResources:
         gateway: load balancers before the servers; None where no server is reached from outside of the cluster.
         observability: what is watched; None where nothing is.
         metrics_adapter: what the autoscalers read Cloud Monitoring through; None where the stack does not make it.
+        image_registry: repositories that images come through; None where the stack does not make them.
 
     """
 
@@ -48,6 +50,7 @@ class StackResources:
     gateway: Gateway | None = None
     observability: Observability | None = None
     metrics_adapter: MetricsAdapter | None = None
+    image_registry: ImageRegistry | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -108,6 +111,18 @@ def create_stack(
             ),
         )
         ready.append(namespace)
+    registry = None
+    if plan.image_registry and plan.image_registry.creates and plan.image_registry.repositories:
+        registry = ImageRegistry(
+            "images",
+            ImageRegistryArgs(
+                plan=plan.image_registry,
+                # The nodes of a cluster that the stack makes may read every repository of the project.
+                reader=None if cluster.node_identity else cluster.node_service_account,
+            ),
+            options(),
+        )
+    pulled = registry.resources if registry else []
     hugging_face = HuggingFaceToken(
         "hugging-face",
         HuggingFaceTokenArgs(
@@ -155,6 +170,7 @@ def create_stack(
                 plan=server,
                 after=[
                     *ready,
+                    *pulled,
                     *(keys[server.key].resources if server.key in keys else []),
                     *([pools[server.node_pool].node_pool] if server.node_pool else []),
                 ],
@@ -170,7 +186,9 @@ def create_stack(
     adapter = None
     if plan.metrics_adapter:
         adapter = MetricsAdapter(
-            "metrics-adapter", MetricsAdapterArgs(plan=plan.metrics_adapter, replace_with=together), on_cluster
+            "metrics-adapter",
+            MetricsAdapterArgs(plan=plan.metrics_adapter, after=pulled, replace_with=together),
+            on_cluster,
         )
     gateway = None
     if plan.access.servers:
@@ -181,7 +199,7 @@ def create_stack(
                 namespace=plan.namespace,
                 network=cluster.vpc,
                 services={key: server.service for key, server in servers.items()},
-                after=[namespace] if namespace else [],
+                after=[*([namespace] if namespace else []), *pulled],
                 replace_with=together,
                 served_apis=cluster.served_apis,
             ),
@@ -210,4 +228,5 @@ def create_stack(
         gateway=gateway,
         observability=observability,
         metrics_adapter=adapter,
+        image_registry=registry,
     )

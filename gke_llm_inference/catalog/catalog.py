@@ -32,6 +32,7 @@ from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_p
 from gke_llm_inference.catalog.picker_facts import PickerFacts
 from gke_llm_inference.catalog.pod_fields import PodFields, read_pod_fields
 from gke_llm_inference.catalog.preset_facts import Goal, Technique
+from gke_llm_inference.catalog.registry_facts import RegistryFacts
 from gke_llm_inference.catalog.shutdown_facts import ServerShutdown
 from gke_llm_inference.catalog.tracing_facts import ServerTracing
 from gke_llm_inference.catalog.vulnerability_facts import ServerVulnerabilities
@@ -56,6 +57,8 @@ class Catalog(Facts):
     network: NetworkFacts
     picker: PickerFacts
     """The endpoint picker of the Inference Gateway."""
+    registries: RegistryFacts
+    """Registries that a remote repository of Artifact Registry can stand before."""
     disks: DiskFacts
     startup: StartupFacts
     presets: dict[str, Technique | Goal]

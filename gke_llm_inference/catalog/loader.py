@@ -43,6 +43,7 @@ def load_catalog() -> Catalog:
             "gke": read(root / "gke.yaml"),
             "network": read(root / "network.yaml"),
             "picker": read(root / "endpoint_picker.yaml"),
+            "registries": read(root / "image_registries.yaml"),
             "disks": read(root / "disks.yaml"),
             "startup": read(root / "startup.yaml"),
             "presets": read_presets(),

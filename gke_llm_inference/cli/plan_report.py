@@ -23,6 +23,7 @@ from gke_llm_inference.cli.observability_report import (
 )
 from gke_llm_inference.cli.performance_report import performance_document, performance_lines
 from gke_llm_inference.cli.pod_report import patch_document, patch_lines, pod_document, pod_lines
+from gke_llm_inference.cli.registry_report import registry_document, registry_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -74,6 +75,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         },
         "gateways": gateway_document(plan.access),
         "metricsAdapter": adapter_document(plan.metrics_adapter),
+        "imageRegistry": registry_document(plan.image_registry),
         "dashboards": [one.title for one in plan.observability.dashboards],
         "alerts": {
             "ofCluster": alerts_document(None, plan.observability),
@@ -103,6 +105,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     lines += [
         f"Quota {need.name}: {need.running} running, {need.largest} max" for need in stack_quota_needs(plan, catalog)
     ]
+    lines += registry_lines(plan.image_registry)
     lines += dashboard_lines(plan.observability)
     lines += stack_lines(plan.observability)
     if plan.warnings:

@@ -12,6 +12,7 @@ from gke_llm_inference.planning.access.plan import (
     ServerAccess,
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
 from gke_llm_inference.planning.observability.plan import (
     AlertPlan,
     Condition,
@@ -44,6 +45,7 @@ __all__ = [
     "ClusterPlan",
     "Condition",
     "GatewayPlan",
+    "ImageRegistryPlan",
     "MetricsAdapterPlan",
     "MetricsPlan",
     "NodePoolPlan",
@@ -53,6 +55,7 @@ __all__ = [
     "PodResources",
     "ProbePlan",
     "RateLimitPlan",
+    "RepositoryPlan",
     "RolloutPlan",
     "ServerAccess",
     "ServerPlan",

@@ -9,6 +9,7 @@ from gke_llm_inference.catalog.facts import Basis
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
@@ -242,6 +243,8 @@ class StartPlan:
     """A start from nothing, in the order in which its parts follow each other."""
 
     parts: tuple[StartPart, ...]
+    first_image_seconds: float = 0
+    """What the image may take while its repository fetches it from another registry, once for each version."""
 
     @property
     def expected_seconds(self) -> int:
@@ -601,4 +604,5 @@ class StackPlan:
     access: AccessPlan = field(default_factory=AccessPlan)
     observability: ObservabilityPlan = field(default_factory=ObservabilityPlan)
     metrics_adapter: MetricsAdapterPlan | None = None
+    image_registry: ImageRegistryPlan | None = None
     warnings: tuple[Finding, ...] = field(default=())

@@ -101,7 +101,7 @@ def progress_deadline_seconds(
     The old pod ends, a node comes, the image is pulled, and the container starts. Kubernetes counts a pod that waits
     for a node, pulls its image or is not ready yet as no progress.
     """
-    image = _STARTUP_SAFETY_FACTOR * start.part("imagePull").seconds
+    image = _STARTUP_SAFETY_FACTOR * max(start.part("imagePull").seconds, start.first_image_seconds)
     return math.ceil(shutdown.grace_seconds + startup.node_longest.seconds + image + probes.startup_seconds)
 
 

@@ -13,6 +13,7 @@ from gke_llm_inference.catalog.kubernetes_names import (
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
+from gke_llm_inference.planning.image_registry.plan import fetched_from
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
 from gke_llm_inference.planning.names import dns_label, label_value
@@ -72,6 +73,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         pool=pool,
         cluster=cluster,
         facts=catalog.startup,
+        upstream=fetched_from(server.image, stack.image_registry),
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
@@ -172,7 +174,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         network_policy=network_policy,
         tracing=tracing,
         api_keys=api_keys,
-        pod=plan_pod(settings.pod, stack.image_digests),
+        pod=plan_pod(settings.pod, stack.image),
     )
 
 

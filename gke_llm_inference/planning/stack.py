@@ -15,6 +15,7 @@ from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.goals import Goals
 from gke_llm_inference.planning.image_digests import unused_digests
+from gke_llm_inference.planning.image_registry.decide import plan_image_registry, unused_registries
 from gke_llm_inference.planning.lifecycle import sleep_problems
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
@@ -63,9 +64,17 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     servers = tuple(server for server, _ in planned.servers)
     name = f"{identity.project}-{identity.stack}"
     adapter = plan_metrics_adapter(settings.autoscaling, stack, servers, name=name)
+    access = plan_access(settings, stack.cluster, servers, catalog, name=name, image=stack.image)
+    images = [
+        *(image for server in servers for image in server.images),
+        *(one.picker.image for one in access.servers if one.picker),
+        *([adapter.image] if adapter else []),
+    ]
+    registry = stack.image_registry.used_for(images) if stack.image_registry else None
     warnings = [
         *planned.findings,
-        *unused_digests(settings.image_digests, servers, [adapter.image] if adapter else []),
+        *unused_digests(settings.image_digests, [registry.origin(image) for image in images] if registry else images),
+        *unused_registries(settings.image_registry, registry),
         *shared_ipc_warnings(settings, servers),
     ]
     return StackPlan(
@@ -76,7 +85,8 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         namespace=settings.namespace,
         create_namespace=settings.create_namespace,
         namespace_labels=namespace_labels(servers),
-        access=plan_access(settings, stack.cluster, servers, catalog, name=name),
+        access=access,
+        image_registry=registry,
         metrics_adapter=adapter,
         observability=replace(
             plan_observability(settings, stack.cluster, planned.pools, servers, catalog),
@@ -150,6 +160,13 @@ def frame_of(
         namespace=settings.namespace,
         servers=settings.servers,
     )
+    registry, of_registry = plan_image_registry(
+        settings.image_registry,
+        cluster,
+        name=f"{identity.project}-{identity.stack}",
+        project=identity.gcp_project,
+        facts=catalog.registries,
+    )
     pools, of_pools = check_pools(settings.node_pools, cluster, catalog)
     frame = StackFrame(
         cluster=cluster,
@@ -168,6 +185,7 @@ def frame_of(
         observability=settings.observability,
         sources=sources,
         choose=Goals(),
+        image_registry=registry,
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
     return (
@@ -179,6 +197,7 @@ def frame_of(
             *of_namespace,
             *of_token,
             *of_pools,
+            *of_registry,
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),

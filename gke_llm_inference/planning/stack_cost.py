@@ -93,6 +93,7 @@ def stack_cost(plan: StackPlan, catalog: Catalog, facts: CostFacts | None = None
             *_disks(plan, catalog, known),
             *_load_balancers(plan, known),
             *_pickers(plan),
+            *_repositories(plan),
         ),
         one_year_usd=one_year,
         three_years_usd=three_years,
@@ -217,6 +218,12 @@ def _pickers(plan: StackPlan) -> Iterator[CostPart]:
             cpu, memory = server.picker.cpu_millicores / 1000, server.picker.memory_mib / 1024
             title = f"endpoint picker of {server.server}: {cpu:g} vCPU, {memory:g} GiB"
             yield _steady(title, None, missing="Autopilot's pods without a GPU")
+
+
+def _repositories(plan: StackPlan) -> Iterator[CostPart]:
+    if plan.image_registry and plan.image_registry.creates:
+        for one in plan.image_registry.repositories:
+            yield _steady(f"repository for images of {one.upstream}", None, missing="what Artifact Registry stores")
 
 
 def _steady(title: str, hourly: float | None, note: str = "", *, missing: str = "") -> CostPart:

@@ -10,6 +10,7 @@ from gke_llm_inference.planning.alternatives import Alternative, FasterAlternati
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.autoscaling.source import StackSources
 from gke_llm_inference.planning.image_digests import pinned
+from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, through
 from gke_llm_inference.planning.known_speeds import KnownSpeeds
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
 from gke_llm_inference.planning.models import ServedModel
@@ -53,6 +54,7 @@ class StackFrame:
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
         choose: what a server's goals choose; None where they are not to choose.
+        image_registry: repositories that images may come through; None where they are pulled from their own registries.
 
     """
 
@@ -73,11 +75,16 @@ class StackFrame:
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: KnownSpeeds = field(default_factory=KnownSpeeds)
     choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
+    image_registry: ImageRegistryPlan | None = None
 
     @property
     def has_token(self) -> bool:
         """Whether the stack has a Hugging Face token."""
         return not isinstance(self.token, NoToken)
+
+    def image(self, name: str) -> str:
+        """An image as pods run it: with the digest that the stack records, through its repository."""
+        return through(pinned(name, self.image_digests), self.image_registry)
 
     @property
     def enforces_baseline(self) -> bool:
@@ -129,7 +136,7 @@ class ModeledServer(AskedServer):
     @property
     def image(self) -> str:
         """Image to run."""
-        return pinned(self.settings.image or self.facts.image(self.version), self.stack.image_digests)
+        return self.stack.image(self.settings.image or self.facts.image(self.version))
 
     @property
     def cuda(self) -> str:

@@ -3,7 +3,9 @@
 Figures and their sources are facts in `catalog/startup.yaml`.
 """
 
+from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import Duration, ImagePull, ModelStorage, ServerKind, StartupFacts
+from gke_llm_inference.planning.image_names import host_of
 from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, StartPart, StartPartName, StartPlan
 from gke_llm_inference.settings import ExistingCluster, Finding, ServerSettings, VllmSettings
 
@@ -16,6 +18,7 @@ def plan_start(
     pool: NodePoolPlan | None,
     cluster: ClusterPlan,
     facts: StartupFacts,
+    upstream: str | None = None,
 ) -> StartPlan:
     """The start of a server.
 
@@ -26,9 +29,12 @@ def plan_start(
         pool: the node pool that it runs on, where the stack has one.
         cluster: the cluster's plan.
         facts: what the parts of a start take.
+        upstream: registry that the image's repository fetches it from at first; None where it has every image.
 
     """
     pull, why = image_pull(image, pool, cluster, facts)
+    if upstream is not None and pull == "streamed":
+        why = f"{why}, which fetches it from {upstream} the first time"
     storage: ModelStorage = settings.model_volume.storage if settings.model_volume else "nodeDisk"
     return StartPlan(
         parts=(
@@ -36,7 +42,8 @@ def plan_start(
             _once("imagePull", facts.image[pull], why),
             *_model_parts(checkpoint_gib, storage, facts),
             *_server_parts(settings, facts),
-        )
+        ),
+        first_image_seconds=facts.image["whole"].seconds if upstream is not None else 0,
     )
 
 
@@ -49,8 +56,11 @@ def image_pull(
     streams = nodes_stream(pool, cluster)
     if streams is None:
         return "whole", "pulled whole: whether the cluster's nodes stream images is not known"
-    if not _is_streamable(image, facts):
-        return "whole", f"pulled whole: GKE does not stream from {_host(image)}"
+    location = repository_location(image, facts)
+    if location is None:
+        return "whole", f"pulled whole: GKE does not stream from {host_of(image)}"
+    if not streams_to(location, cluster.region):
+        return "whole", f"pulled whole: GKE does not stream from {location} to {cluster.region}"
     return "streamed", "streamed from Artifact Registry"
 
 
@@ -61,26 +71,70 @@ def nodes_stream(pool: NodePoolPlan | None, cluster: ClusterPlan) -> bool | None
     return True
 
 
+def repository_location(image: str, facts: StartupFacts) -> str | None:
+    """Location of the repository in Artifact Registry that an image is in; None where it is elsewhere."""
+    host = host_of(image)
+    ending = next((one for one in facts.streaming_hosts if host.endswith(one)), None)
+    return None if ending is None else host.removesuffix(ending)
+
+
+def streams_to(location: str, region: str | None) -> bool:
+    """Whether GKE streams from a repository to nodes of a region: from that region, or a multi-region around it.
+
+    Where the region is not known, it is taken to be the right one.
+    """
+    return region is None or location == region or region.startswith(f"{location}-")
+
+
 def streaming_warnings(
-    path: str, settings: ServerSettings, pool: NodePoolPlan | None, cluster: ClusterPlan, facts: StartupFacts
+    path: str,
+    settings: ServerSettings,
+    image: str,
+    *,
+    pool: NodePoolPlan | None,
+    cluster: ClusterPlan,
+    catalog: Catalog,
 ) -> list[Finding]:
     """A warning if nodes stream images but not the one that the stack chose.
 
-    A server's own image is never streamed: that is no surprise of a stack's making, and part of the plan of its start.
+    That a server's own image is not streamed is no surprise of a stack's making, and part of the plan of its start.
+
+    Args:
+        path: where the server stands in the configuration.
+        settings: its settings.
+        image: the image as its pods run it.
+        pool: the node pool that it runs on, where the stack has one.
+        cluster: the cluster's plan.
+        catalog: the facts to decide by.
+
     """
-    image = settings.image
-    if image is None or not nodes_stream(pool, cluster) or image_pull(image, pool, cluster, facts)[0] != "whole":
+    facts = catalog.startup
+    if (
+        settings.image is None
+        or not nodes_stream(pool, cluster)
+        or image_pull(image, pool, cluster, facts)[0] != "whole"
+    ):
         return []
-    host = _host(image)
+    host = host_of(image)
+    if repository_location(image, facts) is not None:
+        limit = "from a repository in the nodes' region only, or in a multi-region around it"
+        fix = f"set image to the same image in a repository in {cluster.region}"
+    else:
+        limit = "from Artifact Registry only"
+        fix = (
+            "set imageRegistry: {mode: create}, so that it comes through Artifact Registry"
+            if host in catalog.registries.upstreams
+            else f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
+            f"{cluster.region or 'REGION'}-docker.pkg.dev"
+        )
     preload = f", or preload it with nodePools.{pool.key}.secondaryBootDisks" if pool else ""
     return [
         Finding(
             path=f"{path}.image",
             what=f"the image is not streamed from {host}",
-            why="image streaming is on, but GKE streams from Artifact Registry only: a new node pulls the whole "
+            why=f"image streaming is on, but GKE streams {limit}: a new node pulls the whole "
             f"image, about {facts.image['whole'].seconds} s instead of {facts.image['streamed'].seconds}",
-            fix=f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
-            f"{cluster.region or 'REGION'}-docker.pkg.dev{preload}",
+            fix=f"{fix}{preload}",
             severity="warning",
         )
     ]
@@ -148,13 +202,3 @@ def _part(key: StartPartName, duration: Duration, restart: float, why: str) -> S
         basis=duration.basis,
         source=duration.source,
     )
-
-
-def _is_streamable(image: str, facts: StartupFacts) -> bool:
-    return _host(image).endswith(facts.streaming_hosts)
-
-
-def _host(image: str) -> str:
-    """Registry of an image; Docker Hub where none is named."""
-    first, _, rest = image.partition("/")
-    return first if rest and ("." in first or ":" in first or first == "localhost") else "docker.io"

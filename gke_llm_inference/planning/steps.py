@@ -256,7 +256,9 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
 def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated, scaled and stopped."""
     stack = server.stack
-    findings += streaming_warnings(server.path, server.settings, server.pool, stack.cluster, stack.catalog.startup)
+    findings += streaming_warnings(
+        server.path, server.settings, server.image, pool=server.pool, cluster=stack.cluster, catalog=stack.catalog
+    )
     shutdown, found = plan_shutdown(
         server,
         PodEnd(

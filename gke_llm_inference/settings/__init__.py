@@ -45,6 +45,12 @@ from gke_llm_inference.settings.hugging_face import (
     NoToken,
     SecretManagerToken,
 )
+from gke_llm_inference.settings.image_registry import (
+    CreatedImageRegistry,
+    ExistingImageRegistry,
+    ImageRegistrySettings,
+    UpstreamCredentials,
+)
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.network_policy import (
     NetworkDestination,
@@ -111,12 +117,14 @@ __all__ = [
     "ClusterSettings",
     "ConfigApiKeys",
     "ConfigToken",
+    "CreatedImageRegistry",
     "CreatedNetwork",
     "CreatedProxySubnet",
     "DashboardSettings",
     "DatabaseEncryption",
     "EmptyDirectory",
     "ExistingCluster",
+    "ExistingImageRegistry",
     "ExistingNetwork",
     "ExistingProxySubnet",
     "ExistingSecretApiKeys",
@@ -130,6 +138,7 @@ __all__ = [
     "GpuSharing",
     "HttpHolder",
     "HuggingFaceSettings",
+    "ImageRegistrySettings",
     "LatencyObjective",
     "Maintenance",
     "ManagedCertificates",
@@ -177,6 +186,7 @@ __all__ = [
     "TgiSettings",
     "TokenCounts",
     "TracingSettings",
+    "UpstreamCredentials",
     "VllmSettings",
     "WorkloadSettings",
     "nearest",

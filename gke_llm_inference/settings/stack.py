@@ -9,6 +9,7 @@ from gke_llm_inference.settings.autoscaling import StackAutoscalingSettings
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
+from gke_llm_inference.settings.image_registry import ImageRegistrySettings
 from gke_llm_inference.settings.network_policy import NetworkPolicySettings
 from gke_llm_inference.settings.node_pools import NodePoolSettings
 from gke_llm_inference.settings.observability import ObservabilitySettings
@@ -40,6 +41,8 @@ class StackSettings(Settings):
     """GPUs that the project's quotas allow, by Google's names, such as NVIDIA_L4_GPUS; not known if absent."""
     image_digests: dict[ImageReference, Digest] = {}
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
+    image_registry: ImageRegistrySettings | None = None
+    """Repositories of Artifact Registry that images come through, so that nodes stream them; none if absent."""
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     """Who may talk to the servers, and whom they may talk to."""
     observability: ObservabilitySettings = ObservabilitySettings()

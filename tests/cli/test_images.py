@@ -127,10 +127,43 @@ def test_what_is_recorded_is_what_runs(registry: Registry, stack: Path, capsys: 
     registry.content = "second"
     assert main(["images", "--config-file", str(stack), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"image": image, "digest": digest("first"), "servers": ["one", "two"]}
+        {"image": image, "digest": digest("first"), "servers": ["one", "two"], "pulledAs": image}
     ]
     assert main(["images", "--config-file", str(stack), "--record"]) == 0
     assert stack.read_text() == before.replace("# the end", f"  {KEY}:\n    {image}: {digest('second')}\n# the end")
+
+
+def test_an_image_that_comes_through_a_repository_is_recorded_by_where_it_comes_from(
+    stack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gke_llm_inference.cli.registry.digest_of", digest)
+    stack.write_text(
+        STACK.format(image="team/vllm:v0.26.0").replace(
+            "  # the servers", "  gke-llm-inference:imageRegistry: {mode: existing, repositories: {docker.io: hub}}"
+        )
+    )
+    image, pulled = "docker.io/team/vllm:v0.26.0", "us-central1-docker.pkg.dev/acme-ml/hub/team/vllm:v0.26.0"
+    assert main(["images", "--config-file", str(stack), "--record"]) == 0
+    assert capsys.readouterr().out == f"{image}\n  {digest(image)}\n  one, two\n  pulled as {pulled}\n"
+    assert yaml.safe_load(stack.read_text())["config"][KEY] == {image: digest(image)}
+    assert main(["plan", "--config-file", str(stack), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["servers"]["one"]["image"] == f"{pulled}@{digest(image)}"
+    assert document["imageRegistry"] == {
+        "project": "acme-ml",
+        "location": "us-central1",
+        "creates": False,
+        "repositories": {
+            "docker.io": {"address": "us-central1-docker.pkg.dev/acme-ml/hub", "username": None},
+        },
+    }
+    assert main(["plan", "--config-file", str(stack)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Images of docker.io come through us-central1-docker.pkg.dev/acme-ml/hub" in text
+    assert main(["images", "--config-file", str(stack), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"image": image, "digest": digest(image), "servers": ["one", "two"], "pulledAs": pulled}
+    ]
 
 
 def test_an_image_with_a_digest_of_its_own_is_left_alone(

@@ -205,3 +205,12 @@ def test_a_server_whose_metrics_are_not_known_is_refused() -> None:
         "servers.chat.routing",
         "needs metrics that Text Generation Inference 3.3.7 does not have: waiting, running",
     )
+
+
+def test_a_picker_comes_through_the_repository_of_its_registry_by_the_same_digest() -> None:
+    raw = {**stack({"chat": {**VLLM, **REACHED}}), "imageRegistry": {"mode": "create"}}
+    plan = planned(raw)
+    path = CATALOG.picker.pinned_image.removeprefix("ghcr.io/")
+    assert picker_of(plan).image == f"us-central1-docker.pkg.dev/my-project/gke-llm-inference-test-ghcr/{path}"
+    assert plan.image_registry is not None
+    assert [one.upstream for one in plan.image_registry.repositories] == ["docker.io", "ghcr.io"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gke_llm_inference.planning import ServerPlan
     from gke_llm_inference.settings import Finding
 
-MIRRORED = "europe-west4-docker.pkg.dev/my-project/docker-hub/vllm/vllm-openai:v0.26.0"
+MIRRORED = "us-central1-docker.pkg.dev/my-project/docker-hub/vllm/vllm-openai:v0.26.0"
 OWN = "quay.io/me/vllm:v0.26.0"
 IMAGES_DISK = {"image": "projects/my-project/global/images/vllm"}
 IN_GKE = {"name": "shared", "location": "us-central1"}
@@ -75,6 +75,31 @@ def test_the_image_comes_as_nodes_and_registry_allow(raw: Raw, expected: float, 
     took, because = pull(only_server(raw))
     assert took == expected
     assert because.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("location", "streamed"),
+    [("us-central1", True), ("us", True), ("us-central2", False), ("europe-west4", False), ("europe", False)],
+)
+def test_images_stream_to_nodes_of_their_region_or_multi_region_alone(location: str, *, streamed: bool) -> None:
+    image = MIRRORED.replace("us-central1", location)
+    took, why = pull(only_server(on_pool(image=image)))
+    assert took == (30 if streamed else 240)
+    assert streamed or why == f"pulled whole: GKE does not stream from {location} to us-central1"
+    warnings = streaming_warnings(on_pool(image=image))
+    assert (
+        [warning.fix for warning in warnings] == []
+        if streamed
+        else [
+            "set image to the same image in a repository in us-central1, "
+            "or preload it with nodePools.l4.secondaryBootDisks"
+        ]
+    )
+
+
+def test_an_image_of_docker_hub_needs_one_setting_to_be_streamed() -> None:
+    (warning,) = streaming_warnings(autopilot_stack(image="me/vllm:v0.26.0"))
+    assert warning.fix == "set imageRegistry: {mode: create}, so that it comes through Artifact Registry"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Decides on load balancers, and on what they let through to each server."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.access.certificates import made_certificates
@@ -46,7 +46,13 @@ _LONGEST_DRAINING = 3600
 
 
 def plan_access(
-    settings: StackSettings, cluster: ClusterPlan, servers: Sequence[ServerPlan], catalog: Catalog, *, name: str
+    settings: StackSettings,
+    cluster: ClusterPlan,
+    servers: Sequence[ServerPlan],
+    catalog: Catalog,
+    *,
+    name: str,
+    image: Callable[[str], str],
 ) -> AccessPlan:
     """How the servers of a stack are reached; empty where none is.
 
@@ -56,11 +62,12 @@ def plan_access(
         servers: the servers' plans.
         catalog: the facts to decide by.
         name: what names in Google Cloud begin with.
+        image: the name by which pods run an image.
 
     """
     gateway = settings.gateway
     reached = tuple(
-        _server(planned, settings.servers[planned.key], gateway, cluster, catalog)
+        _server(planned, settings.servers[planned.key], gateway, cluster, catalog, image)
         for planned in servers
         if exposure_of(settings.servers[planned.key], gateway) != "none"
     )
@@ -120,7 +127,12 @@ def _gateway(
 
 
 def _server(
-    planned: ServerPlan, settings: ServerSettings, gateway: GatewaySettings, cluster: ClusterPlan, catalog: Catalog
+    planned: ServerPlan,
+    settings: ServerSettings,
+    gateway: GatewaySettings,
+    cluster: ClusterPlan,
+    catalog: Catalog,
+    image: Callable[[str], str],
 ) -> ServerAccess:
     longest = planned.shutdown.longest.seconds
     draining = min(_rounded(longest), _LONGEST_DRAINING)
@@ -136,7 +148,7 @@ def _server(
         pod_port=planned.port,
         timeout_seconds=_rounded(longest + _QUEUE_SECONDS),
         draining_seconds=draining,
-        picker=plan_picker(planned, gateway, cluster, catalog, drain_seconds=draining)
+        picker=plan_picker(planned, gateway, cluster, catalog, drain_seconds=draining, image=image)
         if routing_of(settings, gateway) == "inferenceGateway"
         else None,
     )

@@ -1,7 +1,7 @@
 """Decides on endpoint pickers: where the Inference Gateway can be used, and what chooses the pod of a request."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gke_llm_inference.catalog import Catalog
@@ -56,6 +56,7 @@ def plan_picker(
     catalog: Catalog,
     *,
     drain_seconds: int,
+    image: Callable[[str], str],
 ) -> PickerPlan:
     """The endpoint picker of a server.
 
@@ -65,6 +66,7 @@ def plan_picker(
         cluster: the cluster.
         catalog: the facts to decide by.
         drain_seconds: how long answers may take that pass the picker while it ends.
+        image: the name by which pods run an image.
 
     """
     facts, name = catalog.picker, picker_name(server.name)
@@ -75,7 +77,7 @@ def plan_picker(
     return PickerPlan(
         name=name,
         pool=pool_name(server.name),
-        image=facts.pinned_image,
+        image=image(facts.pinned_image),
         arguments=(
             f"--pool-name={pool_name(server.name)}",
             f"--pool-namespace={server.namespace}",

@@ -16,7 +16,6 @@ from gke_llm_inference.planning.autoscaling.plan import (
 )
 from gke_llm_inference.planning.autoscaling.source import StackSources
 from gke_llm_inference.planning.autoscaling.target import Room, room_of, running_target, waiting_target
-from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.names import dns_label
 from gke_llm_inference.settings import (
     AutoscalingSettings,
@@ -103,7 +102,7 @@ def plan_metrics_adapter(
         return None
     facts = catalog.autoscaling.adapter
     return MetricsAdapterPlan(
-        image=pinned(facts.image, stack.image_digests),
+        image=stack.image(facts.image),
         namespace=facts.namespace,
         name=facts.name,
         project=cluster.project,

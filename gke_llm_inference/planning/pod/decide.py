@@ -1,9 +1,8 @@
 """From the settings of pods to what the plan has of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.plan import PodResources, Toleration
 from gke_llm_inference.planning.pod.plan import (
     ExtraContainer,
@@ -18,12 +17,12 @@ from gke_llm_inference.planning.pod.spread import plan_spread
 from gke_llm_inference.settings import PodContainer, PodSettings, PodVariable, PodVariables, PodVolume
 
 
-def plan_pod(asked: PodSettings, digests: Mapping[str, str]) -> PodExtras:
+def plan_pod(asked: PodSettings, image: Callable[[str], str]) -> PodExtras:
     """What the pods get beside what is planned.
 
     Args:
         asked: the settings.
-        digests: digests of images by name and tag, as the stack records them.
+        image: the name by which pods run an image.
 
     """
     return PodExtras(
@@ -37,8 +36,8 @@ def plan_pod(asked: PodSettings, digests: Mapping[str, str]) -> PodExtras:
             for kind, found in (_place(one),)
         ),
         volumes=tuple(map(_volume, asked.volumes)),
-        containers=tuple(_container(one, asked, digests) for one in asked.containers),
-        init_containers=tuple(_container(one, asked, digests) for one in asked.init_containers),
+        containers=tuple(_container(one, asked, image) for one in asked.containers),
+        init_containers=tuple(_container(one, asked, image) for one in asked.init_containers),
         spread=plan_spread(asked.topology_spread),
         tolerated=tuple(f"{one.key}{'=' if one.value else ''}{one.value}:{one.effect}" for one in asked.tolerations),
     )
@@ -102,11 +101,11 @@ def _variables(asked: Mapping[str, PodVariable]) -> tuple[VariableReference, ...
     )
 
 
-def _container(one: PodContainer, asked: PodSettings, digests: Mapping[str, str]) -> ExtraContainer:
+def _container(one: PodContainer, asked: PodSettings, image: Callable[[str], str]) -> ExtraContainer:
     read_only = {volume.name: _volume(volume).read_only for volume in asked.volumes}
     return ExtraContainer(
         name=one.name,
-        image=pinned(one.image, digests),
+        image=image(one.image),
         command=one.command,
         args=one.args,
         environment=tuple(sorted(one.extra_env.items())),

@@ -1,0 +1,1 @@
+"""How images come to the nodes through Artifact Registry."""
