@@ -108,11 +108,14 @@ def _server_lines(server: Server, look: Look) -> Iterator[str]:
     if server.gpu_count is not None or server.gpu_type is not None:
         count = 1 if server.gpu_count is None else server.gpu_count
         gpus = f"{_short(count)} {look.times} {_short(server.gpu_type or 'GPU')}"
+    replicas = server.replicas
+    if replicas is not None and server.least_replicas not in (None, replicas):
+        replicas = f"{_short(server.least_replicas)} to {_short(replicas)}"
     for label, value in (
         ("image", server.image),
         ("GPUs", gpus),
         ("machine", server.machine_type),
-        ("replicas", server.replicas),
+        ("replicas", replicas),
         ("url", server.url),
     ):
         if value is not None:

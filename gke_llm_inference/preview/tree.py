@@ -53,6 +53,8 @@ class Server:
     machine_type: Any = None
     replicas: Any = None
     url: Any = None
+    least_replicas: Any = None
+    """The fewest pods that its autoscaler leaves; its other values are those at its most."""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, with the keys of the component's outputs."""
@@ -119,9 +121,21 @@ def servers_of(recording: Recording) -> tuple[Server, ...]:
                 machine_type=said.get("machineType"),
                 replicas=said.get("replicas"),
                 url=said.get("url"),
+                least_replicas=_least_replicas(resource, recording),
             )
         )
     return tuple(sorted(servers, key=lambda server: (server.name, server.urn)))
+
+
+def _least_replicas(server: Resource, recording: Recording) -> Any:
+    """The fewest pods by what scales a server; None where nothing does."""
+    for resource in recording.resources:
+        spec = resource.inputs.get("spec")
+        if resource.parent == server.urn and isinstance(spec, dict):
+            for key in ("minReplicas", "minReplicaCount"):
+                if key in spec:
+                    return spec[key]
+    return None
 
 
 def short_type(type_: str) -> str:
