@@ -12,7 +12,7 @@ import yaml
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, rbac
 
 from gke_llm_inference.planning.access.plan import PickerPlan
-from gke_llm_inference.planning.pod.containers import format_cpu
+from gke_llm_inference.planning.pod.containers import format_cpu, format_memory
 
 from .served_apis import ServedApis
 
@@ -216,7 +216,7 @@ def _deployment_spec(plan: PickerPlan, configuration_name: str) -> apps.v1.Deplo
 
 
 def _container(plan: PickerPlan) -> core.v1.ContainerArgs:
-    cpu, memory = format_cpu(plan.cpu_millicores), f"{plan.memory_mib}Mi"
+    cpu, memory = format_cpu(plan.cpu_millicores), format_memory(plan.memory_mib)
     return core.v1.ContainerArgs(
         name=_CONTAINER,
         image=plan.image,

@@ -76,8 +76,8 @@ def test_the_picker_runs_pinned_without_rights_on_its_node(sample: Recording) ->
     (container,) = pod["containers"]
     assert (spec["replicas"], container["image"]) == (1, f"{facts.image}:{facts.version}@{facts.digest}")
     assert container["resources"] == {
-        "requests": {"cpu": "750m", "memory": "1024Mi"},
-        "limits": {"cpu": "750m", "memory": "1024Mi"},
+        "requests": {"cpu": "750m", "memory": "1Gi"},
+        "limits": {"cpu": "750m", "memory": "1Gi"},
     }
     assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsNonRoot"]) == (65532, True)
     assert container["securityContext"] == {

@@ -26,6 +26,7 @@ NODE_POOL = "gcp:container/nodePool:NodePool"
 ACCOUNT = "gcp:serviceaccount/account:Account"
 ALERTS = "gcp:monitoring/alertPolicy:AlertPolicy"
 DASHBOARD = "gcp:monitoring/dashboard:Dashboard"
+DNS_AUTHORIZATION = "gcp:certificatemanager/dnsAuthorization:DnsAuthorization"
 
 _NODE_CONFIG = (
     *("bootDiskKmsKey", "enableConfidentialStorage", "ephemeralStorageLocalSsdConfig", "flexStart"),
@@ -58,6 +59,8 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
     ACCOUNT: ("accountId", "project"),
     ALERTS: ("project",),
     DASHBOARD: ("project",),
+    DNS_AUTHORIZATION: ("name", "project", "location", "domain", "type"),
+    "gcp:certificatemanager/certificate:Certificate": ("name", "project", "location", "managed", "selfManaged"),
     "gcp:compute/network:Network": ("name", "project", "autoCreateSubnetworks"),
     "gcp:compute/address:Address": ("name", "project", "region", "addressType", "networkTier"),
     "gcp:compute/regionSecurityPolicy:RegionSecurityPolicy": ("name", "project", "region", "type"),
@@ -205,6 +208,10 @@ class GoogleCloud(ProviderBase):
         elif type_ not in _NUMBERED:
             if type_ == "gcp:compute/address:Address":
                 state["address"] = "203.0.113.7"
+            elif type_ == DNS_AUTHORIZATION:
+                domain = inputs["domain"]
+                record = {"name": f"_acme-challenge.{domain}.", "type": "CNAME", "data": "1.authorize.example."}
+                state["dnsResourceRecords"] = [record]
             state["selfLink"] = f"https://www.googleapis.com/compute/v1/{_id_of(type_, inputs)}"
         return state
 

@@ -23,6 +23,9 @@ config:
   gke-llm-inference:nodePools:
     l4: {accelerator: {type: nvidia-l4, count: 1}, maxNodes: 2}
   gke-llm-inference:huggingFace: {tokenSource: config}
+  gke-llm-inference:observability:
+    metrics: {enabled: true}
+    alerts: {enabled: true, notificationChannels: [projects/my-project/notificationChannels/1]}
   gke-llm-inference:servers:
     gemma: {server: vllm, model: google/gemma-7b-it, maxModelLen: 4096}
 """

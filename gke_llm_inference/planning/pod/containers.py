@@ -61,6 +61,11 @@ def format_cpu(millicores: int) -> str:
     return str(millicores // 1000) if millicores % 1000 == 0 else f"{millicores}m"
 
 
+def format_memory(mib: int) -> str:
+    """An amount of memory in MiB as Kubernetes writes it."""
+    return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
+
+
 def _container(one: ExtraContainer, *, restarts: bool) -> dict[str, Any]:
     variables = {name: {"name": name, "value": value} for name, value in one.environment}
     variables |= extra_variables(one.variables)
