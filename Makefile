@@ -174,6 +174,7 @@ lock: ## Write the lock files again from pyproject.toml (needs uv)
 	  --output-file requirements-local.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml --group dev --constraint requirements-local.txt \
+	  --no-strip-extras \
 	  --output-file requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' --group checkov --output-file requirements-checkov.txt
