@@ -19,6 +19,7 @@ from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .image_registry import ImageRegistry, ImageRegistryArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
+from .model_store import ModelStore, ModelStoreArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .observability import Observability, ObservabilityArgs
 
@@ -38,6 +39,7 @@ class StackResources:
         observability: what is watched; None where nothing is.
         metrics_adapter: what the autoscalers read Cloud Monitoring through; None where the stack does not make it.
         image_registry: repositories that images come through; None where the stack does not make them.
+        model_store: the bucket that servers read models from; None without one.
 
     """
 
@@ -51,6 +53,7 @@ class StackResources:
     observability: Observability | None = None
     metrics_adapter: MetricsAdapter | None = None
     image_registry: ImageRegistry | None = None
+    model_store: ModelStore | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -131,6 +134,18 @@ def create_stack(
         on_cluster,
     )
     ready += hugging_face.resources
+    store = None
+    if plan.model_store:
+        store = ModelStore(
+            "model-store",
+            ModelStoreArgs(
+                plan=plan.model_store,
+                after=[*ready, *pulled, *cluster.before_gpu_pools],
+                replace_with=together,
+                served_apis=cluster.served_apis,
+            ),
+            on_cluster,
+        )
     pools = {
         pool.key: GpuNodePool(
             pool.name,
@@ -172,6 +187,7 @@ def create_stack(
                     *ready,
                     *pulled,
                     *(keys[server.key].resources if server.key in keys else []),
+                    *(store.before(server.key) if store else []),
                     *([pools[server.node_pool].node_pool] if server.node_pool else []),
                 ],
                 token_version=hugging_face.version,
@@ -229,4 +245,5 @@ def create_stack(
         observability=observability,
         metrics_adapter=adapter,
         image_registry=registry,
+        model_store=store,
     )

@@ -27,6 +27,7 @@ from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.gpu_metric_facts import GpuMetrics
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
+from gke_llm_inference.catalog.model_store_facts import ModelStoreFacts, read_model_store_facts
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
 from gke_llm_inference.catalog.picker_facts import PickerFacts
@@ -91,6 +92,10 @@ class Catalog(Facts):
         default=read_workload_profiles, exclude=True
     )
     """Where profiles of workloads come from; they are read when they are asked for."""
+    read_model_store: Annotated[Callable[[], ModelStoreFacts], SkipValidation] = Field(
+        default=read_model_store_facts, exclude=True
+    )
+    """Where facts about a store of models come from; they are read when they are asked for."""
     read_pod_fields: Annotated[Callable[[], PodFields], SkipValidation] = Field(default=read_pod_fields, exclude=True)
     """Where the fields of pod templates come from; they are read when they are asked for."""
 
@@ -98,6 +103,11 @@ class Catalog(Facts):
     def pod_fields(self) -> PodFields:
         """The fields of a pod template, and how they merge."""
         return self.read_pod_fields()
+
+    @property
+    def model_store(self) -> ModelStoreFacts:
+        """What copies models to a bucket."""
+        return self.read_model_store()
 
     @property
     def performance(self) -> PerformanceFacts:

@@ -41,6 +41,7 @@ def flows_document(plan: StackPlan, only: str | None = None) -> dict[str, Any]:
             for server in plan.servers
             if only in (None, server.key)
         },
+        "modelCopy": None if only else _copy_document(plan),
     }
 
 
@@ -50,6 +51,8 @@ def flows_text(plan: StackPlan, only: str | None = None) -> str:
     for server in plan.servers:
         if only in (None, server.key):
             lines += [*([""] if lines else []), *_server_lines(server), *_picker_lines(plan, server)]
+    if not only:
+        lines += _copy_lines(plan, first=not lines)
     if not lines:
         lines = ["The stack has no servers."]
     if any(server.network_policy and not server.network_policy.enforced for server in plan.servers):
@@ -77,6 +80,30 @@ def _server_lines(server: ServerPlan) -> Iterator[str]:
         return
     yield from wrapped(f"{printable(server.key)}: {' and '.join(_policies(server))}; what is not listed is denied")
     yield from _flow_lines(server.network_policy.flows)
+
+
+def _copy_policies(plan: StackPlan) -> tuple[tuple[str, ...], Sequence[Flow]] | None:
+    """The policies of what copies models, and their flows; None where nothing is copied or nothing guards it."""
+    copier = plan.model_store.copier if plan.model_store else None
+    if copier is None or copier.network_policy is None:
+        return None
+    named = (f"FQDNNetworkPolicy/{copier.name}",) if copier.network_policy.fqdn_spec else ()
+    return (f"NetworkPolicy/{copier.name}", *named), copier.network_policy.flows
+
+
+def _copy_lines(plan: StackPlan, *, first: bool) -> Iterator[str]:
+    found = _copy_policies(plan)
+    if found is None:
+        return
+    if not first:
+        yield ""
+    yield from wrapped(f"copies of models: {' and '.join(found[0])}; what is not listed is denied")
+    yield from _flow_lines(found[1])
+
+
+def _copy_document(plan: StackPlan) -> dict[str, Any] | None:
+    found = _copy_policies(plan)
+    return found and {"policies": list(found[0]), "flows": [_flow_document(flow) for flow in found[1]]}
 
 
 def _picker(plan: StackPlan, server: ServerPlan) -> PickerPlan | None:

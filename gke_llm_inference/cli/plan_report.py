@@ -10,6 +10,7 @@ from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscali
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.cost_report import in_usd, noted, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
+from gke_llm_inference.cli.model_store_report import model_store_document, model_store_lines
 from gke_llm_inference.cli.observability_report import (
     alert_lines,
     alerts_document,
@@ -76,6 +77,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         "gateways": gateway_document(plan.access),
         "metricsAdapter": adapter_document(plan.metrics_adapter),
         "imageRegistry": registry_document(plan.image_registry),
+        "modelStore": model_store_document(plan.model_store),
         "dashboards": [one.title for one in plan.observability.dashboards],
         "alerts": {
             "ofCluster": alerts_document(None, plan.observability),
@@ -106,6 +108,7 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
         f"Quota {need.name}: {need.running} running, {need.largest} max" for need in stack_quota_needs(plan, catalog)
     ]
     lines += registry_lines(plan.image_registry)
+    lines += model_store_lines(plan.model_store)
     lines += dashboard_lines(plan.observability)
     lines += stack_lines(plan.observability)
     if plan.warnings:

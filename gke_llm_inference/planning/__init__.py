@@ -13,6 +13,14 @@ from gke_llm_inference.planning.access.plan import (
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
+from gke_llm_inference.planning.model_store.plan import (
+    BucketPlan,
+    CopierPlan,
+    ModelCopy,
+    ModelStorePlan,
+    StoredModel,
+    StoreReader,
+)
 from gke_llm_inference.planning.observability.plan import (
     AlertPlan,
     Condition,
@@ -40,14 +48,18 @@ __all__ = [
     "AllowedRoute",
     "ApiKeyPlan",
     "AutoscalingPlan",
+    "BucketPlan",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
     "Condition",
+    "CopierPlan",
     "GatewayPlan",
     "ImageRegistryPlan",
     "MetricsAdapterPlan",
     "MetricsPlan",
+    "ModelCopy",
+    "ModelStorePlan",
     "NodePoolPlan",
     "NotWatched",
     "ObservabilityPlan",
@@ -62,6 +74,8 @@ __all__ = [
     "ShutdownPlan",
     "StackIdentity",
     "StackPlan",
+    "StoreReader",
+    "StoredModel",
     "TokenPlan",
     "Toleration",
     "load_catalog",

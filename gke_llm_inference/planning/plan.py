@@ -11,6 +11,7 @@ from gke_llm_inference.planning.alternatives import Alternative, FasterAlternati
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
 from gke_llm_inference.planning.pod.patch_plan import PodPatch
@@ -605,4 +606,5 @@ class StackPlan:
     observability: ObservabilityPlan = field(default_factory=ObservabilityPlan)
     metrics_adapter: MetricsAdapterPlan | None = None
     image_registry: ImageRegistryPlan | None = None
+    model_store: ModelStorePlan | None = None
     warnings: tuple[Finding, ...] = field(default=())

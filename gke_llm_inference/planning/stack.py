@@ -14,9 +14,11 @@ from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.goals import Goals
-from gke_llm_inference.planning.image_digests import unused_digests
+from gke_llm_inference.planning.image_digests import pinned, unused_digests
 from gke_llm_inference.planning.image_registry.decide import plan_image_registry, unused_registries
+from gke_llm_inference.planning.image_registry.plan import through
 from gke_llm_inference.planning.lifecycle import sleep_problems
+from gke_llm_inference.planning.model_store.decide import plan_model_store
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
 from gke_llm_inference.planning.network_policy.findings import network_policy_findings
@@ -69,6 +71,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         *(image for server in servers for image in server.images),
         *(one.picker.image for one in access.servers if one.picker),
         *([adapter.image] if adapter else []),
+        *([stack.model_store.copier.image] if stack.model_store and stack.model_store.copier else []),
     ]
     registry = stack.image_registry.used_for(images) if stack.image_registry else None
     warnings = [
@@ -88,6 +91,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         access=access,
         image_registry=registry,
         metrics_adapter=adapter,
+        model_store=stack.model_store,
         observability=replace(
             plan_observability(settings, stack.cluster, planned.pools, servers, catalog),
             rows=plan_rows(settings, stack.cluster, servers, planned.pools, catalog),
@@ -167,6 +171,14 @@ def frame_of(
         project=identity.gcp_project,
         facts=catalog.registries,
     )
+    store, of_store = plan_model_store(
+        settings,
+        cluster,
+        name=f"{identity.project}-{identity.stack}",
+        project=identity.gcp_project,
+        catalog=catalog,
+        image=lambda name: through(pinned(name, settings.image_digests), registry),
+    )
     pools, of_pools = check_pools(settings.node_pools, cluster, catalog)
     frame = StackFrame(
         cluster=cluster,
@@ -186,6 +198,7 @@ def frame_of(
         sources=sources,
         choose=Goals(),
         image_registry=registry,
+        model_store=store,
     )
     of_namespace = namespace_findings(settings, cluster, catalog)
     return (
@@ -198,6 +211,7 @@ def frame_of(
             *of_token,
             *of_pools,
             *of_registry,
+            *of_store,
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),

@@ -1,9 +1,9 @@
 """What a whole stack costs at list price: its GPUs, and what runs beside them. Parts without a price are named."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog import GIB, Catalog
 from gke_llm_inference.catalog.cost_facts import CostFacts, read_cost_facts
 from gke_llm_inference.catalog.facts import machine_family
 from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
@@ -94,6 +94,7 @@ def stack_cost(plan: StackPlan, catalog: Catalog, facts: CostFacts | None = None
             *_load_balancers(plan, known),
             *_pickers(plan),
             *_repositories(plan),
+            *_model_store(plan, known),
         ),
         one_year_usd=one_year,
         three_years_usd=three_years,
@@ -224,6 +225,27 @@ def _repositories(plan: StackPlan) -> Iterator[CostPart]:
     if plan.image_registry and plan.image_registry.creates:
         for one in plan.image_registry.repositories:
             yield _steady(f"repository for images of {one.upstream}", None, missing="what Artifact Registry stores")
+
+
+def _model_store(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
+    """A bucket that the stack makes, and the traffic out of one in another region."""
+    store = plan.model_store
+    if store is None:
+        return
+    bucket = store.bucket
+    sizes = [one.gib for one in store.models]
+    known = sum(size or 0.0 for size in sizes)
+    if bucket.creates:
+        gb = known * GIB / 1e9
+        price = facts.buckets.get(bucket.location)
+        some = "" if None not in sizes else "; at least, as the size of a model is not known"
+        hourly = None if price is None or not known else gb * price / HOURS_PER_MONTH
+        title = f"bucket {bucket.name}: {gb:.1f} GB of models in {bucket.location}{some}"
+        part = _steady(title, hourly, missing=f"buckets in {bucket.location}" if price is None else "its models' sizes")
+        yield replace(part, is_least=bool(some))
+    if bucket.crosses_to:
+        title = f"traffic from {bucket.name} in {bucket.location} to {bucket.crosses_to} at each start of a pod"
+        yield _steady(title, None, missing=f"traffic between {bucket.location} and {bucket.crosses_to}")
 
 
 def _steady(title: str, hourly: float | None, note: str = "", *, missing: str = "") -> CostPart:

@@ -13,6 +13,7 @@ from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, through
 from gke_llm_inference.planning.known_speeds import KnownSpeeds
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
+from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
 from gke_llm_inference.planning.versions import image_cuda
@@ -55,6 +56,7 @@ class StackFrame:
         speeds: what plans the speed of servers.
         choose: what a server's goals choose; None where they are not to choose.
         image_registry: repositories that images may come through; None where they are pulled from their own registries.
+        model_store: the bucket with models; None without one.
 
     """
 
@@ -76,6 +78,7 @@ class StackFrame:
     speeds: KnownSpeeds = field(default_factory=KnownSpeeds)
     choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
     image_registry: ImageRegistryPlan | None = None
+    model_store: ModelStorePlan | None = None
 
     @property
     def has_token(self) -> bool:

@@ -17,6 +17,11 @@ _SOME_GATEWAY = {
     "tls": {"source": "secret", "secretName": "unknown"},
     "proxySubnet": {"mode": "existing", "cidr": "240.0.0.0/24"},
 }
+# What is known of a store whose settings are wrong: that there is to be one.
+_SOME_STORE = {
+    "bucket": {"mode": "existing", "name": "unknown", "location": "us"},
+    "projectNumber": "000000",
+}
 # What is known of a token whose settings are wrong: that there is to be one.
 _SOME_TOKEN = {"tokenSource": "existingSecret"}
 
@@ -74,6 +79,9 @@ def _take_out(raw: dict[str, Any], path: str) -> bool:
         return _take_out_entry(raw.get(section), path.removeprefix(section))
     if section == "huggingFace":
         raw[section] = _SOME_TOKEN
+        return True
+    if section == "modelStore":
+        raw[section] = _SOME_STORE
         return True
     if section == "gateway":
         raw[section] = _SOME_GATEWAY

@@ -23,6 +23,7 @@ from gke_llm_inference.settings.base import (
 )
 from gke_llm_inference.settings.calibration import Calibration
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
+from gke_llm_inference.settings.model_source import HuggingFaceSource, ModelSourceSettings, ModelStoreSource
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.pod import PodSettings
@@ -163,7 +164,9 @@ class _ServerSettings(Settings):
     revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
     """Branch, tag or commit of the model's repository."""
     model_volume: ModelVolume | None = None
-    """A volume that holds the model already; downloaded from Hugging Face if absent."""
+    """A volume that holds the model already; what modelSource says if absent."""
+    model_source: ModelSourceSettings = HuggingFaceSource(source="huggingFace")
+    """Where the model comes from; each pod downloads it from Hugging Face if absent."""
     architecture: ArchitectureSettings | None = None
     """The numbers of a model that the catalog does not have."""
     config_file: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
@@ -242,6 +245,21 @@ class _ServerSettings(Settings):
                 "remove replicas, and state autoscaling.minReplicas",
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_place_of_the_model(self) -> Self:
+        if self.model_volume is not None and isinstance(self.model_source, ModelStoreSource):
+            raise refused(
+                "has modelVolume and modelSource",
+                "a server reads its model in one place",
+                "remove modelVolume, or modelSource",
+            )
+        return self
+
+    @property
+    def store_source(self) -> ModelStoreSource | None:
+        """How it reads its model from the stack's store; None where it does not."""
+        return self.model_source if isinstance(self.model_source, ModelStoreSource) else None
 
     @property
     def most_replicas(self) -> int:

@@ -161,3 +161,13 @@ def test_memory_is_judged_beside_what_has_nothing_to_do_with_it(change: Any, pat
         found = {problem.path: problem.what for problem in caught.value.problems}
         assert found.keys() == {path, "servers.large", "servers.large.model"}
         assert found["servers.large"] == "does not fit 1 × nvidia-l4"
+
+
+def test_a_store_that_is_wrong_does_not_make_its_readers_wrong(tmp_path: Path) -> None:
+    reader = {**FINE, "revision": "a" * 40, "modelSource": {"source": "modelStore"}}
+    store = {"bucket": {"mode": "create", "location": "nowhere"}, "projectNumber": "123456789012"}
+    raw = {**AUTOPILOT, "modelStore": store, "servers": {"reader": reader, "large": TOO_LARGE}}
+    found = problems_of(raw, tmp_path)
+    assert "modelStore.bucket.location" in found
+    assert any(where.startswith("servers.large") for where in found), found
+    assert not any(where.startswith("servers.reader") for where in found), found

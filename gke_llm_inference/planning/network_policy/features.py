@@ -173,14 +173,20 @@ def identity(facts: NetworkFacts, volume: ModelVolume | None) -> Iterator[Flow]:
     """The metadata server, for pods that act as a Google identity: those that read a bucket."""
     if volume is None or volume.storage != "gcsfuse":
         return
-    for one in facts.metadata_server:
-        yield Flow(
-            direction="out",
-            peer=AddressPeer(cidr=one.cidr),
-            ports=tcp(*one.ports),
-            feature="identity",
-            why="tokens of Workload Identity, to read the bucket",
-        )
+    yield from _metadata_server(facts, "tokens of Workload Identity, to read the bucket")
+
+
+def model_copy(facts: NetworkFacts, *, by_name: bool) -> Iterator[Flow]:
+    """What a pod needs that copies models: Hugging Face, the bucket, and the identity that may write there.
+
+    Args:
+        facts: the hosts.
+        by_name: whether the cluster's policies can name hosts.
+
+    """
+    hosts = (*facts.hugging_face_hosts, *facts.bucket_hosts)
+    yield from _internet(facts, hosts, "copies models from Hugging Face to the bucket", by_name=by_name)
+    yield from _metadata_server(facts, "tokens of Workload Identity, to write to the bucket")
 
 
 def tracing(settings: TracingSettings | None) -> Iterator[Flow]:
@@ -205,6 +211,17 @@ def opened(destinations: Sequence[NetworkDestination]) -> Iterator[Flow]:
             ports=tcp(*one.ports),
             feature="opened",
             why="networkPolicy.allowTo names it",
+        )
+
+
+def _metadata_server(facts: NetworkFacts, why: str) -> Iterator[Flow]:
+    for one in facts.metadata_server:
+        yield Flow(
+            direction="out",
+            peer=AddressPeer(cidr=one.cidr),
+            ports=tcp(*one.ports),
+            feature="identity",
+            why=why,
         )
 
 
