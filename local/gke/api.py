@@ -14,6 +14,7 @@ FIELD_MANAGER = "local-gke"
 _CONNECT_SECONDS = 5.0
 # The API server's own limit for a request.
 _READ_SECONDS = 60.0
+_NOT_FOUND, _CONFLICT = 404, 409
 _CLUSTER_KINDS = {
     "ClusterRoleBinding",
     "CustomResourceDefinition",
@@ -96,12 +97,28 @@ class Api:
         listed: list[Any] = self.request("GET", path, query={"resourceVersion": "0", **query})["items"]
         return listed
 
+    def create(self, path: str, document: Mapping[str, Any]) -> None:
+        """Make an object that may be there already."""
+        try:
+            self.request("POST", path, document)
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+
+    def merge(self, path: str, change: Mapping[str, Any]) -> None:
+        """Change fields of an object that may be gone already."""
+        try:
+            self.request("PATCH", path, change, content_type="application/merge-patch+json")
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
     def delete(self, path: str) -> None:
         """Delete an object that may be gone already."""
         try:
             self.request("DELETE", path)
         except ApiError as error:
-            if error.status != 404:
+            if error.status != _NOT_FOUND:
                 raise
 
 

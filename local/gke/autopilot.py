@@ -10,15 +10,18 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.kubernetes_names import (
     ACCELERATOR_COUNT_LABEL,
     ACCELERATOR_LABEL,
+    COMPUTE_CLASS_LABEL,
     DRIVER_VERSION_LABEL,
+    FLEX_START_LABEL,
     GPU_RESOURCE,
+    RESERVATION_NAME_LABEL,
     SPOT_LABEL,
 )
+from local.gke.pools import RUN_LABEL
 
 SYSTEM_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system", "local-gke-system")
 
 _API = "admissionregistration.k8s.io/v1"
-_CLASS = "cloud.google.com/compute-class"
 # Capabilities that Autopilot lets containers add.
 _CAPABILITIES = (
     "AUDIT_WRITE",
@@ -42,16 +45,18 @@ _SELECTORS = (
     ACCELERATOR_LABEL,
     ACCELERATOR_COUNT_LABEL,
     "cloud.google.com/gke-ephemeral-storage-local-ssd",
-    "cloud.google.com/gke-flex-start",
+    FLEX_START_LABEL,
     DRIVER_VERSION_LABEL,
     "cloud.google.com/gke-gpu-sharing-strategy",
     "cloud.google.com/gke-max-shared-clients-per-gpu",
+    RUN_LABEL,
     "cloud.google.com/gke-placement-group",
     SPOT_LABEL,
-    "cloud.google.com/compute-class",
+    COMPUTE_CLASS_LABEL,
     "cloud.google.com/machine-family",
     "cloud.google.com/reservation-affinity",
-    "cloud.google.com/reservation-name",
+    "cloud.google.com/reservation-project",
+    RESERVATION_NAME_LABEL,
     "kubernetes.io/arch",
     "kubernetes.io/os",
     "topology.gke.io/zone",
@@ -193,10 +198,10 @@ def _pod_rules() -> list[dict[str, str]]:
             "autogke-node-affinity-selector-limitation: a node selector's key is not allowed",
         ),
         (
-            f"variables.gpus == 0 || variables.type != '' || '{_CLASS}' in variables.selector",
+            f"variables.gpus == 0 || variables.type != '' || '{COMPUTE_CLASS_LABEL}' in variables.selector",
             f"autogke-gpu-limitation: When requesting '{GPU_RESOURCE}' resources, you must specify either node "
-            f"selector '{ACCELERATOR_LABEL}' with accelerator type or node selector '{_CLASS}' with existing custom "
-            "compute class which has at least one GPU priority rule.",
+            f"selector '{ACCELERATOR_LABEL}' with accelerator type or node selector '{COMPUTE_CLASS_LABEL}' with "
+            "existing custom compute class which has at least one GPU priority rule.",
         ),
         (
             f"variables.gpus > 0 || !has(object.spec.tolerations) "

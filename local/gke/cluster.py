@@ -35,7 +35,9 @@ from local.gke.files import remove
 from local.gke.health import SERVER, STORE, Trouble, client, process_troubles, processes_of, troubles
 from local.gke.processes import Process
 from local.gke.simulation import Simulation, simulation_of
-from local.gke.state import State, read_simulation, read_state, write_state
+from local.gke.state import State, read_simulation, read_state, read_stock, read_usage, write_state, write_stock
+from local.gke.stock import Stock
+from local.gke.usage import Usage
 
 DEFAULT_SPEED = 60.0
 """Seconds of simulated time in one second, unless told otherwise."""
@@ -214,6 +216,27 @@ class LocalGke:
             bootstrap.apply_simulation(self._api(running.server), self._layout, simulation)
         except (ApiError, urllib3.exceptions.HTTPError) as error:
             raise LocalGkeError(f"the node pools could not be set: {error}; see {self._layout.logs}") from error
+
+    @property
+    def stock(self) -> Stock:
+        """The machines that Google has."""
+        return read_stock(self._layout)
+
+    def set_stock(self, stock: Stock) -> None:
+        """Let Google have such machines from now on.
+
+        Raises:
+            LocalGkeError: there is no instance.
+
+        """
+        if not self._is_ours():
+            raise LocalGkeError(f"no cluster is in {self.directory}; start it")
+        write_stock(self._layout, stock)
+
+    @property
+    def usage(self) -> Usage:
+        """How long machines were there so far."""
+        return read_usage(self._layout)
 
     def stop(self) -> None:
         """End every process; what the cluster holds stays for the next start.

@@ -100,6 +100,16 @@ class Layout:
         return self.directory / "simulation.json"
 
     @property
+    def stock(self) -> Path:
+        """The machines that Google has, for the autoscaler."""
+        return self.directory / "stock.json"
+
+    @property
+    def usage(self) -> Path:
+        """How long machines were there, from the autoscaler."""
+        return self.directory / "usage.json"
+
+    @property
     def stages(self) -> Path:
         """What KWOK does with nodes and pods."""
         return self.directory / "stages.yaml"
@@ -117,8 +127,9 @@ class Layout:
     @property
     def names(self) -> frozenset[str]:
         """Names of everything that lies in the directory itself."""
-        files = (self.state, self.kubeconfig, self.simulation, self.stages, self.scheduler, self.lock)
-        return frozenset(path.name for path in (*files, self.records, self.logs, self.certificates, self.store))
+        files = (self.state, self.kubeconfig, self.stages, self.scheduler, self.lock)
+        told = (self.simulation, self.stock, self.usage)
+        return frozenset(path.name for path in (*files, *told, self.records, self.logs, self.certificates, self.store))
 
     def own_kubeconfig(self, name: str) -> Path:
         """The kubeconfig of one of the processes."""

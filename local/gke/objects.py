@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from gke_llm_inference.catalog import load_catalog
+from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL
 from local.binaries import gateway_definitions
 from local.gke.autopilot import autopilot_policies
 from local.gke.control_plane import ADMINISTRATORS
@@ -93,6 +94,7 @@ def common() -> list[dict[str, Any]]:
         },
         _system_pods(),
         *_start_policy(),
+        *_class_policy(),
     ]
 
 
@@ -201,6 +203,54 @@ def _start_policy() -> list[dict[str, Any]]:
                 "policyName": name,
                 "paramRef": {"name": STARTS, "namespace": SYSTEM_NAMESPACE, "parameterNotFoundAction": "Allow"},
             },
+        },
+    ]
+
+
+def _class_policy() -> list[dict[str, Any]]:
+    """Pods that ask for a compute class tolerate the taint of its nodes, as GKE has it."""
+    name = "local-gke-compute-classes"
+    toleration = (
+        f"Object.spec.tolerations{{key: '{COMPUTE_CLASS_LABEL}', operator: 'Equal', "
+        f"value: object.spec.nodeSelector['{COMPUTE_CLASS_LABEL}'], effect: 'NoSchedule'}}"
+    )
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "matchConstraints": {
+                    "resourceRules": [
+                        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+                    ]
+                },
+                "matchConditions": [
+                    {
+                        "name": "class",
+                        "expression": "has(object.spec.nodeSelector) "
+                        f"&& '{COMPUTE_CLASS_LABEL}' in object.spec.nodeSelector",
+                    }
+                ],
+                "mutations": [
+                    {
+                        "patchType": "JSONPatch",
+                        "jsonPatch": {
+                            "expression": "has(object.spec.tolerations) "
+                            f"? [JSONPatch{{op: 'add', path: '/spec/tolerations/-', value: {toleration}}}] "
+                            f": [JSONPatch{{op: 'add', path: '/spec/tolerations', value: [{toleration}]}}]"
+                        },
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name},
         },
     ]
 

@@ -14,7 +14,7 @@ _CONDITION = '.status.conditions.[] | select( .type == "{}" ) | .status'
 # The kubelet doubles this up to five minutes; here it stays, as restarts show as well.
 _BACK_OFF_SECONDS = 10.0
 # What the server takes to end after SIGTERM, while no request runs.
-_EXIT_SECONDS = 2.0
+EXIT_SECONDS = 2.0
 _MILLISECONDS = 1000
 
 
@@ -75,7 +75,7 @@ def stages(speed: float) -> list[dict[str, Any]]:
             ("Started", "Started container"),
         ),
         # preStop first, then the server ends; the grace period is the limit of both.
-        _pod_delete(scaled(f"([{grace}, {drain} + {_EXIT_SECONDS}] | min)")),
+        _pod_delete(scaled(f"([{grace}, {drain} + {EXIT_SECONDS}] | min)")),
     ]
 
 

@@ -8,6 +8,8 @@ from local.gke.control_plane import Layout, Ports
 from local.gke.errors import DamagedError
 from local.gke.files import read_document, read_json, write_json
 from local.gke.simulation import Simulation
+from local.gke.stock import Stock
+from local.gke.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,29 @@ def read_simulation(layout: Layout) -> Simulation | None:
         return None if document is None else Simulation.from_dict(document)
     except (AttributeError, KeyError, TypeError):
         return None
+
+
+def read_stock(layout: Layout) -> Stock:
+    """The machines that Google has as they were last set; all that anybody wants where nothing can be read of them."""
+    return Stock(_numbers(read_json(layout.stock)))
+
+
+def write_stock(layout: Layout, stock: Stock) -> None:
+    """Write down which machines Google has."""
+    write_json(layout.stock, stock.limits)
+
+
+def read_usage(layout: Layout) -> Usage:
+    """How long machines were there so far; not at all where nothing can be read of it."""
+    return Usage(_numbers(read_json(layout.usage)))
+
+
+def write_usage(layout: Layout, usage: Usage) -> None:
+    """Write down how long machines were there."""
+    write_json(layout.usage, usage.seconds)
+
+
+def _numbers(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        return {}
+    return {name: number for name, number in document.items() if isinstance(number, int | float)}

@@ -7,7 +7,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from gke_llm_inference.planning.plan import StackPlan
-from local.gke.autoscaler import RECLAIM
+from local.gke.lifetimes import RECLAIM
 from local.gke.nodes import MANAGED
 from local.gke.simulation import Simulation, Start, simulation_of
 from tests.cluster.support import NAMESPACE, Cluster, Document, client, config_text, documents_of

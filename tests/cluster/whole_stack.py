@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gke_llm_inference.planning.plan import StackPlan
-from local.gke.simulation import SYSTEM_POOL, Pool, Simulation, simulation_of
+from local.gke.pools import Pool
+from local.gke.simulation import SYSTEM_POOL, Simulation, simulation_of
 from tests.cluster.autoscaled import shortened
 from tests.cluster.follower import Follower
 from tests.cluster.metrics_api import MetricsApi, served

@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.planning.machines import node_allocatable, room_for_pods
 from local.gke.nodes import node, node_name
-from local.gke.scaling import Amount, additions, idle, places, quantity, requests_of
-from local.gke.simulation import Pool, Simulation, simulation_of
+from local.gke.pools import Pool
+from local.gke.scaling import Addition, Amount, Place, decide, idle, places, quantity, requests_of
+from local.gke.simulation import Simulation, simulation_of
 from tests.planning.support import CATALOG, GEMMA, existing_stack, planned, standard_stack
 
 NOTHING = Amount()
+
+
+def additions(pods: list[dict[str, Any]], current: list[Place], pools: list[Pool], system: Amount) -> list[Addition]:
+    return list(decide(pods, current, pools, system).added)
 
 
 def pools_of(**pool: Any) -> dict[str, Pool]:
