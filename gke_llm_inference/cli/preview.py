@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gke_llm_inference.policy.preview_check import Report
+    from gke_llm_inference.preview.manifests import Manifest
     from gke_llm_inference.preview.recording import Recording
     from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 
@@ -73,14 +74,16 @@ def checked(
 
 
 def _deliver(recording: Recording, report: Report | None, *, out: Path | None, as_json: bool) -> None:
-    from gke_llm_inference.preview.manifests import manifests_of
     from gke_llm_inference.preview.render import render_document, render_text
     from gke_llm_inference.preview.write import to_json, write_preview
 
     masker = recording.masker
-    manifests = manifests_of(recording)
+    manifests: tuple[Manifest, ...] = ()
     files: tuple[str, ...] = ()
     if out is not None:
+        from gke_llm_inference.preview.manifests import manifests_of
+
+        manifests = manifests_of(recording)
         resources = to_json(masker.mask_value(recording.as_dict()))
         for text in (resources, *(part for item in manifests for part in (item.file_name, item.text))):
             assert_clean(masker, text)

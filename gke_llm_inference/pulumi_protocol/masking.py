@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from gke_llm_inference.secret_rules import masked
@@ -19,6 +19,7 @@ them as secret."""
 _LINE_MINIMUM: Final = 12
 _BASE64_MARGIN: Final = 8
 _LONGEST_MESSAGE: Final = 100_000
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 class SecretMasker:
@@ -30,6 +31,7 @@ class SecretMasker:
     def __init__(self) -> None:
         self._needles: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._json_pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()
 
     def add(self, value: Any) -> None:
@@ -56,15 +58,27 @@ class SecretMasker:
         with self._lock:
             if not forms <= self._needles:
                 self._needles |= forms
-                self._pattern = None
+                self._pattern = self._json_pattern = None
 
     def _search(self) -> re.Pattern[str] | None:
         with self._lock:
             if self._pattern is None and self._needles:
-                # The longest form first, so that a secret within another one leaves no rest.
-                ordered = sorted(self._needles, key=lambda needle: (-len(needle), needle))
-                self._pattern = re.compile("|".join(map(re.escape, ordered)))
+                self._pattern = _any_of(self._needles)
             return self._pattern
+
+    def _is_clean(self, value: Any) -> bool:
+        """Whether nothing in JSON-like data holds a secret, by one search of its JSON; False where that is not known.
+
+        JSON escapes a text character by character, so what is in a text is in the text's JSON, escaped.
+        """
+        with self._lock:
+            if self._json_pattern is None:
+                self._json_pattern = _any_of({_JSON.encode(needle)[1:-1] for needle in self._needles})
+            pattern = self._json_pattern
+        try:
+            return pattern.search(_JSON.encode(value)) is None
+        except (TypeError, ValueError, RecursionError):
+            return False
 
     def mask(self, text: str) -> str:
         """The text with every known secret replaced by `[secret]`."""
@@ -96,7 +110,7 @@ class SecretMasker:
 
     def mask_value(self, value: Any) -> Any:
         """The same for every string (keys too) within JSON-like data."""
-        if self._search() is None:
+        if self._search() is None or self._is_clean(value):
             return value
         return self._mask_value(value)
 
@@ -115,6 +129,12 @@ class SecretMasker:
         """Whether a known secret occurs in the text."""
         pattern = self._search()
         return pattern is not None and pattern.search(text) is not None
+
+
+def _any_of(needles: Collection[str]) -> re.Pattern[str]:
+    """What finds each of the texts, the longest first, so that a secret within another one leaves no rest."""
+    ordered = sorted(needles, key=lambda needle: (-len(needle), needle))
+    return re.compile("|".join(map(re.escape, ordered)))
 
 
 def _base64_forms(raw: bytes) -> set[str]:

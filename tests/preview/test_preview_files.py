@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import struct_pb2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gke_llm_inference.errors import ConfigError, UsageError
@@ -16,7 +16,7 @@ from gke_llm_inference.preview.errors import OutputError
 from gke_llm_inference.preview.manifests import Manifest, manifests_of, to_yaml
 from gke_llm_inference.preview.recording import Recording, Resource
 from gke_llm_inference.preview.tree import short_type
-from gke_llm_inference.preview.write import write_preview
+from gke_llm_inference.preview.write import to_json, write_preview
 from gke_llm_inference.pulumi_project.project import find_project_directory, load_project, load_stack
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
 from gke_llm_inference.pulumi_protocol.urn import make_urn
@@ -190,6 +190,36 @@ def test_no_secret_survives_masking(before: str, secret: str, after: str) -> Non
         masked = masker.mask(text)
         assert not masker.found_in(masked) or needle in "[secret]"
     assert needle not in str(masker.mask_value({secret: [secret, 1, None]})) or needle in "{'[secret]': [, 1None"
+
+
+_TEXTS = st.one_of(st.text(), st.lists(st.sampled_from(['s3cr"t-', "\\", "\n", "ü", "123456"])).map("".join))
+_DATA = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _TEXTS),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(_TEXTS, inner)),
+)
+
+
+@given(_DATA, st.lists(_TEXTS))
+@example({"a": ['s3cr"t-s3cr"t-']}, ['s3cr"t-s3cr"t-'])
+@example({"a": "the line\twith a tab"}, ["one line only\nthe line\twith a tab"])
+@example([1234567], ["123456"])
+def test_data_is_masked_piece_by_piece_only_where_it_holds_a_secret(data: object, secrets: list[str]) -> None:
+    masker = SecretMasker()
+    masker.add(secrets)
+    assert masker.mask_value(data) == masker._mask_value(data)
+
+
+@given(st.dictionaries(st.text(), _DATA))
+@example({})
+@example({"a": [], "b": {}, "c": [[], {"d": ()}], "e": (1, -0.0, 1e300, True, None, "\u2028\x7f/ü")})
+def test_a_document_is_written_as_json_writes_it(document: dict[str, object]) -> None:
+    assert to_json(document) == json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), ({1: 2}, TypeError), (object(), TypeError)])
+def test_what_json_cannot_say_is_not_written(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        to_json({"a": value})
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "ab", "user:"])
