@@ -88,6 +88,9 @@ An endpoint picker ([access.md](access.md#inference-gateway)) has a policy of it
 the Gateway's proxies at its port and Google's health checks at another; out, the pods of its server (`servers`), and
 port 443 of the API server (`control`), whose address no setting tells and no policy can name.
 
+The Jobs that copy models to a store ([model-store.md](model-store.md)) have one policy of their own: out, Hugging Face
+and Cloud Storage at port 443, the metadata server and DNS; in, nobody.
+
 Pulling images, attaching disks, mounting Filestore and copying the token from Secret Manager are the node's and the
 add-ons' traffic, not the pod's. GPUs of one server talk within its pod.
 
