@@ -80,7 +80,8 @@ _AFTER = """\
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |
-| `identity` | out | the metadata server | `modelVolume.storage: gcsfuse`: its sidecar uses Workload Identity |
+| `model` | out | Cloud Storage at port 443 | `modelSource.source: modelStore`, by `streamer` or `gcsfuse` |
+| `identity` | out | the metadata server | the server or a sidecar reads Cloud Storage, by Workload Identity |
 | `tracing` | out | pods of the collector of traces | `observability.tracing`, of a server that is traced |
 | `opened` | out | whom `allowTo` names | |
 
