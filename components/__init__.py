@@ -11,6 +11,7 @@ from .image_registry import ImageRegistry, ImageRegistryArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .inference_stack import InferenceStack, InferenceStackArgs
 from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
+from .model_disk import ModelDisk
 from .model_store import ModelStore, ModelStoreArgs
 from .network import Network, NetworkArgs
 from .node_identity import NodeIdentity, NodeIdentityArgs
@@ -43,6 +44,7 @@ __all__ = [
     "InferenceStackArgs",
     "MetricsAdapter",
     "MetricsAdapterArgs",
+    "ModelDisk",
     "ModelStore",
     "ModelStoreArgs",
     "Network",

@@ -14,6 +14,7 @@ from gke_llm_inference.planning.pod.names import OVERRIDES_ANNOTATION, OWN_ANNOT
 from gke_llm_inference.planning.pod.template import pod_template
 
 from .autoscaling import Autoscaler, autoscaler
+from .model_disk import ModelDisk, model_disk
 from .network_policy import fqdn_network_policy, network_policy
 from .served_apis import ServedApis
 
@@ -63,6 +64,8 @@ class InferenceServer(pulumi.ComponentResource):
     """Allows the pods hosts by their names; None where no policy names one."""
     autoscaler: Autoscaler | None
     """What scales the pods; None where their number is fixed."""
+    model_disk: ModelDisk | None
+    """A volume that is filled with the model from a bucket; None without one."""
     outputs: dict[str, Any]
     """What the component tells Pulumi of itself."""
     disruption_budget: policy.v1.PodDisruptionBudget | None
@@ -81,6 +84,8 @@ class InferenceServer(pulumi.ComponentResource):
         guarded = pulumi.ResourceOptions(parent=self, depends_on=args.after, replace_with=together)
         self.network_policy = network_policy(name, plan, guarded)
         self.fqdn_network_policy = fqdn_network_policy(name, plan, args.served_apis, guarded)
+        self.model_disk = model_disk(name, plan, args.served_apis, guarded)
+        disk = [self.model_disk.claim] if self.model_disk else []
         guards = [one for one in (self.network_policy, self.fqdn_network_policy) if one is not None]
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
@@ -91,7 +96,7 @@ class InferenceServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # No pod is there before what guards it, and none is left when that goes.
-                depends_on=[account, *guards, *args.after],
+                depends_on=[account, *guards, *disk, *args.after],
                 replace_with=together,
                 # Pulumi would give up after ten minutes, before a large model is loaded.
                 custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),

@@ -19,6 +19,8 @@ from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .image_registry import ImageRegistry, ImageRegistryArgs
 from .inference_server import InferenceServer, InferenceServerArgs
 from .metrics_adapter import MetricsAdapter, MetricsAdapterArgs
+from .model_caches import bucket_caches
+from .model_disk import transfer_nodes
 from .model_store import ModelStore, ModelStoreArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .observability import Observability, ObservabilityArgs
@@ -146,6 +148,13 @@ def create_stack(
             ),
             on_cluster,
         )
+    sources: list[pulumi.Resource] = []
+    if plan.transfer_nodes:
+        own = pulumi.ResourceOptions(provider=cluster.provider, replace_with=together or None)
+        sources.append(transfer_nodes(plan.transfer_nodes, cluster.served_apis, options(own)))
+    if plan.bucket_caches and plan.model_store:
+        made = store.bucket if store else None
+        bucket_caches(plan.bucket_caches, made.name if made else plan.model_store.bucket.name, options())
     pools = {
         pool.key: GpuNodePool(
             pool.name,
@@ -188,6 +197,7 @@ def create_stack(
                     *pulled,
                     *(keys[server.key].resources if server.key in keys else []),
                     *(store.before(server.key) if store else []),
+                    *sources,
                     *([pools[server.node_pool].node_pool] if server.node_pool else []),
                 ],
                 token_version=hugging_face.version,

@@ -80,13 +80,17 @@ _AFTER = """\
 | `dns` | out | kube-dns, NodeLocal DNSCache, Cloud DNS: which one answers depends on the cluster | always |
 | `model` | out | Hugging Face at port 443 | the model is downloaded |
 | `model` | out | Cloud Storage at port 443 | `modelVolume.storage: gcsfuse`; other volumes are the node's traffic |
-| `identity` | out | the metadata server | `modelVolume.storage: gcsfuse`: its sidecar uses Workload Identity |
+| `model` | out | Cloud Storage at port 443 | `modelSource.source: modelStore`, by `streamer` or `gcsfuse` |
+| `identity` | out | the metadata server | the server or a sidecar reads Cloud Storage, by Workload Identity |
 | `tracing` | out | pods of the collector of traces | `observability.tracing`, of a server that is traced |
 | `opened` | out | whom `allowTo` names | |
 
 An endpoint picker ([access.md](access.md#inference-gateway)) has a policy of its own where its server has one: in,
 the Gateway's proxies at its port and Google's health checks at another; out, the pods of its server (`servers`), and
 port 443 of the API server (`control`), whose address no setting tells and no policy can name.
+
+The Jobs that copy models to a store ([model-store.md](model-store.md)) have one policy of their own: out, Hugging Face
+and Cloud Storage at port 443, the metadata server and DNS; in, nobody.
 
 Pulling images, attaching disks, mounting Filestore and copying the token from Secret Manager are the node's and the
 add-ons' traffic, not the pod's. GPUs of one server talk within its pod.

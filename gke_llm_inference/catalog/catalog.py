@@ -27,6 +27,7 @@ from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.gpu_metric_facts import GpuMetrics
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
+from gke_llm_inference.catalog.model_source_facts import ModelSourceFacts, read_model_sources
 from gke_llm_inference.catalog.model_store_facts import ModelStoreFacts, read_model_store_facts
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.catalog.performance_facts import PerformanceFacts, read_performance_facts
@@ -96,6 +97,10 @@ class Catalog(Facts):
         default=read_model_store_facts, exclude=True
     )
     """Where facts about a store of models come from; they are read when they are asked for."""
+    read_model_sources: Annotated[Callable[[], ModelSourceFacts], SkipValidation] = Field(
+        default=read_model_sources, exclude=True
+    )
+    """Where facts about reading from a bucket come from; they are read when they are asked for."""
     read_pod_fields: Annotated[Callable[[], PodFields], SkipValidation] = Field(default=read_pod_fields, exclude=True)
     """Where the fields of pod templates come from; they are read when they are asked for."""
 
@@ -108,6 +113,11 @@ class Catalog(Facts):
     def model_store(self) -> ModelStoreFacts:
         """What copies models to a bucket."""
         return self.read_model_store()
+
+    @property
+    def model_sources(self) -> ModelSourceFacts:
+        """How a server reads a model from a bucket."""
+        return self.read_model_sources()
 
     @property
     def performance(self) -> PerformanceFacts:

@@ -415,7 +415,7 @@ class InferenceServerFacts(Facts):
 
 
 Basis = Literal["measured", "published", "assumed"]
-ModelStorage = Literal["nodeDisk", "persistentDisk", "gcsfuse", "filestore", "hyperdiskMl"]
+ModelStorage = Literal["nodeDisk", "persistentDisk", "gcsfuse", "filestore", "hyperdiskMl", "streamer"]
 ImagePull = Literal["whole", "streamed", "preloaded"]
 
 

@@ -10,6 +10,7 @@ from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscali
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.cost_report import in_usd, noted, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
+from gke_llm_inference.cli.model_source_report import model_source_document
 from gke_llm_inference.cli.model_store_report import model_store_document, model_store_lines
 from gke_llm_inference.cli.observability_report import (
     alert_lines,
@@ -139,6 +140,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "memoryGib": resources.pod_memory_gib,
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
+        "modelSource": model_source_document(server),
         "startup": {
             "expectedSeconds": server.start.expected_seconds,
             "budgetSeconds": server.probes.startup_seconds,

@@ -13,6 +13,14 @@ from gke_llm_inference.planning.access.plan import (
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
+from gke_llm_inference.planning.model_source.plan import (
+    BucketCaches,
+    DiskPlan,
+    FuseVolume,
+    ModelSourcePlan,
+    TransferNodes,
+)
+from gke_llm_inference.planning.model_source.source import ModelSource
 from gke_llm_inference.planning.model_store.plan import (
     BucketPlan,
     CopierPlan,
@@ -48,17 +56,22 @@ __all__ = [
     "AllowedRoute",
     "ApiKeyPlan",
     "AutoscalingPlan",
+    "BucketCaches",
     "BucketPlan",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
     "Condition",
     "CopierPlan",
+    "DiskPlan",
+    "FuseVolume",
     "GatewayPlan",
     "ImageRegistryPlan",
     "MetricsAdapterPlan",
     "MetricsPlan",
     "ModelCopy",
+    "ModelSource",
+    "ModelSourcePlan",
     "ModelStorePlan",
     "NodePoolPlan",
     "NotWatched",
@@ -78,6 +91,7 @@ __all__ = [
     "StoredModel",
     "TokenPlan",
     "Toleration",
+    "TransferNodes",
     "load_catalog",
     "plan_stack",
 ]

@@ -1,9 +1,10 @@
 """Command-line arguments of the inference servers, each with the setting that it comes from, in a fixed order."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gke_llm_inference.settings import TgiSettings, VllmSettings
+from gke_llm_inference.settings import ServerSettings, TgiSettings, VllmSettings
 
 _TGI_KV_CACHE_DTYPES = {"auto": None, "fp8_e4m3": "fp8_e4m3fn", "fp8_e5m2": "fp8_e5m2"}
 # The longest n-gram matched (prompt_lookup_max).
@@ -33,23 +34,52 @@ class Argument:
         return self.text.partition("=")[0]
 
 
-def vllm_arguments(settings: VllmSettings, port: int) -> tuple[Argument, ...]:
+@dataclass(frozen=True, kw_only=True)
+class ModelPlace:
+    """Where a server finds its model.
+
+    Attributes:
+        told: what vLLM is told.
+        in_hub: whether that is a name at Hugging Face, of which there are revisions.
+        load_format: how weights are loaded from there; the settings' own if None.
+        loader: what the loader is configured with.
+
+    """
+
+    told: str
+    in_hub: bool = False
+    load_format: str | None = None
+    loader: Mapping[str, int | bool] | None = None
+
+
+def place_in(settings: ServerSettings) -> ModelPlace:
+    """The place of a model that is downloaded, or lies on a volume."""
+    volume = settings.model_volume
+    if volume is None:
+        return ModelPlace(told=settings.model, in_hub=True)
+    return ModelPlace(told=f"{MODELS_DIRECTORY}/{volume.path}".rstrip("/"))
+
+
+def vllm_arguments(settings: VllmSettings, port: int, place: ModelPlace) -> tuple[Argument, ...]:
     """Arguments of `vllm serve`; what is not asked for is left to the server's own default.
 
-    An answer's length is capped by the server's generation defaults, a context's by the model length.
+    An answer's length is capped by the server's generation defaults, a context's by the model length. Wherever the
+    model lies, the API calls it by its own name.
     """
     output = settings.max_output_tokens
     guesses = settings.speculative_tokens
-    own_name = settings.model if settings.model_volume else None
+    own_name = None if place.in_hub else settings.model
+    load_format = settings.load_format if place.load_format is None else place.load_format
     return (
-        Argument(_source(settings), "model"),
+        Argument(place.told, "model"),
         *_flags(
             ("--port", "server", port),
-            ("--revision", "revision", settings.revision),
+            ("--revision", "revision", settings.revision if place.in_hub else None),
             ("--served-model-name", "servedModelName", settings.served_model_name or own_name),
             ("--tensor-parallel-size", "accelerator.count", settings.accelerator.count),
             ("--quantization", "quantization", settings.quantization),
-            ("--load-format", "loadFormat", settings.load_format),
+            ("--load-format", "loadFormat" if place.load_format is None else "modelSource", load_format),
+            ("--model-loader-extra-config", "modelSource", _json(place.loader) if place.loader else None),
             ("--kv-cache-dtype", "kvCacheDtype", settings.kv_cache_dtype),
             ("--max-model-len", "maxModelLen", settings.max_model_len),
             (
@@ -81,10 +111,10 @@ def vllm_arguments(settings: VllmSettings, port: int) -> tuple[Argument, ...]:
     )
 
 
-def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
+def tgi_arguments(settings: TgiSettings, port: int, place: ModelPlace) -> tuple[Argument, ...]:
     """Arguments of `text-generation-launcher`; context and answer become the launcher's token limits.
 
-    A model on a volume is mounted where its name is its path, as the launcher calls a model by what it is told.
+    A model that is mounted is so where its name is its path, as the launcher calls a model by what it is told.
     The launcher wants the longest prompt to be shorter than prompt and answer together: what the answer may take
     is taken from the prompt.
     """
@@ -96,7 +126,7 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
     return _flags(
         ("--model-id", "model", settings.model),
         ("--port", "server", port),
-        ("--revision", "revision", settings.revision),
+        ("--revision", "revision", settings.revision if place.in_hub else None),
         ("--num-shard", "accelerator.count", settings.accelerator.count),
         ("--quantize", "quantization", settings.quantization),
         ("--kv-cache-dtype", "kvCacheDtype", kv_cache_dtype),
@@ -106,12 +136,6 @@ def tgi_arguments(settings: TgiSettings, port: int) -> tuple[Argument, ...]:
         ("--cuda-memory-fraction", "cudaMemoryFraction", settings.cuda_memory_fraction),
         ("--speculate", "speculativeTokens", settings.speculative_tokens),
     )
-
-
-def _source(settings: VllmSettings) -> str:
-    """Where the server finds the model: its directory on a volume, else its Hugging Face id."""
-    volume = settings.model_volume
-    return f"{MODELS_DIRECTORY}/{volume.path}".rstrip("/") if volume else settings.model
 
 
 def _flags(*flags: tuple[str, str, str | int | float | None]) -> tuple[Argument, ...]:
@@ -124,5 +148,5 @@ def _switch(flag: str, setting: str, value: bool | None) -> tuple[Argument, ...]
     return (Argument(flag if value else flag.replace("--", "--no-", 1), setting),)
 
 
-def _json(value: dict[str, str | int]) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+def _json(value: Mapping[str, str | int]) -> str:
+    return json.dumps(dict(value), separators=(",", ":"), sort_keys=True)

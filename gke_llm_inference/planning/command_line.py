@@ -1,7 +1,7 @@
 """The whole command line of a server: planned arguments and those of one's own, as its version takes them."""
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.arguments import Argument, tgi_arguments, vllm_arguments
+from gke_llm_inference.planning.arguments import Argument, ModelPlace, place_in, tgi_arguments, vllm_arguments
 from gke_llm_inference.planning.extra import flags_of
 from gke_llm_inference.planning.extra_arguments import merge_arguments
 from gke_llm_inference.planning.plan import Decision
@@ -10,7 +10,7 @@ from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, Vll
 
 
 def command_line(
-    path: str, settings: ServerSettings, version: str, catalog: Catalog
+    path: str, settings: ServerSettings, version: str, catalog: Catalog, place: ModelPlace | None = None
 ) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
     """Arguments of a server, what was overridden by extra ones, and which of them its version does not take.
 
@@ -19,14 +19,16 @@ def command_line(
         settings: the settings with presets applied.
         version: version of the server.
         catalog: the facts to decide by.
+        place: where it finds its model; what the settings alone say if None.
 
     """
+    place = place or place_in(settings)
     facts = catalog.servers[settings.server]
     match settings:
         case VllmSettings():
-            planned = vllm_arguments(settings, facts.port)
+            planned = vllm_arguments(settings, facts.port, place)
         case TgiSettings():
-            planned = tgi_arguments(settings, facts.port)
+            planned = tgi_arguments(settings, facts.port, place)
     logs = catalog.shutdown[settings.server]
     # A version between two known ones has the flags of one or the other.
     flags = flags_of(settings, version, catalog)

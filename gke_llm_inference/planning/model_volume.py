@@ -2,11 +2,16 @@
 
 from gke_llm_inference.planning.arguments import MODELS_DIRECTORY
 from gke_llm_inference.planning.plan import ModelVolumePlan
-from gke_llm_inference.settings import Finding, ModelVolume, ServerSettings
+from gke_llm_inference.settings import Finding, ServerSettings
 
 # By this annotation the driver gives the pod the sidecar that reads the bucket.
 _ANNOTATIONS = {"gcsfuse": {"gke-gcsfuse/volumes": "true"}}
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
+
+
+def mount_path(settings: ServerSettings, working_directory: str | None) -> str:
+    """Where the model's directory is mounted; see `plan_model_volume`."""
+    return MODELS_DIRECTORY if working_directory is None else f"{working_directory}/{settings.model}"
 
 
 def plan_model_volume(settings: ServerSettings, working_directory: str | None) -> ModelVolumePlan | None:
@@ -28,16 +33,16 @@ def plan_model_volume(settings: ServerSettings, working_directory: str | None) -
         return ModelVolumePlan(claim=volume.claim, mount_path=MODELS_DIRECTORY, annotations=annotations)
     return ModelVolumePlan(
         claim=volume.claim,
-        mount_path=f"{working_directory}/{settings.model}",
+        mount_path=mount_path(settings, working_directory),
         annotations=annotations,
         sub_path=volume.path,
         working_directory=working_directory,
     )
 
 
-def volume_environment(volume: ModelVolume | None) -> dict[str, str]:
+def offline_environment(settings: ServerSettings) -> dict[str, str]:
     """Environment of a server that has nothing to ask Hugging Face for."""
-    return _ENVIRONMENT if volume else {}
+    return {} if settings.downloads else _ENVIRONMENT
 
 
 def model_volume_problems(path: str, settings: ServerSettings) -> list[Finding]:

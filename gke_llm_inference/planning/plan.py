@@ -11,6 +11,7 @@ from gke_llm_inference.planning.alternatives import Alternative, FasterAlternati
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
+from gke_llm_inference.planning.model_source.plan import BucketCaches, FuseVolume, ModelSourcePlan, TransferNodes
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
@@ -171,6 +172,7 @@ class PodResources:
         beside_memory_gib: the same in GiB.
         before_cpu_millicores: the most that a container requests which runs before the server.
         before_memory_gib: the same in GiB.
+        beside_disk_gib: GiB of the node's boot disk that containers beside the server's request.
 
     """
 
@@ -185,6 +187,12 @@ class PodResources:
     beside_memory_gib: int = 0
     before_cpu_millicores: int = 0
     before_memory_gib: int = 0
+    beside_disk_gib: int = 0
+
+    @property
+    def pod_disk_gib(self) -> int:
+        """GiB of its node's boot disk that the pod requests."""
+        return self.ephemeral_storage_gib + self.beside_disk_gib
 
     @property
     def pod_cpu_millicores(self) -> int:
@@ -202,11 +210,12 @@ class ModelVolumePlan:
     """A volume with the model, which a pod mounts to read.
 
     Attributes:
-        claim: name of its PersistentVolumeClaim.
+        claim: name of its PersistentVolumeClaim; empty for a directory of a bucket.
         mount_path: where the container sees it.
         annotations: what the pod must carry for the volume's driver.
         sub_path: directory of the volume that is mounted; the whole volume if empty.
         working_directory: directory from which the server finds the mount by the model's name; the image's own if None.
+        fuse: the directory of a bucket that it is; None for a claim.
 
     """
 
@@ -215,6 +224,7 @@ class ModelVolumePlan:
     annotations: dict[str, str]
     sub_path: str = ""
     working_directory: str | None = None
+    fuse: FuseVolume | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -487,7 +497,8 @@ class ServerPlan:
         machine_type: machine that the pod is planned for; None where the cluster's nodes are not known.
         node_selector: labels that the pod's node must have.
         decisions: what presets and rules decided, and why.
-        model_volume: a volume with the model; None where it is downloaded.
+        model_volume: a volume with the model; None where it is downloaded or streamed.
+        model_source: how it gets its model.
         measured_tokens_per_second: throughput of one replica as the stack states it, for the price of a token.
         memory: where the memory of each GPU goes.
         host_ipc: whether its pods take the IPC namespace of their node, as MPS needs it.
@@ -541,6 +552,7 @@ class ServerPlan:
     decisions: tuple[Decision, ...] = ()
     measured_tokens_per_second: float | None = None
     model_volume: ModelVolumePlan | None = None
+    model_source: ModelSourcePlan | None = None
     memory: MemoryPlan | None = None
     alternatives: tuple[Alternative, ...] = ()
     choice: GoalChoice | None = None
@@ -607,4 +619,6 @@ class StackPlan:
     metrics_adapter: MetricsAdapterPlan | None = None
     image_registry: ImageRegistryPlan | None = None
     model_store: ModelStorePlan | None = None
+    transfer_nodes: TransferNodes | None = None
+    bucket_caches: BucketCaches | None = None
     warnings: tuple[Finding, ...] = field(default=())

@@ -21,7 +21,9 @@ from gke_llm_inference.settings import Finding, ResourceSettings
 # Host memory: API server and tokenizer, then per GPU one worker with CUDA's libraries and one safetensors shard
 # (at most 5 GB) on its way to the GPU. Published manifests request 24 to 25 GiB for one L4.
 _BASE_MEMORY_GIB = 4
-_WORKER_MEMORY_GIB = 9
+SHARD_GIB = 5
+"""What a worker holds of the weights while it loads them, in GiB."""
+_WORKER_MEMORY_GIB = 4 + SHARD_GIB
 # One core per worker and one for its copies, two for the API server.
 _BASE_CPU_MILLICORES = 2000
 _WORKER_CPU_MILLICORES = 2000
@@ -57,7 +59,7 @@ def pod_resources(
         local_ssd_gib: what a pod may take of its node's local SSDs, in GiB.
 
     """
-    shared_memory = 1 if gpus == 1 else 2 * gpus
+    shared_memory = _shared_memory_gib(gpus)
     cache = math.ceil(checkpoint_gib * _MODEL_SLACK) + _CACHE_EXTRA_GIB
     on_node = max(catalog.gke.boot_disk_cache_gib, local_ssd_gib - _LOGS_GIB)
     on_disk = asked.ephemeral_storage_gib is None and cache > on_node
@@ -73,13 +75,30 @@ def pod_resources(
     )
 
 
+def _shared_memory_gib(gpus: int) -> int:
+    return 1 if gpus == 1 else 2 * gpus
+
+
+def loading_room_gib(gpus: int, memory_gib: int, host_gib: int) -> float:
+    """What a pod of that much memory leaves each worker for the weights that it loads, in GiB; below 0 for too little.
+
+    Args:
+        gpus: GPUs of the pod.
+        memory_gib: memory of the pod, in GiB.
+        host_gib: what extra arguments keep in it, in GiB.
+
+    """
+    rest = memory_gib - _BASE_MEMORY_GIB - _shared_memory_gib(gpus) - host_gib
+    return rest / gpus - (_WORKER_MEMORY_GIB - SHARD_GIB)
+
+
 def pod_request(resources: PodResources, gpus: int = 0) -> Capacity:
     """What a pod with these resources and so many GPUs requests of its node."""
     return Capacity(
         gpus=gpus,
         cpu_millicores=resources.pod_cpu_millicores,
         memory_mib=resources.pod_memory_gib * 1024,
-        disk_gib=resources.ephemeral_storage_gib,
+        disk_gib=resources.pod_disk_gib,
     )
 
 

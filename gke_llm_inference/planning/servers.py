@@ -9,13 +9,21 @@ from gke_llm_inference.catalog.kubernetes_names import (
     DRIVER_VERSION_LABEL,
     GPU_RESOURCE,
     SPOT_LABEL,
+    ZONE_LABEL,
 )
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
 from gke_llm_inference.planning.image_registry.plan import fetched_from
 from gke_llm_inference.planning.machines import cheapest_machine
-from gke_llm_inference.planning.model_volume import plan_model_volume, volume_environment
+from gke_llm_inference.planning.model_source.decide import (
+    model_environment,
+    plan_model_source,
+    plan_mount,
+    source_decision,
+    zone_of,
+)
+from gke_llm_inference.planning.model_source.source import ModelSource
 from gke_llm_inference.planning.names import dns_label, label_value
 from gke_llm_inference.planning.network_policy.decide import plan_network_policy
 from gke_llm_inference.planning.node_pools import POOL_LABEL, driver_for
@@ -64,7 +72,17 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     host_ipc = sharing is not None and sharing.strategy == "mps"
     spot = server.on_spot
     volume = settings.model_volume
-    uses_token = volume is None and stack.has_token
+    uses_token = settings.downloads and stack.has_token
+    source = plan_model_source(
+        server.key,
+        settings,
+        server.source,
+        pool=pool,
+        region=cluster.region,
+        namespace=stack.namespace,
+        checkpoint_gib=server.model.checkpoint_gib,
+        catalog=catalog,
+    )
     api_keys = plan_api_keys(server.key, settings, cluster.project, catalog)
     start = plan_start(
         settings,
@@ -74,6 +92,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         cluster=cluster,
         facts=catalog.startup,
         upstream=fetched_from(server.image, stack.image_registry),
+        path=source.source.path,
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
@@ -84,7 +103,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         catalog.network,
         selector=selector,
         port=facts.port,
-        volume=volume,
+        reads=source.source.reads,
         cluster=cluster.settings,
         collects_metrics=stack.observability.metrics.enabled,
         native_autoscaling=stack.sources.has_native([settings]),
@@ -123,7 +142,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
                 {
                     **facts.environment,
                     **api_key_environment(settings, catalog),
-                    **volume_environment(volume),
+                    **_offline(server, source.source),
                     **_runner(settings),
                     **tracing_environment(tracing, name),
                     **settings.extra_env,
@@ -144,7 +163,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         machine_type=pool.machine_type if pool else _cheapest_machine(server),
         node_pool=pool.key if pool else None,
         profile=cluster.profile,
-        node_selector=_node_selector(server, pool, cluster),
+        node_selector=_node_selector(server, pool, cluster, zone_of(source.disk)),
         tolerations=_tolerations(pool, pod_tolerations(settings.pod), spot=spot),
         resources=server.resources,
         start=start,
@@ -161,9 +180,14 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         ),
         labels=dict(sorted(labels.items())),
         selector=selector,
-        decisions=(*server.decisions, *([_SHARED_IPC] if host_ipc else [])),
+        decisions=(
+            *server.decisions,
+            *source_decision(settings, source.source, server.version, server.model.checkpoint, catalog),
+            *([_SHARED_IPC] if host_ipc else []),
+        ),
         measured_tokens_per_second=settings.measured_tokens_per_second,
-        model_volume=plan_model_volume(settings, facts.working_directory),
+        model_volume=plan_mount(settings, source, cluster, facts.working_directory, catalog),
+        model_source=source,
         memory=server.memory,
         alternatives=server.alternatives,
         performance=server.performance,
@@ -228,9 +252,18 @@ def _cheapest_machine(server: TimedServer) -> str | None:
     return cheapest_machine(accelerator.type, accelerator.count, need, server.stack.catalog)
 
 
-def _node_selector(server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan) -> dict[str, str]:
+def _offline(server: TimedServer, source: ModelSource) -> dict[str, str]:
+    facts = server.stack.catalog.model_sources.streamer if source.path == "streamer" else None
+    return model_environment(server.settings, server.version, facts)
+
+
+def _node_selector(
+    server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
+) -> dict[str, str]:
     settings = server.settings
     selector = {ACCELERATOR_LABEL: settings.accelerator.type}
+    if zone is not None:
+        selector[ZONE_LABEL] = zone
     if pool is not None:
         selector[POOL_LABEL] = pool.name
     elif cluster.profile == "autopilot":

@@ -18,6 +18,8 @@ from gke_llm_inference.planning.image_digests import pinned, unused_digests
 from gke_llm_inference.planning.image_registry.decide import plan_image_registry, unused_registries
 from gke_llm_inference.planning.image_registry.plan import through
 from gke_llm_inference.planning.lifecycle import sleep_problems
+from gke_llm_inference.planning.model_source.decide import plan_caches
+from gke_llm_inference.planning.model_source.disk import plan_transfer
 from gke_llm_inference.planning.model_store.decide import plan_model_store
 from gke_llm_inference.planning.names import clashes
 from gke_llm_inference.planning.namespaces import namespace_findings, namespace_labels, shared_ipc_warnings
@@ -90,6 +92,8 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         namespace_labels=namespace_labels(servers),
         access=access,
         image_registry=registry,
+        transfer_nodes=plan_transfer(servers, stack.cluster, catalog),
+        bucket_caches=plan_caches(servers, catalog),
         metrics_adapter=adapter,
         model_store=stack.model_store,
         observability=replace(

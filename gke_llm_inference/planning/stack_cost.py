@@ -95,6 +95,7 @@ def stack_cost(plan: StackPlan, catalog: Catalog, facts: CostFacts | None = None
             *_pickers(plan),
             *_repositories(plan),
             *_model_store(plan, known),
+            *_model_sources(plan, known),
         ),
         one_year_usd=one_year,
         three_years_usd=three_years,
@@ -246,6 +247,21 @@ def _model_store(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
     if bucket.crosses_to:
         title = f"traffic from {bucket.name} in {bucket.location} to {bucket.crosses_to} at each start of a pod"
         yield _steady(title, None, missing=f"traffic between {bucket.location} and {bucket.crosses_to}")
+
+
+def _model_sources(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
+    """Volumes that GKE fills from the bucket, and caches of it."""
+    region = plan.cluster.region or ""
+    for server in plan.servers:
+        disk = server.model_source.disk if server.model_source else None
+        if disk is not None:
+            title = f"volume of {server.key}: {disk.size_gib} GB of {disk.disk_type}, {disk.throughput_mib} MiB/s"
+            price = facts.disk(disk.disk_type, region)
+            yield _steady(
+                title, _times(disk.size_gib / HOURS_PER_MONTH, price), missing=f"{disk.disk_type} in {region}"
+            )
+    if plan.bucket_caches:
+        yield _steady(f"Anywhere Cache in {', '.join(plan.bucket_caches.zones)}", None, missing="Anywhere Cache")
 
 
 def _steady(title: str, hourly: float | None, note: str = "", *, missing: str = "") -> CostPart:

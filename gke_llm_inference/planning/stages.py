@@ -13,6 +13,8 @@ from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, through
 from gke_llm_inference.planning.known_speeds import KnownSpeeds
 from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
+from gke_llm_inference.planning.model_source.source import ModelSource, model_source_of
+from gke_llm_inference.planning.model_source.streamer import Streamer, plan_streamer
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
@@ -149,7 +151,14 @@ class ModeledServer(AskedServer):
     @property
     def stored_gib(self) -> float:
         """Size of what the pod downloads, in GiB."""
-        return self.model.checkpoint_gib if self.settings.model_volume is None else 0.0
+        return self.model.checkpoint_gib if self.settings.downloads else 0.0
+
+    @property
+    def source(self) -> ModelSource:
+        """Where its model comes from."""
+        store = self.stack.model_store
+        bucket = store.bucket.name if store else None
+        return model_source_of(self.settings, self.version, self.model.checkpoint, bucket, self.stack.catalog)
 
     @property
     def gpus(self) -> int:
@@ -178,6 +187,20 @@ class LimitedServer(PresetServer):
     """After the step `limits`: the memory request that its settings come to."""
 
     request: MemoryRequest
+
+    @property
+    def streamer(self) -> Streamer | None:
+        """How its model is streamed from a bucket; None where it is not."""
+        if self.source.path != "streamer":
+            return None
+        facts = self.stack.catalog.model_sources.streamer
+        return plan_streamer(self.settings, self.version, self.model, self.request.host_gib, facts)
+
+    @property
+    def host_gib(self) -> int:
+        """What its pod keeps in memory beside what every server does, in GiB."""
+        streamer = self.streamer
+        return self.request.host_gib + (streamer.host_gib if streamer else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

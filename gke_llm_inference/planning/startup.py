@@ -6,8 +6,16 @@ Figures and their sources are facts in `catalog/startup.yaml`.
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import Duration, ImagePull, ModelStorage, ServerKind, StartupFacts
 from gke_llm_inference.planning.image_names import host_of
+from gke_llm_inference.planning.model_source.source import ModelPath
 from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, StartPart, StartPartName, StartPlan
 from gke_llm_inference.settings import ExistingCluster, Finding, ServerSettings, VllmSettings
+
+_STORAGE: dict[ModelPath, ModelStorage] = {
+    "hub": "nodeDisk",
+    "streamer": "streamer",
+    "gcsfuse": "gcsfuse",
+    "hyperdiskMl": "hyperdiskMl",
+}
 
 
 def plan_start(
@@ -19,6 +27,7 @@ def plan_start(
     cluster: ClusterPlan,
     facts: StartupFacts,
     upstream: str | None = None,
+    path: ModelPath = "hub",
 ) -> StartPlan:
     """The start of a server.
 
@@ -30,12 +39,13 @@ def plan_start(
         cluster: the cluster's plan.
         facts: what the parts of a start take.
         upstream: registry that the image's repository fetches it from at first; None where it has every image.
+        path: the way that the model takes.
 
     """
     pull, why = image_pull(image, pool, cluster, facts)
     if upstream is not None and pull == "streamed":
         why = f"{why}, which fetches it from {upstream} the first time"
-    storage: ModelStorage = settings.model_volume.storage if settings.model_volume else "nodeDisk"
+    storage: ModelStorage = settings.model_volume.storage if settings.model_volume else _STORAGE[path]
     return StartPlan(
         parts=(
             _once("node", facts.node, "a machine from the autoscaler, and its driver"),

@@ -24,6 +24,9 @@ from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
 from gke_llm_inference.planning.memory import memory_request, plan_memory
+from gke_llm_inference.planning.model_source.decide import place_of, with_sidecar
+from gke_llm_inference.planning.model_source.findings import memory_findings, source_findings
+from gke_llm_inference.planning.model_source.placed import placed_findings
 from gke_llm_inference.planning.model_volume import model_volume_problems
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.objectives import (
@@ -64,6 +67,8 @@ from gke_llm_inference.planning.vulnerabilities import vulnerability_warnings
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import problems_of
 
+_NOT_OF_MEMORY = ("extraEnv", "modelSource", "modelVolume", "pod.", "podPatch")
+
 
 def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     """Which server, version and model; the end where the model is not known. Checks what is asked by itself."""
@@ -85,7 +90,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
             path,
             settings.extra_env,
             catalog.effects.variables(settings.server),
-            has_volume=settings.model_volume is not None,
+            has_volume=not settings.downloads,
         ),
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
@@ -95,7 +100,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     ]
     if served is None:
         return None
-    if served.gated and settings.model_volume is None and not server.stack.has_token:
+    if served.gated and settings.downloads and not server.stack.has_token:
         findings.append(
             Finding(
                 path=f"{path}.model",
@@ -143,6 +148,7 @@ def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     asked = (server.path, server.settings, server.version, server.model)
     catalog = server.stack.catalog
     findings += setting_problems(*asked, catalog)
+    findings += source_findings(server)
     running = overridden(server.settings, server.version, catalog)
     request = replace(
         memory_request(server.path, running, server.version, server.model, catalog.memory),
@@ -156,7 +162,10 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
     """The command line, checked against the flags of the version."""
     if not server.version_is_known:
         return CommandedServer(**vars(server), arguments=())
-    line, overridden, problems = command_line(server.path, server.settings, server.version, server.stack.catalog)
+    streamer = server.streamer
+    place = place_of(server.settings, server.source, streamer)
+    line, overridden, problems = command_line(server.path, server.settings, server.version, server.stack.catalog, place)
+    findings += memory_findings(server.path, server.settings, streamer)
     # What a preset or a rule says of a setting says more than that its flag is refused.
     told = {problem.path for problem in problems_of(findings)}
     findings += [problem for problem in problems if problem.path not in told]
@@ -193,7 +202,7 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
     if not server.gpus_are_known:
         return None
     path, settings, stack = server.path, server.settings, server.stack
-    host = server.request.host_gib
+    host = server.host_gib
     resources = pod_resources(
         settings.accelerator.count,
         server.stored_gib,
@@ -207,7 +216,7 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
         resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
-    resources = with_additions(resources, settings.pod)
+    resources = with_sidecar(with_additions(resources, settings.pod), server.source, stack.catalog)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)
@@ -269,6 +278,7 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     )
     findings += found
     findings += spread_findings(server.path, server.settings, server.pool)
+    findings += placed_findings(server)
     plan = plan_server(server, shutdown)
     autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)
     findings += found
@@ -290,7 +300,7 @@ def _is_certain(server: ModeledServer, findings: Findings) -> bool:
     """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
     path = server.path
     return all(
-        problem.path.startswith((f"{path}.extraEnv", f"{path}.modelVolume", f"{path}.pod.", f"{path}.podPatch"))
+        problem.path.startswith(tuple(f"{path}.{setting}" for setting in _NOT_OF_MEMORY))
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)
     )

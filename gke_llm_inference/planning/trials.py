@@ -66,8 +66,8 @@ class Trial:
 
 
 def exchangeable_model(server: CommandedServer) -> str | None:
-    """The model for which other checkpoints may be proposed; none for one that lies on a volume."""
-    return server.own.model if server.own.model_volume is None else None
+    """The model for which other checkpoints may be proposed; none for one that lies elsewhere than at Hugging Face."""
+    return server.own.model if server.own.downloads else None
 
 
 def _tried(server: CommandedServer, change: Alternative) -> Alternative | None:

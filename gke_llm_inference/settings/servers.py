@@ -257,6 +257,11 @@ class _ServerSettings(Settings):
         return self
 
     @property
+    def downloads(self) -> bool:
+        """Whether its pods download the model from Hugging Face."""
+        return self.model_volume is None and self.store_source is None
+
+    @property
     def store_source(self) -> ModelStoreSource | None:
         """How it reads its model from the stack's store; None where it does not."""
         return self.model_source if isinstance(self.model_source, ModelStoreSource) else None

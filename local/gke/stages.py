@@ -2,7 +2,7 @@
 
 A pod of a server carries its times in an annotation, which an admission policy of this cluster adds: seconds until its
 container runs, seconds until it answers, and whether it answers before its startup probe gives up. Every other pod
-answers at once.
+answers at once, and one of a Job is done a while later, with success.
 """
 
 from typing import Any
@@ -15,6 +15,8 @@ _CONDITION = '.status.conditions.[] | select( .type == "{}" ) | .status'
 _BACK_OFF_SECONDS = 10.0
 # What the server takes to end after SIGTERM, while no request runs.
 EXIT_SECONDS = 2.0
+# What a pod of a Job works.
+_JOB_SECONDS = 60.0
 _MILLISECONDS = 1000
 
 
@@ -73,6 +75,18 @@ def stages(speed: float) -> list[dict[str, Any]]:
             scaled(str(_BACK_OFF_SECONDS)),
             _RESTARTED,
             ("Started", "Started container"),
+        ),
+        _pod(
+            "pod-complete",
+            [
+                alive,
+                _is(".status.phase", "In", "Running"),
+                _is(_CONDITION.format("Ready"), "In", "True"),
+                _is(".metadata.ownerReferences.[].kind", "In", "Job"),
+            ],
+            scaled(str(_JOB_SECONDS)),
+            _COMPLETED,
+            None,
         ),
         # preStop first, then the server ends; the grace period is the limit of both.
         _pod_delete(scaled(f"([{grace}, {drain} + {EXIT_SECONDS}] | min)")),
@@ -215,6 +229,27 @@ _CRASHED = (
   restartCount: {{ add .restartCount 1 }}
   state: {waiting: {reason: CrashLoopBackOff, message: the startup probe failed}}
   lastState: {terminated: {exitCode: 137, reason: Error, finishedAt: {{ Now | Quote }}}}
+{{ end }}
+"""
+)
+
+_COMPLETED = (
+    "phase: Succeeded\n"
+    + _NOT_READY
+    + """containerStatuses:
+{{ range .status.containerStatuses }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  imageID: {{ .image | Quote }}
+  ready: false
+  started: false
+  restartCount: {{ .restartCount }}
+  state:
+    terminated:
+      exitCode: 0
+      reason: Completed
+      startedAt: {{ .state.running.startedAt | Quote }}
+      finishedAt: {{ Now | Quote }}
 {{ end }}
 """
 )

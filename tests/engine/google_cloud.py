@@ -69,11 +69,14 @@ FORCE_NEW: dict[str, tuple[str, ...]] = {
     "gcp:compute/routerNat:RouterNat": ("name", "project", "region", "router"),
     "gcp:projects/iAMMember:IAMMember": ("member", "project", "role"),
     "gcp:secretmanager/secretIamMember:SecretIamMember": ("member", "project", "role", "secretId"),
+    "gcp:storage/bucket:Bucket": ("name", "project", "location"),
+    "gcp:storage/bucketIAMMember:BucketIAMMember": ("bucket", "member", "role"),
 }
 _NUMBERED = (ALERTS, DASHBOARD)
 _NAMELESS = (
     *(ACCOUNT, *_NUMBERED),
     *("gcp:projects/iAMMember:IAMMember", "gcp:secretmanager/secretIamMember:SecretIamMember"),
+    "gcp:storage/bucketIAMMember:BucketIAMMember",
 )
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan, plan_network_policy
-from gke_llm_inference.settings import AutopilotCluster, ModelVolume, NetworkPolicySettings, TracingSettings
+from gke_llm_inference.settings import AutopilotCluster, NetworkPolicySettings, TracingSettings
 from tests.network_policy.evaluator import Pod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gke_llm_inference.planning.model_source.source import Reads
 
 NAMESPACE = "llm-inference"
 SELECTOR = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": "gemma"}
@@ -29,13 +31,13 @@ def policy(
     port: int = 8000,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server whose model is on a volume of that storage, or downloaded."""
-    volume = storage and ModelVolume.model_validate({"claim": "weights", "storage": storage})
+    reads: Reads = "hub" if storage is None else "bucket" if storage == "gcsfuse" else "node"
     return plan_network_policy(
         NetworkPolicySettings.model_validate(settings or {}),
         load_catalog().network,
         selector=SELECTOR,
         port=port,
-        volume=volume or None,
+        reads=reads,
         cluster=AutopilotCluster(mode="autopilot", location="us-central1", fqdn_network_policy=by_name),
         collects_metrics=collects_metrics,
         proxy_range=proxy_range,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.model_source.source import reader_account
 from gke_llm_inference.planning.model_store import findings
 from gke_llm_inference.planning.model_store.plan import (
     BucketPlan,
@@ -100,10 +101,7 @@ def plan_model_store(
     plan = ModelStorePlan(
         bucket=bucket,
         models=models,
-        readers=tuple(
-            StoreReader(server=key, account=dns_label(key), member=accounts.member(dns_label(key)), model=one)
-            for key, one in read.items()
-        ),
+        readers=tuple(_reader(key, settings.servers[key], one, accounts) for key, one in read.items()),
         reader_roles=catalog.model_store.reader_roles,
         copies=copies,
         copier=_copier(settings, cluster, catalog, image, accounts) if copies else None,
@@ -122,6 +120,11 @@ class _Accounts:
 
     def member(self, account: str) -> str:
         return f"{self._pool}{account}"
+
+
+def _reader(key: str, settings: ServerSettings, model: StoredModel, accounts: _Accounts) -> StoreReader:
+    account = reader_account(key, settings)
+    return StoreReader(server=key, account=account, member=accounts.member(account), model=model)
 
 
 def _project_number(asked: ModelStoreSettings, settings: StackSettings) -> str | None:

@@ -64,7 +64,7 @@ class StoreReader:
 
     Attributes:
         server: its name in the configuration.
-        account: Kubernetes service account of its pods.
+        account: Kubernetes service account that reads for it.
         member: what IAM knows that account by.
         model: what it reads.
 

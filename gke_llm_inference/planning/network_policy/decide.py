@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.catalog.network_facts import NetworkFacts
+from gke_llm_inference.planning.model_source.source import Reads
 from gke_llm_inference.planning.network_policy import features
 from gke_llm_inference.planning.network_policy.flows import Direction, Feature, Flow
 from gke_llm_inference.planning.network_policy.rules import fqdn_policy_spec, policy_spec
 from gke_llm_inference.settings import (
     ClusterSettings,
     ExistingCluster,
-    ModelVolume,
     NetworkPolicySettings,
     TracingSettings,
 )
@@ -53,7 +53,7 @@ def plan_network_policy(
     *,
     selector: Mapping[str, str],
     port: int,
-    volume: ModelVolume | None,
+    reads: Reads,
     cluster: ClusterSettings,
     collects_metrics: bool = False,
     native_autoscaling: bool = False,
@@ -69,7 +69,7 @@ def plan_network_policy(
         facts: addresses and labels of everybody that it deals with.
         selector: labels of its pods.
         port: port of its container.
-        volume: the volume with its model; None where it downloads it.
+        reads: whom its pods call for the model.
         cluster: the cluster, which says whether policies can name hosts.
         collects_metrics: whether its metrics are collected.
         native_autoscaling: whether GKE reads its load itself.
@@ -90,8 +90,8 @@ def plan_network_policy(
         *(features.holder(*holder, port) if holder else ()),
         *(features.picker(picker, port) if picker else ()),
         *features.dns(facts),
-        *features.model(facts, volume, by_name=cluster.fqdn_network_policy),
-        *features.identity(facts, volume),
+        *features.model(facts, reads, by_name=cluster.fqdn_network_policy),
+        *features.identity(facts, reads),
         *features.tracing(tracing),
         *features.opened(settings.allow_to),
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from gke_llm_inference.catalog.network_facts import NetworkFacts
+from gke_llm_inference.planning.model_source.source import Reads
 from gke_llm_inference.planning.network_policy.flows import (
     NAMESPACE_NAME,
     AddressPeer,
@@ -16,7 +17,7 @@ from gke_llm_inference.planning.network_policy.flows import (
     labels,
     tcp,
 )
-from gke_llm_inference.settings import ModelVolume, NetworkDestination, NetworkPeer, TracingSettings
+from gke_llm_inference.settings import NetworkDestination, NetworkPeer, TracingSettings
 
 _HTTPS = 443
 
@@ -154,24 +155,24 @@ def dns(facts: NetworkFacts) -> Iterator[Flow]:
         )
 
 
-def model(facts: NetworkFacts, volume: ModelVolume | None, *, by_name: bool) -> Iterator[Flow]:
+def model(facts: NetworkFacts, reads: Reads, *, by_name: bool) -> Iterator[Flow]:
     """Where the weights come from: Hugging Face, a bucket, or a disk that the node attaches.
 
     Args:
         facts: the hosts.
-        volume: the volume with the model; None where it is downloaded.
+        reads: whom the pod itself calls for its model.
         by_name: whether the cluster's policies can name hosts.
 
     """
-    if volume is None:
+    if reads == "hub":
         yield from _internet(facts, facts.hugging_face_hosts, "downloads the model from Hugging Face", by_name=by_name)
-    elif volume.storage == "gcsfuse":
+    elif reads == "bucket":
         yield from _internet(facts, facts.bucket_hosts, "reads the model from its bucket", by_name=by_name)
 
 
-def identity(facts: NetworkFacts, volume: ModelVolume | None) -> Iterator[Flow]:
+def identity(facts: NetworkFacts, reads: Reads) -> Iterator[Flow]:
     """The metadata server, for pods that act as a Google identity: those that read a bucket."""
-    if volume is None or volume.storage != "gcsfuse":
+    if reads != "bucket":
         return
     yield from _metadata_server(facts, "tokens of Workload Identity, to read the bucket")
 

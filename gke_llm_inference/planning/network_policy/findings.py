@@ -56,7 +56,7 @@ def _hosts(path: str, destinations: Sequence[NetworkDestination]) -> Iterator[Fi
 def _elsewhere(key: str, server: ServerSettings, settings: StackSettings) -> Iterator[Finding]:
     """Warnings of variables that send downloads to where a server's policy lets it not go."""
     policy = policy_of(settings.network_policy, server.network_policy)
-    if server.model_volume is not None or policy.allow_to:
+    if not server.downloads or policy.allow_to:
         return
     by_name = settings.cluster.fqdn_network_policy
     for name in _ELSEWHERE:

@@ -191,7 +191,7 @@ class _Work:
             return
         if (on_load := self._method(_ON_LOAD, model, gpu)) is not None:
             yield Weights(model=model, changes=on_load, preference=1)
-        if settings.revision or settings.architecture or settings.config_file or settings.model_volume:
+        if settings.revision or settings.architecture or settings.config_file or not settings.downloads:
             return  # they are those of the model that the stack names
         for preference, formats in enumerate(_CHECKPOINTS, start=2):
             if preference == 2 and on_load is not None and self._quantizes_in_parts:

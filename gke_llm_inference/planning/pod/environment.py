@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.access.api_keys import api_key_environment
 from gke_llm_inference.planning.extra_arguments import flag_variables
-from gke_llm_inference.planning.model_volume import volume_environment
+from gke_llm_inference.planning.model_volume import offline_environment
 from gke_llm_inference.planning.pod.names import TOKEN_VARIABLES
 from gke_llm_inference.settings import Finding, ServerSettings
 
@@ -63,7 +63,7 @@ def _decided(settings: ServerSettings, facts: InferenceServerFacts, catalog: Cat
     """Variables that the plan sets or that a setting sets, each with why and what to do."""
     key_variable = catalog.access[settings.server].key_variable
     flags = flag_variables(settings.server, catalog)
-    own = {**facts.environment, **api_key_environment(settings, catalog), **volume_environment(settings.model_volume)}
+    own = {**facts.environment, **api_key_environment(settings, catalog), **offline_environment(settings)}
     return {
         **{name: (f"the launcher reads it as {flag}, and {_UNKNOWN}", "remove it") for name, flag in flags.items()},
         **dict.fromkeys(own, ("the plan sets it", "remove it")),
@@ -79,7 +79,7 @@ def _effect(name: str, settings: ServerSettings, catalog: Catalog) -> tuple[str,
         if name in known.planned:
             return "the rest of the plan depends on it", known.planned[name]
         refused = known.refusal(name)
-        if refused is not None and not (refused.unless_volume and settings.model_volume is not None):
+        if refused is not None and not (refused.unless_volume and not settings.downloads):
             return refused.why, refused.fix
         change = known.change(name)
         if change is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.access.api_keys import KEYS_DIRECTORY
-from gke_llm_inference.planning.model_volume import plan_model_volume
+from gke_llm_inference.planning.model_volume import mount_path as model_path
 from gke_llm_inference.planning.pod.environment import variable_findings
 from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, OWN_VOLUMES, SERVER_CONTAINER, SHARED_MEMORY_PATH
 from gke_llm_inference.secret_rules import holds_secret, is_secret_variable
@@ -107,9 +107,9 @@ def _volume_findings(path: str, settings: ServerSettings, facts: InferenceServer
 def hidden_by(mount_path: str, settings: ServerSettings, facts: InferenceServerFacts) -> tuple[str, str] | None:
     """What a volume that is mounted there would hide from the server, and what that does; None if nothing."""
     ours = {facts.home: "the server's home and cache", SHARED_MEMORY_PATH: "shared memory", KEYS_DIRECTORY: "API keys"}
-    model = plan_model_volume(settings, facts.working_directory)
-    if model is not None:
-        ours[model.mount_path] = "the model"
+    source = settings.store_source
+    if settings.model_volume is not None or (source is not None and source.by != "streamer"):
+        ours[model_path(settings, facts.working_directory)] = "the model"
     hidden = next((what for place, what in ours.items() if _meets(mount_path, place)), None)
     if hidden is not None:
         return hidden, "the server would find your volume in its place"

@@ -189,6 +189,8 @@ def _model_volumes(plan: ServerPlan) -> list[dict[str, Any]]:
     volume = plan.model_volume
     if volume is None:
         return []
+    if volume.fuse is not None:
+        return [{"name": MODEL_VOLUME, "csi": volume.fuse.source}]
     return [{"name": MODEL_VOLUME, "persistentVolumeClaim": {"claimName": volume.claim, "readOnly": True}}]
 
 

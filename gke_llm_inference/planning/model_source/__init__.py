@@ -1,0 +1,1 @@
+"""How a server reads its model: from Hugging Face, a bucket, or a volume."""
