@@ -1,5 +1,6 @@
 """What the simulated autoscaler makes of a compute class, and which machines Google gives for it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from local.gke.simulation import Simulation, simulation_of
 from local.gke.stock import Stock
 from tests.local_gke.classes import A100, FLEX_START, L4, NAME, ON_DEMAND, RESERVATION, SPOT, class_of, waiting
 from tests.planning.support import CATALOG, GEMMA, planned, standard_stack
+from tests.settings.support import autopilot_stack
 
 NOTHING = Amount()
 TIERS = class_of(RESERVATION, ON_DEMAND, FLEX_START, SPOT)
@@ -65,6 +67,32 @@ def test_tiers_are_pools_with_gkes_labels_and_taints() -> None:
     ]
     assert {pool.labels["cloud.google.com/compute-class"] for pool in POOLS} == {NAME}
     assert {pool.labels["cloud.google.com/gke-gpu-driver-version"] for pool in POOLS} == {"latest"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "provision"),
+    [
+        ({"cloud.google.com/gke-spot": "true"}, Provision("spot")),
+        ({"cloud.google.com/gke-flex-start": "true"}, Provision("flexStart", wait_seconds=900)),
+        (
+            {"cloud.google.com/reservation-name": "l4-res", "cloud.google.com/reservation-project": "shared"},
+            Provision("reservation", "l4-res", "shared"),
+        ),
+        ({}, Provision()),
+    ],
+)
+def test_pods_without_a_class_get_the_machines_that_they_select(selector: dict[str, str], provision: Provision) -> None:
+    plan = planned(autopilot_stack())
+    (server,) = plan.servers
+    asked = replace(server, node_selector={"cloud.google.com/gke-accelerator": "nvidia-l4", **selector})
+    simulation = simulation_of([replace(plan, servers=(asked,))])
+    (pool,) = [one for one in simulation.pools if one.gpus]
+    assert pool.provision == provision
+    pod = waiting("pod", nodeSelector=asked.node_selector)
+    decision = decide([pod], [], [pool], NOTHING, Market(stock=Stock({provision.model: 0})))
+    assert decision.ran_out == (frozenset() if provision.model == "flexStart" else {pool.name})
+    decision = decide([pod], [], [pool], NOTHING)
+    assert [one.pool for one in decision.added] == [pool]
 
 
 def test_zones_are_those_of_the_reservation_of_the_tier_of_the_class_or_of_the_gpu() -> None:
