@@ -66,7 +66,7 @@ class Autoscaler:
         decision = self._up.look(view, read_stock(self._layout))
         self._down.look(view, decision)
         self._annotate(view)
-        make_disks(self._api)
+        make_disks(self._api, view.classes)
 
     def _classes(self, simulation: Simulation) -> Mapping[str, ComputeClass]:
         autopilot = self._state.profile == "autopilot"
