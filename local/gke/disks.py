@@ -1,10 +1,11 @@
 """The disks of claims: made when a claim waits for one, removed when nobody claims them any more."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local.gke.api import Api
 from local.gke.compute_classes import ComputeClass
+from local.gke.scaling import key_of
 
 TRANSFER_CLASS = "gcs-to-hdml-compute-class"
 """The compute class on whose nodes GKE fills volumes; it has to have this name
@@ -13,9 +14,9 @@ TRANSFER_CLASS = "gcs-to-hdml-compute-class"
 Document = dict[str, Any]
 
 
-def make_disks(api: Api, classes: Mapping[str, ComputeClass]) -> None:
+def make_disks(api: Api, claims: list[Document], volumes: list[Document], classes: Mapping[str, ComputeClass]) -> None:
     """Make the disks that claims wait for, and remove those that nobody claims any more."""
-    waiting = [one for one in api.items("/api/v1/persistentvolumeclaims") if one["status"].get("phase") == "Pending"]
+    waiting = [one for one in claims if one["status"].get("phase") == "Pending"]
     kinds, sources = {}, set()
     if any(_source(claim) for claim in waiting):
         kinds = {one["metadata"]["name"]: one for one in api.items("/apis/storage.k8s.io/v1/storageclasses")}
@@ -24,9 +25,40 @@ def make_disks(api: Api, classes: Mapping[str, ComputeClass]) -> None:
     for claim in waiting:
         if is_due(claim, sources, classes):
             api.create("/api/v1/persistentvolumes", disk(claim, kinds.get(claim["spec"].get("storageClassName"), {})))
-    for volume in api.items("/api/v1/persistentvolumes"):
+    for volume in volumes:
         if volume["status"].get("phase") == "Released":
             api.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
+
+
+def zones_of_pods(
+    pods: Iterable[Document], claims: Iterable[Document], volumes: Iterable[Document]
+) -> dict[str, frozenset[str]]:
+    """The zones in which pods have to be for a volume that they read, by the pods' keys."""
+    where = {one["metadata"]["name"]: zones for one in volumes if (zones := _zones(one))}
+    bound = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): where[volume]
+        for one in claims
+        if (volume := one["spec"].get("volumeName")) in where
+    }
+    found: dict[str, frozenset[str]] = {}
+    for pod in pods if bound else ():
+        for volume in pod["spec"].get("volumes", ()):
+            name = volume.get("persistentVolumeClaim", {}).get("claimName")
+            allowed = bound.get((pod["metadata"]["namespace"], name))
+            if allowed is not None:
+                found[key_of(pod)] = found.get(key_of(pod), allowed) & allowed
+    return found
+
+
+def _zones(volume: Document) -> frozenset[str]:
+    terms = volume["spec"].get("nodeAffinity", {}).get("required", {}).get("nodeSelectorTerms", ())
+    return frozenset(
+        zone
+        for term in terms
+        for one in term.get("matchExpressions", ())
+        if one["key"].endswith("/zone")
+        for zone in one["values"]
+    )
 
 
 def is_due(claim: Document, sources: set[tuple[str, str]], classes: Mapping[str, ComputeClass]) -> bool:

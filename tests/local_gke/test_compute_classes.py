@@ -200,6 +200,19 @@ def test_a_pod_that_asks_for_a_zone_gets_a_node_there_or_none() -> None:
     assert added("europe-west4-a") == []
 
 
+def test_a_pod_gets_a_node_in_the_zone_of_its_volume() -> None:
+    def added(*zones: str) -> list[str | None]:
+        market = Market({NAME: class_of(ON_DEMAND)}, zones={"default/pod": frozenset(zones)})
+        return [one.zone for one in decide([waiting("pod")], [], [], NOTHING, market).added]
+
+    assert added("us-central1-b") == ["us-central1-b"]
+    assert added("us-central1-c") == []
+    elsewhere = places([node(POOLS[1], 0, zone="us-central1-a")], [])
+    market = Market({NAME: class_of(ON_DEMAND)}, zones={"default/pod": frozenset({"us-central1-b"})})
+    decision = decide([waiting("pod")], elsewhere, [], NOTHING, market)
+    assert [(one.number, one.zone) for one in decision.added] == [(1, "us-central1-b")]
+
+
 def test_machines_that_are_there_count_against_the_stock() -> None:
     one = node(POOLS[1], 0)
     taken = places([one], [waiting("old", nodeName=one["metadata"]["name"])])
@@ -218,7 +231,7 @@ def test_a_tier_may_name_node_pools_of_the_cluster() -> None:
     stuck = decided(1, found=class_of({"nodepools": ["reserved"]}, {"nodepools": ["gone"]}), pools=(reserved,))
     assert stuck.refusals == {
         "default/pod-00": "compute class gemma-l4 says DoNotScaleUp, and none of its tiers gives a node; "
-        "tier 0 (node pool reserved): its labels and taints keep the pod away; "
+        "tier 0 (node pool reserved): its labels, taints or zones keep the pod away; "
         "tier 1: there is no node pool gone"
     }
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from local.gke.disks import TRANSFER_CLASS, disk, is_due
-from tests.local_gke.classes import SPOT, class_of
+from local.gke.disks import TRANSFER_CLASS, disk, is_due, zones_of_pods
+from tests.local_gke.classes import SPOT, class_of, waiting
 
 SOURCE = {"apiGroup": "datalayer.gke.io", "kind": "GCPDataSource", "name": "chat-model"}
 CLASSES = {TRANSFER_CLASS: class_of(SPOT)}
@@ -36,3 +36,16 @@ def test_a_disk_is_in_the_zone_of_its_storage_class() -> None:
     assert disk(claim(), kind)["spec"]["nodeAffinity"] == {"required": {"nodeSelectorTerms": terms}}
     assert "nodeAffinity" not in disk(claim(), {})["spec"]
     assert disk(claim(), {})["spec"]["claimRef"]["uid"] == "1"
+
+
+def test_pods_go_where_their_volumes_are() -> None:
+    kind = {"allowedTopologies": [{"matchLabelExpressions": [{"key": "topology.gke.io/zone", "values": ["a", "b"]}]}]}
+    filled = claim()
+    filled["metadata"]["namespace"] = "default"
+    volume = disk(filled, kind)
+    filled["spec"]["volumeName"] = volume["metadata"]["name"]
+    reader = waiting("reader", volumes=[{"name": "model", "persistentVolumeClaim": {"claimName": "chat-model"}}])
+    pods = [reader, waiting("other", volumes=[{"name": "model", "emptyDir": {}}]), waiting("none")]
+    assert zones_of_pods(pods, [filled], [volume]) == {"default/reader": frozenset({"a", "b"})}
+    assert zones_of_pods(pods, [claim()], [volume]) == {}
+    assert zones_of_pods(pods, [filled], [disk(filled, {})]) == {}
