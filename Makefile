@@ -11,6 +11,7 @@ PYTHON ?= python3
 STACK ?= $(if $(filter up status down,$(MAKECMDGOALS)),local,dev)
 BASE ?=
 OUT ?=
+STOCK ?=
 VENV := .venv
 BIN := $(VENV)/bin
 COMMAND := $(BIN)/python -m gke_llm_inference
@@ -23,7 +24,7 @@ LINTED := prod dev
 PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
-.PHONY: help up status down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows lint-manifests \
+.PHONY: help up status capacity down preview policy plan new test test-servers test-cluster test-engine test-faults test-languages lint lint-workflows lint-manifests \
   typecheck compare-security check format generate benchmark lock clean dist test-observability test-package test-processes test-searches
 
 help: ## List the targets
@@ -54,6 +55,9 @@ up: $(VENV)/.local ## Deploy STACK; `local`, the default, to simulated nodes on 
 
 status: $(VENV)/.local ## Show what runs
 	@$(BIN)/python -m local.engine status --stack $(STACK)
+
+capacity: $(VENV)/.local ## Show or set the machines that Google has for the stack `local`, and what they cost: STOCK="spot=0 onDemand=2"
+	@$(BIN)/python -m local.gke capacity $(STOCK)
 
 down: $(VENV)/.local ## Delete STACK; for `local`, its control plane and files too
 	@$(BIN)/python -m local.engine down --stack $(STACK)

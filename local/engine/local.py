@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.errors import CommandError
 from gke_llm_inference.planning import StackIdentity, plan_stack
 from gke_llm_inference.pulumi_project.project import load_stack
@@ -31,6 +32,7 @@ from local.engine.watch import watched
 from local.gke import LocalGke, LocalGkeError
 from local.gke.errors import DamagedError, explained
 from local.gke.files import private_directory, remove
+from local.gke.usage import report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,7 +202,8 @@ def _report_in_time(stack: LocalStack, running: Running) -> Report:
 
 def _report(stack: LocalStack, running: Running) -> Report:
     try:
-        return read_report(connect(stack, running), stack.plan)
+        used = report(stack.cluster.usage.lines(load_catalog()))
+        return read_report(connect(stack, running), stack.plan, used)
     except ClusterError as error:
         raise EngineError(f"what runs cannot be read: {error}") from None
 

@@ -10,9 +10,11 @@ from rich.table import Table
 from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.terminal import rendered, wrapped
+from local.gke.compute_classes import PRIORITY
+from local.gke.nodes import MACHINE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gke_llm_inference.planning import ServerPlan, StackPlan
     from local.engine.cluster import ApiServer, Object
@@ -30,6 +32,7 @@ class Node:
         gpus: GPUs that pods can ask for.
         used: GPUs that pods on it have asked for.
         spot: whether it is a Spot VM.
+        tier: how Google gave it, and its place in the list of a compute class that it was made for.
 
     """
 
@@ -38,6 +41,7 @@ class Node:
     gpus: int
     used: int
     spot: bool = False
+    tier: str = "-"
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,16 @@ class Server:
 
 @dataclass(frozen=True)
 class Report:
-    """What is there: servers and nodes with GPUs, sorted by name."""
+    """What is there: servers and nodes with GPUs, sorted by name.
+
+    Attributes:
+        used: what the machines with GPUs would have cost so far, line by line.
+
+    """
 
     servers: tuple[Server, ...]
     nodes: tuple[Node, ...]
+    used: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -73,22 +83,23 @@ class Report:
         return all(server.wanted is not None and server.ready >= server.wanted for server in self.servers)
 
 
-def read_report(cluster: ApiServer, plan: StackPlan) -> Report:
-    """Reads the state of a stack's servers and of the nodes from the cluster."""
+def read_report(cluster: ApiServer, plan: StackPlan, used: Sequence[str] = ()) -> Report:
+    """Reads the state of a stack's servers and of the nodes from the cluster; what was used is handed in."""
     pods = cluster.select("v1", "Pod", plan.namespace, {})
-    used: dict[str, int] = {}
+    taken: dict[str, int] = {}
     for pod in pods:
         node = (pod.get("spec") or {}).get("nodeName")
         if node and (pod.get("status") or {}).get("phase") not in _ENDED:
-            used[node] = used.get(node, 0) + _gpus_of(pod)
+            taken[node] = taken.get(node, 0) + _gpus_of(pod)
     nodes = []
     for node in cluster.select("v1", "Node", "", {}):
         gpus = int((node.get("status") or {}).get("allocatable", {}).get(GPU_RESOURCE, 0))
         if gpus:
             name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
             spot = labels.get(SPOT_LABEL) == "true"
-            nodes.append(Node(name, labels.get(_MACHINE_LABEL, "?"), gpus, used.get(name, 0), spot))
-    return Report(tuple(_server(server, cluster, pods) for server in plan.servers), tuple(nodes))
+            tier = _tier(node["metadata"].get("annotations") or {})
+            nodes.append(Node(name, labels.get(_MACHINE_LABEL, "?"), gpus, taken.get(name, 0), spot, tier))
+    return Report(tuple(_server(server, cluster, pods) for server in plan.servers), tuple(nodes), tuple(used))
 
 
 def render(report: Report) -> str:
@@ -99,13 +110,15 @@ def render(report: Report) -> str:
         ready = f"{server.ready}/{server.wanted if server.wanted is not None else '-'}"
         kinds = ", ".join(sorted({machines.get(node, "?") for node in server.nodes})) or "-"
         servers.add_row(server.name, ready, server.model, kinds)
-    nodes = _table("NODE", "SERVERS", "GPUS USED")
+    nodes = _table("NODE", "SERVERS", "GPUS USED", "TIER")
     for node in report.nodes:
         names = ", ".join(server.name for server in report.servers if node.name in server.nodes) or "-"
-        nodes.add_row(node.name, names, f"{node.used} of {node.gpus}")
+        nodes.add_row(node.name, names, f"{node.used} of {node.gpus}", node.tier)
     lines = [] if report.nodes else ["none with GPUs"]
     used, free = sum(node.used for node in report.nodes), sum(node.gpus - node.used for node in report.nodes)
     lines += ["", f"GPUs      {used} used, {free} free", f"cost      {_cost(report)}"]
+    for number, used_line in enumerate(report.used):
+        lines += wrapped(f"{'' if number else 'used':<10}{used_line}", rest=" " * 10)
     lines += [f"endpoint  {server.endpoint}" for server in report.servers]
     lines += what_waits(report)
     lines += [
@@ -117,11 +130,17 @@ def render(report: Report) -> str:
     return rendered(servers, "", nodes) + "".join(f"{line}\n" for line in lines)
 
 
+def _tier(annotations: Mapping[str, str]) -> str:
+    model = annotations.get(MACHINE, "-").partition(" ")[0]
+    place = annotations.get(PRIORITY)
+    return model if place is None else f"{model} ({place})"
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         # Long names go on in the next line; figures stay whole.
-        table.add_column(column, overflow="fold", no_wrap=column in ("READY", "MACHINE", "GPUS USED"))
+        table.add_column(column, overflow="fold", no_wrap=column in ("READY", "MACHINE", "GPUS USED", "TIER"))
     return table
 
 

@@ -1,13 +1,15 @@
-"""`python -m local.gke start|stop|status|reset [--directory DIR] [--profile PROFILE] [--speed N]`."""
+"""`python -m local.gke start|stop|status|capacity|reset [--directory DIR] [--profile PROFILE] [--speed N]`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.errors import CommandError
 from local.gke.cluster import DEFAULT_SPEED, Condition, LocalGke, Running
 from local.gke.errors import DamagedError, explained
+from local.gke.usage import report
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".local-gke"
 
@@ -23,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "status":
                 condition = cluster.condition()
                 print(_text(condition.running) if condition.running else _troubles(condition, cluster.directory))
+                print("\n".join(_capacity(cluster)))
                 return 0 if condition.running else 1
+            case "capacity":
+                cluster.set_stock(cluster.stock.changed(options.stock))
+                print("\n".join(_capacity(cluster)))
             case "stop":
                 cluster.stop()
             case "reset":
@@ -62,6 +68,16 @@ def _text(running: Running) -> str:
     )
 
 
+def _capacity(cluster: LocalGke) -> list[str]:
+    """What Google has, and what the machines with GPUs have cost so far."""
+    stock = [f"{words}={number}" for words, number in cluster.stock.limits.items()]
+    used = report(cluster.usage.lines(load_catalog()))
+    return [
+        f"stock       {' '.join(stock) or 'as many machines as anybody wants'}",
+        *(f"{'used' if number == 0 else '':<12}{line}" for number, line in enumerate(used)),
+    ]
+
+
 def _troubles(condition: Condition, directory: Path) -> str:
     if not condition.alive:
         return f"no cluster runs in {directory}"
@@ -76,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         ("start", "start it, or find it running"),
         ("stop", "end its processes; what it holds stays"),
         ("status", "say what runs"),
+        ("capacity", "say or change which machines Google has, and say what those with GPUs have cost"),
         ("reset", "end its processes and remove its directory"),
     ):
         command = commands.add_parser(name, help=text)
@@ -83,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "start":
             command.add_argument("--profile", choices=("standard", "autopilot"), default="standard")
             command.add_argument("--speed", type=float, default=DEFAULT_SPEED, help="simulated seconds in one second")
+        if name == "capacity":
+            command.add_argument(
+                "stock",
+                nargs="*",
+                metavar="WORDS=NUMBER",
+                help="such as spot=0, onDemand/g2-standard-8=2, reservation/l4-res=1; the number any lifts a bound",
+            )
     return parser
 
 

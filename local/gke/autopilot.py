@@ -14,7 +14,9 @@ from gke_llm_inference.catalog.kubernetes_names import (
     DRIVER_VERSION_LABEL,
     FLEX_START_LABEL,
     GPU_RESOURCE,
+    RESERVATION_AFFINITY_LABEL,
     RESERVATION_NAME_LABEL,
+    RESERVATION_PROJECT_LABEL,
     SPOT_LABEL,
 )
 from local.gke.pools import RUN_LABEL
@@ -54,9 +56,9 @@ _SELECTORS = (
     SPOT_LABEL,
     COMPUTE_CLASS_LABEL,
     "cloud.google.com/machine-family",
-    "cloud.google.com/reservation-affinity",
-    "cloud.google.com/reservation-project",
+    RESERVATION_AFFINITY_LABEL,
     RESERVATION_NAME_LABEL,
+    RESERVATION_PROJECT_LABEL,
     "kubernetes.io/arch",
     "kubernetes.io/os",
     "topology.gke.io/zone",

@@ -33,6 +33,8 @@ _POLL_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 _WRITE_SECONDS = 1.0
 _NOT_FOUND = 404
+# What is looked at, in the order of a view's fields.
+_KINDS = ("nodes", "pods", "persistentvolumeclaims", "persistentvolumes")
 
 
 class Autoscaler:
@@ -60,13 +62,13 @@ class Autoscaler:
         simulation = read_simulation(self._layout)
         if simulation is None:
             return
-        nodes, pods = self._api.items("/api/v1/nodes"), self._api.items("/api/v1/pods")
-        view = View(now, wall, self._state.speed, simulation, self._classes(simulation), nodes, pods)
+        listed = [self._api.items(f"/api/v1/{plural}") for plural in _KINDS]
+        view = View(now, wall, self._state.speed, simulation, self._classes(simulation), *listed)
         self._count(view)
         decision = self._up.look(view, read_stock(self._layout))
         self._down.look(view, decision)
         self._annotate(view)
-        make_disks(self._api)
+        make_disks(self._api, view.claims, view.volumes, view.classes)
 
     def _classes(self, simulation: Simulation) -> Mapping[str, ComputeClass]:
         autopilot = self._state.profile == "autopilot"

@@ -154,7 +154,10 @@ class _Reader:
             yield Provision("spot", run_seconds=run, **grace), zones
         elif reserved := priority.get("reservations", {}).get("specific"):
             for one in reserved:
-                yield Provision("reservation", one["name"], run_seconds=run), tuple(one.get("zones", zones))
+                yield (
+                    Provision("reservation", one["name"], one.get("project"), run_seconds=run),
+                    tuple(one.get("zones", zones)),
+                )
         else:
             yield Provision("onDemand", run_seconds=run), zones
 
@@ -173,9 +176,17 @@ class _Reader:
                 for one in (*common.get("taints", ()), *priority.get("taints", ()))
             ),
         )
+        digest = _digest(self.name, provision.reservation, provision.project, priority)
         labels = {**common.get("nodeLabels", {}), **priority.get("nodeLabels", {}), COMPUTE_CLASS_LABEL: self.name}
         return gpu_pool(
-            "-".join(("nap", machine, provision.model.lower(), _digest(self.name, provision.reservation, priority))),
+            "-".join(
+                (
+                    "nap",
+                    machine,
+                    provision.model.lower(),
+                    digest,
+                )
+            ),
             machine,
             self.region,
             zones=zones,

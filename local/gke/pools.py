@@ -13,7 +13,9 @@ from gke_llm_inference.catalog.kubernetes_names import (
     FLEX_START_LABEL,
     GPU_RESOURCE,
     PROVISIONING_LABEL,
+    RESERVATION_AFFINITY_LABEL,
     RESERVATION_NAME_LABEL,
+    RESERVATION_PROJECT_LABEL,
     SPOT_LABEL,
 )
 from gke_llm_inference.planning.cluster import region_of
@@ -49,6 +51,7 @@ class Provision:
 
     Attributes:
         reservation: the reservation that they are of.
+        project: whose reservation it is; None: the cluster's own.
         wait_seconds: for how long a request waits for a machine, where none is there at once.
         run_seconds: after which a machine goes.
         recycle_seconds: how long before that its node is replaced; None: it is not.
@@ -59,6 +62,7 @@ class Provision:
 
     model: ProvisioningName = "onDemand"
     reservation: str | None = None
+    project: str | None = None
     wait_seconds: int = 0
     run_seconds: int | None = None
     recycle_seconds: int | None = None
@@ -80,9 +84,12 @@ class Provision:
             case "flexStart":
                 recycle = {} if self.recycle_seconds is None else {RECYCLE_LABEL: str(self.recycle_seconds)}
                 return {**run, **recycle, PROVISIONING_LABEL: "flex-start", FLEX_START_LABEL: "true"}
+            case "reservation" if self.reservation:
+                project = {RESERVATION_PROJECT_LABEL: self.project} if self.project else {}
+                name = {RESERVATION_NAME_LABEL: self.reservation, RESERVATION_AFFINITY_LABEL: "specific"}
+                return {**run, **project, **name, PROVISIONING_LABEL: "standard"}
             case _:
-                name = {RESERVATION_NAME_LABEL: self.reservation} if self.reservation else {}
-                return {**run, **name, PROVISIONING_LABEL: "standard"}
+                return {**run, PROVISIONING_LABEL: "standard"}
 
     @property
     def taints(self) -> tuple[Taint, ...]:

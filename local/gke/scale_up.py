@@ -6,6 +6,7 @@ from typing import Any
 from gke_llm_inference.catalog import Catalog
 from local.gke import events
 from local.gke.api import Api
+from local.gke.disks import zones_of_pods
 from local.gke.lifetimes import ends_of
 from local.gke.nodes import node, node_name, zone_of
 from local.gke.scaling import Addition, Amount, Decision, Market, Place, closed, coming, decide, key_of, places
@@ -53,7 +54,7 @@ class ScaleUp:
             [*(closed(one) if one.name in leaving else one for one in current), *self._places()],
             view.simulation.pools,
             self._system,
-            Market(view.classes, stock, frozenset(self._cooling)),
+            Market(view.classes, stock, frozenset(self._cooling), zones_of_pods(view.pods, view.claims, view.volumes)),
         )
         self._cooling |= dict.fromkeys(decision.ran_out, view.later(_COOL_SECONDS))
         for added in decision.added:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL, GPU_RESOURCE
+from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL, GPU_RESOURCE, ZONE_LABEL
 from local.gke.compute_classes import ComputeClass
 from local.gke.nodes import MACHINE, node_name, zone_labels, zone_of
 from local.gke.pools import POOL_LABEL, Pool, Taint
@@ -86,12 +86,14 @@ class Market:
         classes: the cluster's compute classes, by name.
         stock: the machines that Google has.
         cooling: names of the pools that ran out a short while ago.
+        zones: zones of the volumes that pods read, by the pods' keys; other pods go to any.
 
     """
 
     classes: Mapping[str, ComputeClass] = field(default_factory=dict)
     stock: Stock = field(default_factory=Stock)
     cooling: frozenset[str] = frozenset()
+    zones: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,17 @@ class _Decider:
 
     def place(self, pod: Mapping[str, Any]) -> None:
         need = requests_of(pod)
-        index = next((i for i, place in enumerate(self.room) if _goes(pod, place) and place.free.holds(need)), None)
+        goes = (i for i, place in enumerate(self.room) if self._goes(pod, place) and place.free.holds(need))
+        index = next(goes, None)
         if index is None and self._bring(pod, need):
             index = len(self.room) - 1
         if index is not None:
             self.room[index] = replace(self.room[index], free=self.room[index].free - need)
             self.places[key_of(pod)] = self.room[index].name
+
+    def _goes(self, pod: Mapping[str, Any], place: Place) -> bool:
+        zones = self.market.zones.get(key_of(pod))
+        return _goes(pod, place) and (zones is None or place.labels.get(ZONE_LABEL) in zones)
 
     def _bring(self, pod: Mapping[str, Any], need: Amount) -> bool:
         """Add a node for the pod, or say why not."""
@@ -298,7 +305,7 @@ class _Decider:
 
     def _problem(self, pod: Mapping[str, Any], need: Amount, pool: Pool) -> str | None:
         """Why the pool gives no node; None: it has given one."""
-        zones = [zone for zone in pool.zones if _goes(pod, _place(pool, zone))]
+        zones = [zone for zone in pool.zones if self._goes(pod, _place(pool, zone))]
         if not zones:
             return _NOT_FOR_IT
         if not (_offered(pool) - self.system).holds(need):
@@ -317,7 +324,7 @@ class _Decider:
         return None
 
 
-_NOT_FOR_IT = "its labels and taints keep the pod away"
+_NOT_FOR_IT = "its labels, taints or zones keep the pod away"
 
 
 def idle(nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> set[str]:

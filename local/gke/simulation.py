@@ -11,6 +11,7 @@ from gke_llm_inference.catalog.kubernetes_names import (
     DRIVER_VERSION_LABEL,
     FLEX_START_LABEL,
     RESERVATION_NAME_LABEL,
+    RESERVATION_PROJECT_LABEL,
     SPOT_LABEL,
 )
 from gke_llm_inference.planning.machines import (
@@ -189,7 +190,7 @@ def _provision(plan: NodePoolPlan) -> Provision:
         case "flexStart":
             return Provision.flex_start(run_seconds=settings.max_run_seconds)
         case "reservation":
-            return Provision("reservation", settings.name)
+            return Provision("reservation", settings.name, settings.project)
         case model if plan.shutdown:
             return Provision(
                 model, shutdown_seconds=plan.shutdown.seconds, critical_seconds=plan.shutdown.critical_seconds
@@ -206,7 +207,7 @@ def _asked(selector: Mapping[str, str]) -> Provision:
         run = selector.get(RUN_LABEL)
         return Provision.flex_start(run_seconds=None if run is None else int(run))
     if RESERVATION_NAME_LABEL in selector:
-        return Provision("reservation", selector[RESERVATION_NAME_LABEL])
+        return Provision("reservation", selector[RESERVATION_NAME_LABEL], selector.get(RESERVATION_PROJECT_LABEL))
     return Provision()
 
 

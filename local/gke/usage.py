@@ -51,8 +51,12 @@ class Usage:
         """What it comes to; reservations and flex-start machines have the price of on-demand ones, some at most."""
         hours: dict[tuple[str, str, str], float] = {}
         for words, seconds in self.seconds.items():
-            model, machine_type, *_, zone = words.split()
-            key = (model, machine_type, zone.rpartition("-")[0])
+            match words.split():
+                case [model, machine_type, *_, zone] if machine_type in catalog.machine_types:
+                    key = (model, machine_type, zone.rpartition("-")[0])
+                case _:
+                    # A file that somebody else has written.
+                    continue
             hours[key] = hours.get(key, 0.0) + seconds / _HOUR
         return [
             Line(*key, total, _usd(*key, total, catalog), _is_discounted(*key, catalog))
@@ -70,17 +74,15 @@ def _usd(model: str, machine_type: str, region: str, hours: float, catalog: Cata
 
 
 def report(lines: Iterable[Line]) -> list[str]:
-    """The lines as text, with their sum; none where there were no machines."""
+    """The lines as text, with their sum where there are several."""
     told = list(lines)
-    if not told:
-        return []
+    texts = [
+        f"{line.hours:.2f} node-hours of {line.machine_type} ({line.model}, {line.region}): "
+        + ("no price known" if line.usd is None else f"{line.usd:.2f} USD{' at most' if line.at_most else ''}")
+        for line in told
+    ]
+    if len(told) < 2:
+        return texts
     known = [line.usd for line in told if line.usd is not None]
     least = "" if len(known) == len(told) else "at least "
-    return [
-        *(
-            f"{line.hours:.2f} node-hours of {line.machine_type} ({line.model}, {line.region}): "
-            + ("no price known" if line.usd is None else f"{line.usd:.2f} USD{' at most' if line.at_most else ''}")
-            for line in told
-        ),
-        f"{least}{sum(known):.2f} USD in all at list price",
-    ]
+    return [*texts, f"{least}{sum(known):.2f} USD in all at list price"]

@@ -31,6 +31,8 @@ class View:
     classes: Mapping[str, ComputeClass]
     nodes: list[Document]
     pods: list[Document]
+    claims: list[Document]
+    volumes: list[Document]
 
     @property
     def pool_names(self) -> set[str]:

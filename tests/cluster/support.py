@@ -17,6 +17,7 @@ from gke_llm_inference.preview.recording import Recording
 from gke_llm_inference.pulumi_project.project import load_project, load_stack
 from gke_llm_inference.settings.stack_config import settings_of
 from local.gke import LocalGke
+from local.gke.stock import Stock
 from tests.support import PROJECT, REPOSITORY
 
 # The client's types say of every field that it may be None; these tests know which objects they made.
@@ -188,6 +189,10 @@ class Cluster:
             self.apps.delete_collection_namespaced_replica_set(name)
             self.core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
             self.core.delete_namespace(name)
+        classes = self.dynamic.resources.get(api_version="cloud.google.com/v1", kind="ComputeClass")
+        for one in classes.get().items:
+            classes.delete(name=one.metadata.name)
+        self.gke.set_stock(Stock())
         self.gke.simulate()
         self.wait(
             lambda: self.namespaces() <= SYSTEM_NAMESPACES,

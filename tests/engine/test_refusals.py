@@ -61,7 +61,11 @@ def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
             Server("gemma", "google/gemma-7b-it", 2, 1, ("node-1",), "http://gemma.llm-inference.svc:8000", waiting),
             Server(long_name, f"organization/{long_name}", None, 0, (), f"http://{long_name}.llm-inference.svc:8000"),
         ),
-        (Node("node-1", "g2-standard-8", 1, 1), Node("n" * 60, "g2-standard-24", 2, 0)),
+        (Node("node-1", "g2-standard-8", 1, 1, tier="flexStart (2)"), Node("n" * 60, "g2-standard-24", 2, 0)),
+        (
+            "12345.67 node-hours of g2-standard-24 (reservation, northamerica-northeast2): no price known",
+            "at least 0.00 USD in all",
+        ),
     )
     lines = render(report).splitlines()
     assert max(map(len, lines)) <= 80
@@ -70,6 +74,9 @@ def test_the_table_fits_80_columns_and_tells_what_waits() -> None:
     assert "gemma 1/2 google/gemma-7b-it g2-standard-8" in [" ".join(line.split()) for line in lines]
     assert "GPUs      1 used, 2 free" in text
     assert "waiting   gemma: 0/3 nodes are available" in text
+    assert "used      12345.67 node-hours of g2-standard-24 (reservation," in text
+    assert "\n          at least 0.00 USD in all\n" in text
+    assert "node-1 gemma 1 of 1 flexStart (2)" in [" ".join(line.split()) for line in lines]
 
 
 def test_the_cost_is_that_of_spot_machines_where_they_are() -> None:

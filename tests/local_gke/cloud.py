@@ -96,11 +96,11 @@ class Cloud:
         """Whether budgets let pods go."""
         self._api.evictions_allowed = allowed
 
-    def after(self, seconds: float) -> "Cloud":
-        """The cluster so many seconds later, looked at every ten."""
+    def after(self, seconds: float, *, every: float = 10) -> "Cloud":
+        """The cluster so many seconds later, looked at every few."""
         end = self.now + seconds
         while self.now < end:
-            self.now = min(end, self.now + 10)
+            self.now = min(end, self.now + every)
             self._autoscaler.look(self.now, 1_000_000.0 + self.now)
             self._schedule()
         return self

@@ -26,7 +26,8 @@ def test_replicas_land_in_the_lists_order_and_recover(cloud: Cloud) -> None:
     cloud.after(MACHINE)
     # The fifth waits for a flex-start machine, and asks for a Spot one after that.
     assert cloud.nodes == ["flexStart", "onDemand", "reservation"]
-    cloud.after(WAIT + MACHINE)
+    cloud.after(WAIT, every=30)
+    cloud.after(MACHINE)
     assert cloud.nodes == ["flexStart", "onDemand", "reservation", "spot"]
     assert sorted(cloud.indices) == ["0", "1", "2", "3"]
     assert cloud.phases["pod-4"] == "Pending"
@@ -86,7 +87,8 @@ def test_the_pods_of_a_flex_start_machine_move_before_it_ends(cloud: Cloud) -> N
     cloud.after(MACHINE)
     (first,) = cloud.names
     cloud.allow_evictions(allowed=False)
-    cloud.after(3600 + MACHINE)
+    cloud.after(3600, every=100)
+    cloud.after(MACHINE)
     # Its successor is there, and a budget keeps the pod where it is.
     assert (len(cloud.names), cloud.phases) == (2, {"old": "Running"})
     cloud.allow_evictions(allowed=True)
@@ -103,7 +105,8 @@ def test_without_a_successor_the_pods_of_a_flex_start_machine_run_to_its_end(clo
     cloud.declare(document_of(FLEX_START))
     cloud.has(flexStart=1)
     cloud.run(waiting("pod"))
-    cloud.after(MACHINE + 7100)
+    cloud.after(MACHINE)
+    cloud.after(7100, every=100)
     assert cloud.phases == {"pod": "Running"}
     cloud.after(200)
     assert (cloud.phases, cloud.nodes) == ({"pod": "Failed"}, [])
@@ -156,7 +159,7 @@ def test_hours_are_counted_while_nodes_are_there(cloud: Cloud) -> None:
     cloud.run(waiting("pod"))
     cloud.after(100)
     start = dict(cloud.usage.seconds)
-    cloud.after(3600)
+    cloud.after(3600, every=100)
     (words,) = cloud.usage.seconds
     assert words.startswith("spot g2-standard-8 us-central1-")
     assert cloud.usage.seconds[words] - start.get(words, 0) == pytest.approx(3600, abs=20)

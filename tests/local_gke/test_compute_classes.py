@@ -1,5 +1,6 @@
 """What the simulated autoscaler makes of a compute class, and which machines Google gives for it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from local.gke.simulation import Simulation, simulation_of
 from local.gke.stock import Stock
 from tests.local_gke.classes import A100, FLEX_START, L4, NAME, ON_DEMAND, RESERVATION, SPOT, class_of, waiting
 from tests.planning.support import CATALOG, GEMMA, planned, standard_stack
+from tests.settings.support import autopilot_stack
 
 NOTHING = Amount()
 TIERS = class_of(RESERVATION, ON_DEMAND, FLEX_START, SPOT)
@@ -65,6 +67,32 @@ def test_tiers_are_pools_with_gkes_labels_and_taints() -> None:
     ]
     assert {pool.labels["cloud.google.com/compute-class"] for pool in POOLS} == {NAME}
     assert {pool.labels["cloud.google.com/gke-gpu-driver-version"] for pool in POOLS} == {"latest"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "provision"),
+    [
+        ({"cloud.google.com/gke-spot": "true"}, Provision("spot")),
+        ({"cloud.google.com/gke-flex-start": "true"}, Provision("flexStart", wait_seconds=900)),
+        (
+            {"cloud.google.com/reservation-name": "l4-res", "cloud.google.com/reservation-project": "shared"},
+            Provision("reservation", "l4-res", "shared"),
+        ),
+        ({}, Provision()),
+    ],
+)
+def test_pods_without_a_class_get_the_machines_that_they_select(selector: dict[str, str], provision: Provision) -> None:
+    plan = planned(autopilot_stack())
+    (server,) = plan.servers
+    asked = replace(server, node_selector={"cloud.google.com/gke-accelerator": "nvidia-l4", **selector})
+    simulation = simulation_of([replace(plan, servers=(asked,))])
+    (pool,) = [one for one in simulation.pools if one.gpus]
+    assert pool.provision == provision
+    pod = waiting("pod", nodeSelector=asked.node_selector)
+    decision = decide([pod], [], [pool], NOTHING, Market(stock=Stock({provision.model: 0})))
+    assert decision.ran_out == (frozenset() if provision.model == "flexStart" else {pool.name})
+    decision = decide([pod], [], [pool], NOTHING)
+    assert [one.pool for one in decision.added] == [pool]
 
 
 def test_zones_are_those_of_the_reservation_of_the_tier_of_the_class_or_of_the_gpu() -> None:
@@ -172,6 +200,19 @@ def test_a_pod_that_asks_for_a_zone_gets_a_node_there_or_none() -> None:
     assert added("europe-west4-a") == []
 
 
+def test_a_pod_gets_a_node_in_the_zone_of_its_volume() -> None:
+    def added(*zones: str) -> list[str | None]:
+        market = Market({NAME: class_of(ON_DEMAND)}, zones={"default/pod": frozenset(zones)})
+        return [one.zone for one in decide([waiting("pod")], [], [], NOTHING, market).added]
+
+    assert added("us-central1-b") == ["us-central1-b"]
+    assert added("us-central1-c") == []
+    elsewhere = places([node(POOLS[1], 0, zone="us-central1-a")], [])
+    market = Market({NAME: class_of(ON_DEMAND)}, zones={"default/pod": frozenset({"us-central1-b"})})
+    decision = decide([waiting("pod")], elsewhere, [], NOTHING, market)
+    assert [(one.number, one.zone) for one in decision.added] == [(1, "us-central1-b")]
+
+
 def test_machines_that_are_there_count_against_the_stock() -> None:
     one = node(POOLS[1], 0)
     taken = places([one], [waiting("old", nodeName=one["metadata"]["name"])])
@@ -190,7 +231,7 @@ def test_a_tier_may_name_node_pools_of_the_cluster() -> None:
     stuck = decided(1, found=class_of({"nodepools": ["reserved"]}, {"nodepools": ["gone"]}), pools=(reserved,))
     assert stuck.refusals == {
         "default/pod-00": "compute class gemma-l4 says DoNotScaleUp, and none of its tiers gives a node; "
-        "tier 0 (node pool reserved): its labels and taints keep the pod away; "
+        "tier 0 (node pool reserved): its labels, taints or zones keep the pod away; "
         "tier 1: there is no node pool gone"
     }
 
