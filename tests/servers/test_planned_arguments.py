@@ -10,8 +10,12 @@ from gke_llm_inference.catalog import load_catalog
 from gke_llm_inference.catalog.flags import ServerFlags
 from gke_llm_inference.catalog.preset_facts import Technique
 from gke_llm_inference.planning.command_line import command_line
+from gke_llm_inference.planning.model_source.decide import place_of
+from gke_llm_inference.planning.model_source.source import model_source_of
+from gke_llm_inference.planning.model_source.streamer import plan_streamer
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.presets import apply_presets
+from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import VllmSettings
 from gke_llm_inference.settings.findings import problems_of
 from tests.planning.support import CATALOG
@@ -92,6 +96,32 @@ def test_the_package_takes_the_arguments_of_settings(
     )
     line, _, problems = command_line("server", server, vllm_version, CATALOG)
     assert (problems, refused_by(fresh_flags, tuple(one.text for one in line))) == ([], [])
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_the_package_takes_the_arguments_of_a_streamed_model(
+    gpus: int, vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    facts = CATALOG.model_sources.streamer
+    if version_parts(vllm_version) < version_parts(facts.since):
+        pytest.skip("this version's image has no streamer for Cloud Storage")
+    server = VllmSettings.model_validate(
+        {
+            "server": "vllm",
+            "model": "google/gemma-7b-it",
+            "version": vllm_version,
+            "accelerator": {"type": "nvidia-l4", "count": gpus},
+            "revision": "a" * 40,
+            "modelSource": {"source": "modelStore"},
+        }
+    )
+    model, _ = served_model("server", server, CATALOG)
+    assert model is not None
+    source = model_source_of(server, vllm_version, model.checkpoint, "acme-models", CATALOG)
+    place = place_of(server, source, plan_streamer(server, vllm_version, model, 0, facts))
+    line, _, problems = command_line("server", server, vllm_version, CATALOG, place)
+    assert (problems, refused_by(fresh_flags, tuple(one.text for one in line))) == ([], [])
+    assert line[0].text == f"gs://acme-models/google/gemma-7b-it/{'a' * 40}"
 
 
 @pytest.mark.parametrize(
