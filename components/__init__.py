@@ -2,6 +2,7 @@
 
 from .api_keys import ApiKeys, ApiKeysArgs
 from .autoscaling import Autoscaler
+from .boot_disk_allowlist import BootDiskAllowlist, BootDiskAllowlistArgs
 from .cluster import GkeCluster, GkeClusterArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
 from .endpoint_picker import EndpointPicker, EndpointPickerArgs
@@ -25,6 +26,8 @@ __all__ = [
     "ApiKeys",
     "ApiKeysArgs",
     "Autoscaler",
+    "BootDiskAllowlist",
+    "BootDiskAllowlistArgs",
     "ConfiguredStack",
     "EndpointPicker",
     "EndpointPickerArgs",

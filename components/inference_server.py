@@ -14,6 +14,7 @@ from gke_llm_inference.planning.pod.names import OVERRIDES_ANNOTATION, OWN_ANNOT
 from gke_llm_inference.planning.pod.template import pod_template
 
 from .autoscaling import Autoscaler, autoscaler
+from .compile_cache import compile_cache
 from .model_disk import ModelDisk, model_disk
 from .network_policy import fqdn_network_policy, network_policy
 from .served_apis import ServedApis
@@ -87,6 +88,7 @@ class InferenceServer(pulumi.ComponentResource):
         self.model_disk = model_disk(name, plan, args.served_apis, guarded)
         disk = [self.model_disk.claim] if self.model_disk else []
         guards = [one for one in (self.network_policy, self.fqdn_network_policy) if one is not None]
+        kept = compile_cache(name, plan, guarded)
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
         self.deployment = apps.v1.Deployment(
@@ -96,7 +98,7 @@ class InferenceServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # No pod is there before what guards it, and none is left when that goes.
-                depends_on=[account, *guards, *disk, *args.after],
+                depends_on=[account, *guards, *disk, *kept, *args.after],
                 replace_with=together,
                 # Pulumi would give up after ten minutes, before a large model is loaded.
                 custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),

@@ -13,6 +13,7 @@ import pulumi_kubernetes as kubernetes
 from gke_llm_inference.planning import StackPlan
 
 from .api_keys import ApiKeys, ApiKeysArgs
+from .boot_disk_allowlist import BootDiskAllowlist, BootDiskAllowlistArgs
 from .cluster import GkeCluster, GkeClusterArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
@@ -42,6 +43,7 @@ class StackResources:
         metrics_adapter: what the autoscalers read Cloud Monitoring through; None where the stack does not make it.
         image_registry: repositories that images come through; None where the stack does not make them.
         model_store: the bucket that servers read models from; None without one.
+        boot_disk_allowlist: disk images that nodes may start with; None where the stack does not make the list.
 
     """
 
@@ -56,6 +58,7 @@ class StackResources:
     metrics_adapter: MetricsAdapter | None = None
     image_registry: ImageRegistry | None = None
     model_store: ModelStore | None = None
+    boot_disk_allowlist: BootDiskAllowlist | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def create_stack(
             ),
             options(),
         )
-    pulled = registry.resources if registry else []
+    pulled: list[pulumi.Resource] = list(registry.resources) if registry else []
     hugging_face = HuggingFaceToken(
         "hugging-face",
         HuggingFaceTokenArgs(
@@ -155,6 +158,16 @@ def create_stack(
     if plan.bucket_caches and plan.model_store:
         made = store.bucket if store else None
         bucket_caches(plan.bucket_caches, made.name if made else plan.model_store.bucket.name, options())
+    allowlist = None
+    if plan.boot_disk_allowlist:
+        allowlist = BootDiskAllowlist(
+            "boot-disk-allowlist",
+            BootDiskAllowlistArgs(
+                plan=plan.boot_disk_allowlist, replace_with=together, served_apis=cluster.served_apis
+            ),
+            on_cluster,
+        )
+        ready.append(allowlist.allowlist)
     pools = {
         pool.key: GpuNodePool(
             pool.name,
@@ -256,4 +269,5 @@ def create_stack(
         metrics_adapter=adapter,
         image_registry=registry,
         model_store=store,
+        boot_disk_allowlist=allowlist,
     )

@@ -39,6 +39,11 @@ volume that outlives the pod every start is a first start, so the plan's verdict
 shown. `enforceEager` makes them equal, as does an image of your own that brings a filled
 `VLLM_CACHE_ROOT`.
 
+With `keepCompileCache` the first start finds nothing and later ones find what it left, and the plan promises what holds
+for both: the KV cache is that of the first start, and the verdict the worse of the two. A filled cache leaves a larger
+pool, so that at a high `gpuMemoryUtilization` a later start may run out of memory where the first one did not: Gemma 7B
+on an L4 at 0.95 fits with an empty cache, and sampling a full batch fails with a filled one.
+
 ## Extra arguments and variables
 
 Every flag of every version that the catalog knows has one class, in `gke_llm_inference/catalog/servers/classes/`:

@@ -251,6 +251,21 @@ class ShutdownLimits(Facts):
         return self.spot_node - self.spot_critical
 
 
+class BootDiskFacts(Facts):
+    """Disks that nodes start with."""
+
+    standard_since: str
+    """GKE version from which node pools have them."""
+    autopilot_since: str
+    """The same for nodes that GKE makes for pods."""
+    label: str
+    """What the label of a pod begins with that asks for one, before the disk image's name."""
+    label_value: str
+    """What its value begins with, before the disk image's project."""
+    allowlist: str
+    """Name of the one object in a cluster that allows disk images."""
+
+
 class GkeFacts(Facts):
     """What GKE takes from a node and how far its objects may go."""
 
@@ -267,6 +282,7 @@ class GkeFacts(Facts):
     name_limits: NameLimits
     shared_clients_per_gpu: Positive
     shutdown: ShutdownLimits
+    secondary_boot_disk: BootDiskFacts
     served_within_seconds: dict[str, Positive]
     """How long a new cluster may take to serve custom resources, by API group; an empty name is every other group."""
     system_namespaces: tuple[str, ...]
@@ -441,6 +457,23 @@ class StorageRate(Rate):
     title: str
 
 
+class MeasuredStart(Facts):
+    """A start that others measured, from a node that is there to the first good answer."""
+
+    title: str
+    model: str
+    version: str
+    """Version of vLLM."""
+    image: Literal["whole", "streamed", "preloaded", "there"]
+    """How the image came to the node; there before the count began."""
+    storage: ModelStorage
+    """Where the model lay; nodeDisk is a download from Hugging Face first."""
+    image_seconds: Annotated[int, Field(ge=0)]
+    """What the image took of it."""
+    seconds: Positive
+    source: str
+
+
 class StartupFacts(Facts):
     """What the parts of a start take."""
 
@@ -457,3 +490,5 @@ class StartupFacts(Facts):
     compile: Duration
     compile_cached: Duration
     graphs: Duration
+    measured: tuple[MeasuredStart, ...] = ()
+    """Whole starts that others measured, which predictions are held against."""

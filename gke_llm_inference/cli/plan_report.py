@@ -79,6 +79,7 @@ def stack_document(plan: StackPlan, catalog: Catalog, only: str | None = None) -
         "metricsAdapter": adapter_document(plan.metrics_adapter),
         "imageRegistry": registry_document(plan.image_registry),
         "modelStore": model_store_document(plan.model_store),
+        "bootDiskAllowlist": list(plan.boot_disk_allowlist.patterns) if plan.boot_disk_allowlist else None,
         "dashboards": [one.title for one in plan.observability.dashboards],
         "alerts": {
             "ofCluster": alerts_document(None, plan.observability),
@@ -110,6 +111,8 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     ]
     lines += registry_lines(plan.image_registry)
     lines += model_store_lines(plan.model_store)
+    if plan.boot_disk_allowlist:
+        lines += [f"Nodes may start with the disk image {one}" for one in plan.boot_disk_allowlist.patterns]
     lines += dashboard_lines(plan.observability)
     lines += stack_lines(plan.observability)
     if plan.warnings:
@@ -145,12 +148,14 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "expectedSeconds": server.start.expected_seconds,
             "budgetSeconds": server.probes.startup_seconds,
             "newNodeSeconds": server.start.new_node_seconds,
+            "laterNodeSeconds": server.start.later_node_seconds,
             "restartSeconds": server.start.restart_seconds,
             "parts": [
                 {
                     "part": part.key,
                     "seconds": math.ceil(part.seconds),
                     "restartSeconds": math.ceil(part.restart_seconds),
+                    "laterSeconds": math.ceil(part.seconds if part.later_seconds is None else part.later_seconds),
                     "why": part.why,
                     "basis": part.basis,
                     "source": part.source,
@@ -311,6 +316,10 @@ def _start_lines(server: ServerPlan) -> Iterator[str]:
         f"  new node   {start.new_node_seconds} s: node {math.ceil(node.seconds)}, image {math.ceil(image.seconds)} "
         f"({image.why}), then the start"
     )
+    if server.compile_cache:
+        kept = server.compile_cache
+        yield f"  later      {start.later_node_seconds} s on a new node, with what earlier pods compiled"
+        yield f"             {kept.key} on {kept.place}"
     yield f"  restart    {start.restart_seconds} s in the same pod"
     yield f"  shutdown   {server.shutdown.summary}"
     yield f"             {server.shutdown.longest_summary}"

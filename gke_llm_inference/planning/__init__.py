@@ -12,6 +12,8 @@ from gke_llm_inference.planning.access.plan import (
     ServerAccess,
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
+from gke_llm_inference.planning.compile_cache.plan import CacheDisk, CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
 from gke_llm_inference.planning.model_source.plan import (
     BucketCaches,
@@ -54,13 +56,16 @@ __all__ = [
     "AccessPlan",
     "AlertPlan",
     "AllowedRoute",
+    "AllowlistPlan",
     "ApiKeyPlan",
     "AutoscalingPlan",
     "BucketCaches",
     "BucketPlan",
+    "CacheDisk",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
+    "CompileCachePlan",
     "Condition",
     "CopierPlan",
     "DiskPlan",

@@ -249,7 +249,7 @@ def _same_weights(request: MemoryRequest, facts: MemoryFacts) -> Iterator[Candid
             request=replace(request, enforce_eager=True),
         )
     plan = _planned(request, facts)
-    if plan is not None and plan.state.cause in ("start", "runtime"):
+    if plan is not None and plan.judged.cause in ("start", "runtime"):
         yield from _lower_utilization(request, plan, facts)
     for sequences in _SEQUENCES:
         if request.max_num_seqs is not None and request.max_num_seqs <= sequences:

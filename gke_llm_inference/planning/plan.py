@@ -9,6 +9,8 @@ from gke_llm_inference.catalog.facts import Basis
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
+from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.model_source.plan import BucketCaches, FuseVolume, ModelSourcePlan, TransferNodes
@@ -235,6 +237,7 @@ class StartPart:
         key: its name, as the plan's JSON has it.
         seconds: what it is expected to take on a new node.
         restart_seconds: what it takes when the container starts again in the same pod.
+        later_seconds: what it takes on a new node once an earlier start has left what it needs; `seconds` if None.
         why: what decides on it.
         basis: whether its figures are measured, published or assumed.
         source: where its figures are from.
@@ -247,6 +250,7 @@ class StartPart:
     why: str
     basis: Basis
     source: str
+    later_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +270,11 @@ class StartPlan:
     def new_node_seconds(self) -> int:
         """From a pod that finds no node to its first good answer."""
         return math.ceil(sum(part.seconds for part in self.parts))
+
+    @property
+    def later_node_seconds(self) -> int:
+        """The same for a pod that is not the first: it finds what an earlier one has left, such as a compile cache."""
+        return math.ceil(sum(part.seconds if part.later_seconds is None else part.later_seconds for part in self.parts))
 
     @property
     def restart_seconds(self) -> int:
@@ -513,6 +522,7 @@ class ServerPlan:
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
+        compile_cache: where it keeps what it compiled; None where that goes with each pod.
 
     """
 
@@ -565,6 +575,7 @@ class ServerPlan:
     autoscaling: AutoscalingPlan | None = None
     pod: PodExtras = field(default_factory=PodExtras)
     pod_patch: PodPatch | None = None
+    compile_cache: CompileCachePlan | None = None
 
     @property
     def least_replicas(self) -> int:
@@ -621,4 +632,5 @@ class StackPlan:
     model_store: ModelStorePlan | None = None
     transfer_nodes: TransferNodes | None = None
     bucket_caches: BucketCaches | None = None
+    boot_disk_allowlist: AllowlistPlan | None = None
     warnings: tuple[Finding, ...] = field(default=())

@@ -131,7 +131,7 @@ def rollout_plan(
     *,
     may_surge: bool,
     pool_known: bool,
-    one_node: bool = False,
+    one_node: str | None = None,
     fewest: int | None = None,
 ) -> RolloutPlan:
     """How to update without a deadlock.
@@ -142,7 +142,7 @@ def rollout_plan(
         profile: how nodes come about.
         may_surge: whether one more pod finds room in the node pool while everything else runs.
         pool_known: whether the pods run on a node pool of the stack.
-        one_node: whether the pod has a volume that only one node at a time can mount.
+        one_node: the volume of a pod that only one node at a time can mount; None without one.
         fewest: pods of a server that scales when nothing is asked of it; `replicas` if None.
 
     """
@@ -152,7 +152,7 @@ def rollout_plan(
         reason = "the node pool has room for one more pod"
     else:
         why = (
-            "only one node at a time can mount the model's volume"
+            f"only one node at a time can mount {one_node}"
             if one_node
             else "a spare GPU is not guaranteed on Autopilot"
             if profile == "autopilot"

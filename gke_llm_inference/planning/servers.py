@@ -14,6 +14,9 @@ from gke_llm_inference.catalog.kubernetes_names import (
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
+from gke_llm_inference.planning.boot_disks.decide import boot_disk_selector, held_images
+from gke_llm_inference.planning.compile_cache.decide import cache_environment, plan_compile_cache
+from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import fetched_from
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_source.decide import (
@@ -71,7 +74,6 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     sharing = pool.settings.sharing if pool else None
     host_ipc = sharing is not None and sharing.strategy == "mps"
     spot = server.on_spot
-    volume = settings.model_volume
     uses_token = settings.downloads and stack.has_token
     source = plan_model_source(
         server.key,
@@ -91,11 +93,13 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         pool=pool,
         cluster=cluster,
         facts=catalog.startup,
+        held=held_images(server.path, settings, pool),
         upstream=fetched_from(server.image, stack.image_registry),
         path=source.source.path,
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
+    kept = plan_compile_cache(settings, name=name, image=server.image, catalog=catalog)
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     tracing = tracing_of(stack.observability.tracing, server.version, catalog.tracing[settings.server])
     network_policy = plan_network_policy(
@@ -144,6 +148,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
                     **api_key_environment(settings, catalog),
                     **_offline(server, source.source),
                     **_runner(settings),
+                    **cache_environment(kept),
                     **tracing_environment(tracing, name),
                     **settings.extra_env,
                 }.items()
@@ -175,7 +180,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
             cluster.profile,
             may_surge=server.may_surge,
             pool_known=pool is not None,
-            one_node=volume is not None and volume.access_mode == "ReadWriteOnce",
+            one_node=_on_one_node(settings, kept),
             fewest=settings.autoscaling.min_replicas if settings.autoscaling else None,
         ),
         labels=dict(sorted(labels.items())),
@@ -198,8 +203,17 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         network_policy=network_policy,
         tracing=tracing,
         api_keys=api_keys,
+        compile_cache=kept,
         pod=plan_pod(settings.pod, stack.image),
     )
+
+
+def _on_one_node(settings: ServerSettings, kept: CompileCachePlan | None) -> str | None:
+    """The volume of its pods that only one node at a time can mount; None if they have no such volume."""
+    volume = settings.model_volume
+    if volume is not None and volume.access_mode == "ReadWriteOnce":
+        return "the model's volume"
+    return "the disk of the compile cache" if kept else None
 
 
 def _holder(server: TimedServer) -> tuple[str, dict[str, str]] | None:
@@ -261,7 +275,10 @@ def _node_selector(
     server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
 ) -> dict[str, str]:
     settings = server.settings
-    selector = {ACCELERATOR_LABEL: settings.accelerator.type}
+    selector = {
+        ACCELERATOR_LABEL: settings.accelerator.type,
+        **boot_disk_selector(settings, server.stack.catalog.gke.secondary_boot_disk),
+    }
     if zone is not None:
         selector[ZONE_LABEL] = zone
     if pool is not None:

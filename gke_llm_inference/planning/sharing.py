@@ -36,7 +36,7 @@ class SharedGpus:
         # Of each server only as many pods matter as find room on one GPU.
         self._busiest = sorted(
             (
-                (one.memory.state.peak_mib, one.key)
+                (one.memory.peak_mib, one.key)
                 for one in (tenants if clients else ())
                 if one.memory is not None
                 for _ in range(min(one.settings.most_replicas, clients))
@@ -49,7 +49,7 @@ class SharedGpus:
         if self.pool.sharing is None or server.memory is None:
             return True
         room = self.room(server, server.memory, also=1)
-        return max(server.memory.budget_mib, server.memory.state.peak_mib) <= room.mib
+        return max(server.memory.budget_mib, server.memory.peak_mib) <= room.mib
 
     def room(self, server: SizedServer, memory: MemoryPlan, also: int = 0) -> "_Room":
         """What one pod of the server finds free beside all others, and beside `also` more pods of its own."""
@@ -57,7 +57,7 @@ class SharedGpus:
         clients = self.pool.sharing.max_clients
         if self.pool.sharing.strategy == "mps":
             return _Room(memory.total_mib / clients, f"MPS gives each of {clients} pods an equal part")
-        own = (memory.state.peak_mib, server.key)
+        own = (memory.peak_mib, server.key)
         others = [*self._busiest, *[own] * also]
         if own in others:
             others.remove(own)
@@ -92,7 +92,7 @@ def sharing_findings(key: str, shared: SharedGpus) -> list[Finding]:
 
 def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: MemoryPlan, room: _Room) -> Finding | None:
     assert pool.sharing is not None
-    needed = max(memory.budget_mib, memory.state.peak_mib)
+    needed = max(memory.budget_mib, memory.peak_mib)
     if needed <= room.mib:
         return None
     setting = _SETTINGS[server.settings.server]
@@ -114,12 +114,12 @@ def _finding(key: str, pool: NodePoolSettings, server: SizedServer, memory: Memo
 
 def _fitting_share(memory: MemoryPlan, part_mib: float, facts: MemoryFacts) -> float | None:
     """The largest share of the GPU with which the server starts and keeps to a part of it; None if there is none."""
-    beyond = max(0.0, memory.state.peak_mib - memory.budget_mib)
+    beyond = max(0.0, memory.peak_mib - memory.budget_mib)
     share = int((part_mib - beyond) / memory.total_mib * _STEP) / _STEP
     if share <= 0:
         return None
     plan = plan_memory(replace(memory.request, gpu_memory_utilization=share), facts)
-    keeps = max(plan.budget_mib, plan.state.peak_mib) <= part_mib
+    keeps = max(plan.budget_mib, plan.peak_mib) <= part_mib
     return share if plan.starts and keeps else None
 
 

@@ -10,6 +10,11 @@ from gke_llm_inference.planning.autoscaling.collection import with_collected_met
 from gke_llm_inference.planning.autoscaling.decide import plan_metrics_adapter
 from gke_llm_inference.planning.autoscaling.findings import autoscaling_findings
 from gke_llm_inference.planning.autoscaling.source import stack_sources
+from gke_llm_inference.planning.boot_disks.decide import (
+    allowlist_findings,
+    plan_allowlist,
+    pool_boot_disk_findings,
+)
 from gke_llm_inference.planning.cluster import plan_cluster
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
@@ -96,6 +101,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
         bucket_caches=plan_caches(servers, catalog),
         metrics_adapter=adapter,
         model_store=stack.model_store,
+        boot_disk_allowlist=plan_allowlist(settings, stack.cluster, catalog.gke.secondary_boot_disk),
         observability=replace(
             plan_observability(settings, stack.cluster, planned.pools, servers, catalog),
             rows=plan_rows(settings, stack.cluster, servers, planned.pools, catalog),
@@ -216,6 +222,8 @@ def frame_of(
             *of_pools,
             *of_registry,
             *of_store,
+            *pool_boot_disk_findings(settings.node_pools.items(), cluster, catalog.gke.secondary_boot_disk),
+            *allowlist_findings(settings, cluster),
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),

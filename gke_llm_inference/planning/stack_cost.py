@@ -1,12 +1,13 @@
 """What a whole stack costs at list price: its GPUs, and what runs beside them. Parts without a price are named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import GIB, Catalog
 from gke_llm_inference.catalog.cost_facts import CostFacts, read_cost_facts
 from gke_llm_inference.catalog.facts import machine_family
 from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
+from gke_llm_inference.planning.compile_cache.plan import CacheDisk
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, pool_cost
 from gke_llm_inference.planning.machines import candidates, holds
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
@@ -172,6 +173,8 @@ def _disks(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> Iterator[Cost
             yield _per_node(f"local SSDs of {pool.key}: {gb} GB a node", gb, price, pool, plan)
     types = {name: kind for kind, name in catalog.disks.storage_classes.items()}
     for server in plan.servers:
+        if server.compile_cache:
+            yield _compile_cache(server, server.compile_cache.disk, types, region, facts)
         if server.resources.cache_on_disk:
             yield _cache_disks(server, types.get(server.resources.cache_storage_class or "", ""), region, facts)
 
@@ -202,6 +205,15 @@ def _cache_disks(server: ServerPlan, kind: str, region: str, facts: CostFacts) -
     least = None if server.autoscaling is None else server.least_replicas * hourly
     cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
     return CostPart(title=title, cost=cost)
+
+
+def _compile_cache(
+    server: ServerPlan, disk: CacheDisk, types: Mapping[str, str], region: str, facts: CostFacts
+) -> CostPart:
+    kind = types.get(disk.storage_class, "")
+    title = f"disk of {server.key}'s compile cache: {disk.size_gib} GB of {kind or 'an unknown type'}"
+    price = _times(disk.size_gib / HOURS_PER_MONTH, facts.disk(kind, region))
+    return _steady(title, price, missing=f"{kind} in {region}")
 
 
 def _load_balancers(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:

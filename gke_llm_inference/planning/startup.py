@@ -5,6 +5,7 @@ Figures and their sources are facts in `catalog/startup.yaml`.
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import Duration, ImagePull, ModelStorage, ServerKind, StartupFacts
+from gke_llm_inference.planning.boot_disks.plan import HeldImages
 from gke_llm_inference.planning.image_names import host_of
 from gke_llm_inference.planning.model_source.source import ModelPath
 from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, StartPart, StartPartName, StartPlan
@@ -26,6 +27,7 @@ def plan_start(
     pool: NodePoolPlan | None,
     cluster: ClusterPlan,
     facts: StartupFacts,
+    held: HeldImages | None = None,
     upstream: str | None = None,
     path: ModelPath = "hub",
 ) -> StartPlan:
@@ -38,11 +40,12 @@ def plan_start(
         pool: the node pool that it runs on, where the stack has one.
         cluster: the cluster's plan.
         facts: what the parts of a start take.
+        held: what the disk holds that its nodes start with; None where they have no such disk.
         upstream: registry that the image's repository fetches it from at first; None where it has every image.
         path: the way that the model takes.
 
     """
-    pull, why = image_pull(image, pool, cluster, facts)
+    pull, why = image_pull(image, pool, cluster, facts, held)
     if upstream is not None and pull == "streamed":
         why = f"{why}, which fetches it from {upstream} the first time"
     storage: ModelStorage = settings.model_volume.storage if settings.model_volume else _STORAGE[path]
@@ -58,11 +61,15 @@ def plan_start(
 
 
 def image_pull(
-    image: str, pool: NodePoolPlan | None, cluster: ClusterPlan, facts: StartupFacts
+    image: str,
+    pool: NodePoolPlan | None,
+    cluster: ClusterPlan,
+    facts: StartupFacts,
+    held: HeldImages | None = None,
 ) -> tuple[ImagePull, str]:
     """How the image comes to a node that does not have it, and why so."""
-    if pool is not None and any(disk.mode == "containerImageCache" for disk in pool.settings.secondary_boot_disks):
-        return "preloaded", "on the pool's secondary boot disk, if its image was made with this one"
+    if held is not None and held.holds(image):
+        return "preloaded", f"on {held.title}" + ("" if held.images else ", if its image was made with this one")
     streams = nodes_stream(pool, cluster)
     if streams is None:
         return "whole", "pulled whole: whether the cluster's nodes stream images is not known"
@@ -104,6 +111,7 @@ def streaming_warnings(
     pool: NodePoolPlan | None,
     cluster: ClusterPlan,
     catalog: Catalog,
+    held: HeldImages | None = None,
 ) -> list[Finding]:
     """A warning if nodes stream images but not the one that the stack chose.
 
@@ -116,13 +124,14 @@ def streaming_warnings(
         pool: the node pool that it runs on, where the stack has one.
         cluster: the cluster's plan.
         catalog: the facts to decide by.
+        held: what the disk holds that its nodes start with; None where they have no such disk.
 
     """
     facts = catalog.startup
     if (
         settings.image is None
         or not nodes_stream(pool, cluster)
-        or image_pull(image, pool, cluster, facts)[0] != "whole"
+        or image_pull(image, pool, cluster, facts, held)[0] != "whole"
     ):
         return []
     host = host_of(image)
@@ -137,7 +146,8 @@ def streaming_warnings(
             else f"make a remote repository for {host} in Artifact Registry and set image to the same image at "
             f"{cluster.region or 'REGION'}-docker.pkg.dev"
         )
-    preload = f", or preload it with nodePools.{pool.key}.secondaryBootDisks" if pool else ""
+    setting = f"nodePools.{pool.key}.secondaryBootDisks" if pool else f"{path}.secondaryBootDisk"
+    preload = "" if pool is None and cluster.profile == "standard" else f", or preload it with {setting}"
     return [
         Finding(
             path=f"{path}.image",
@@ -182,13 +192,15 @@ def _server_parts(settings: ServerSettings, facts: StartupFacts) -> tuple[StartP
     graphs = _always("graphs", facts.graphs, "memory profile and CUDA graphs")
     if not isinstance(settings, VllmSettings) or settings.enforce_eager:
         return process, graphs
-    cached = settings.compile_cache == "warm"
+    cached, kept = settings.compile_cache == "warm", settings.keep_compile_cache is not None
     first = facts.compile_cached if cached else facts.compile
+    why = f"torch.compile with {'a filled' if cached else 'an empty'} cache"
     compilation = StartPart(
         key="compile",
         seconds=first.seconds,
         restart_seconds=facts.compile_cached.seconds,
-        why="torch.compile with a filled cache" if cached else "torch.compile with an empty cache",
+        later_seconds=facts.compile_cached.seconds if kept else None,
+        why=f"{why}, which later pods find filled" if kept else why,
         basis=first.basis,
         source=first.source,
     )

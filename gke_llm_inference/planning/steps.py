@@ -12,11 +12,16 @@ from gke_llm_inference.planning.access.exposed import exposure_of
 from gke_llm_inference.planning.access.findings import server_access_findings
 from gke_llm_inference.planning.autopilot import autopilot_findings, raised_requests
 from gke_llm_inference.planning.autoscaling.decide import plan_autoscaling
+from gke_llm_inference.planning.boot_disks.decide import (
+    held_images,
+    not_held_warnings,
+    server_boot_disk_findings,
+)
 from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
-from gke_llm_inference.planning.compile_cache import with_kept_cache
+from gke_llm_inference.planning.compile_cache.state import cache_disk_findings, with_kept_cache
 from gke_llm_inference.planning.extra import flags_of, overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
@@ -94,6 +99,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         ),
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
+        *server_boot_disk_findings(path, settings, server.stack.cluster, catalog.gke.secondary_boot_disk),
         *pod_findings(path, settings, facts, catalog),
         *(patch_findings(f"{path}.podPatch", settings.pod_patch, catalog.pod_fields) if settings.pod_patch else ()),
         *server_access_findings(path, settings, version, server.stack.gateway, server.stack.cluster.project, catalog),
@@ -211,6 +217,7 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         host,
         local_ssd_gib=local_ssd_gib(settings, stack),
     )
+    findings += cache_disk_findings(path, settings, stack.catalog)
     if resources.cache_on_disk:
         storage_class = cache_storage_class(settings.accelerator.type, stack.catalog)
         findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
@@ -265,8 +272,16 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
 def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated, scaled and stopped."""
     stack = server.stack
+    held = held_images(server.path, server.settings, server.pool)
+    findings += not_held_warnings(held, server.image)
     findings += streaming_warnings(
-        server.path, server.settings, server.image, pool=server.pool, cluster=stack.cluster, catalog=stack.catalog
+        server.path,
+        server.settings,
+        server.image,
+        pool=server.pool,
+        cluster=stack.cluster,
+        catalog=stack.catalog,
+        held=held,
     )
     shutdown, found = plan_shutdown(
         server,

@@ -25,6 +25,12 @@ from gke_llm_inference.settings.autoscaling import (
     QueueHolder,
     StackAutoscalingSettings,
 )
+from gke_llm_inference.settings.boot_disks import (
+    BootDiskAllowlistSettings,
+    CreatedBootDiskAllowlist,
+    ExistingBootDiskAllowlist,
+    ServerBootDisk,
+)
 from gke_llm_inference.settings.cluster import (
     AuthorizedNetwork,
     AutopilotCluster,
@@ -37,6 +43,7 @@ from gke_llm_inference.settings.cluster import (
     StandardCluster,
     SystemPool,
 )
+from gke_llm_inference.settings.compile_cache import CompileCacheOnDisk
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.hugging_face import (
     ConfigToken,
@@ -121,9 +128,12 @@ __all__ = [
     "AutoscalingSettings",
     "AutoscalingSource",
     "AutoscalingTarget",
+    "BootDiskAllowlistSettings",
     "ClusterSettings",
+    "CompileCacheOnDisk",
     "ConfigApiKeys",
     "ConfigToken",
+    "CreatedBootDiskAllowlist",
     "CreatedBucket",
     "CreatedImageRegistry",
     "CreatedNetwork",
@@ -131,6 +141,7 @@ __all__ = [
     "DashboardSettings",
     "DatabaseEncryption",
     "EmptyDirectory",
+    "ExistingBootDiskAllowlist",
     "ExistingBucket",
     "ExistingCluster",
     "ExistingImageRegistry",
@@ -189,6 +200,7 @@ __all__ = [
     "SecretManagerApiKeys",
     "SecretManagerToken",
     "ServerAccelerator",
+    "ServerBootDisk",
     "ServerNetworkPolicySettings",
     "ServerSettings",
     "ShutdownSettings",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from gke_llm_inference.settings.base import Labels, NonEmpty, PositiveInt, Settings, Zones, refused
+from gke_llm_inference.settings.boot_disks import HeldImages
 
 MOST_NODES = 1000
 """Nodes that a node pool may have."""
@@ -77,6 +78,8 @@ class SecondaryBootDisk(Settings):
     """Disk image, such as projects/my-project/global/images/vllm."""
     mode: Literal["containerImageCache", "data"] = "containerImageCache"
     """What the disk holds."""
+    container_images: HeldImages = ()
+    """Container images that it holds, by the names that pods run them by; taken to hold the servers' if empty."""
 
 
 class NodeTaint(Settings):

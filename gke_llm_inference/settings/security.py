@@ -15,7 +15,7 @@ from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotClust
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings, policy_of
-from gke_llm_inference.settings.servers import ServerSettings
+from gke_llm_inference.settings.servers import ServerSettings, VllmSettings
 from gke_llm_inference.settings.stack import StackSettings
 
 _TOKEN_SOURCES = ("config", "existingSecret", "secretManager")
@@ -218,6 +218,19 @@ def _pinned_models(settings: StackSettings, than: StackSettings, name: str, othe
             )
 
 
+def _kept_code(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
+    if any(_keeps_code(server) for server in than.servers.values()):
+        return
+    for key, server in settings.servers.items():
+        if _keeps_code(server):
+            yield Finding(
+                path=f"servers.{key}.keepCompileCache",
+                what=f"keeps compiled code in {name}, while no server of {other} does",
+                why="vLLM runs what it finds there unchecked: a pod that was broken into leaves code to later ones",
+                fix=f"remove it from {name}, or try it in {other} first",
+            )
+
+
 _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Finding]], ...] = (
     _cluster,
     _deletion_protection,
@@ -227,6 +240,7 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
     _pod_security,
     _network_policy,
     _remote_code,
+    _kept_code,
     _pinned_images,
     _image_digests,
     _pinned_models,
@@ -246,6 +260,10 @@ _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Findin
 
 def _ranges(networks: Iterable[AuthorizedNetwork]) -> list[ipaddress.IPv4Network]:
     return list(ipaddress.collapse_addresses(ipaddress.IPv4Network(entry.cidr) for entry in networks))
+
+
+def _keeps_code(server: ServerSettings) -> bool:
+    return isinstance(server, VllmSettings) and server.keep_compile_cache is not None
 
 
 def _runs_remote_code(server: ServerSettings) -> bool:

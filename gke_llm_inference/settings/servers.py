@@ -21,7 +21,9 @@ from gke_llm_inference.settings.base import (
     Version,
     refused,
 )
+from gke_llm_inference.settings.boot_disks import ServerBootDisk
 from gke_llm_inference.settings.calibration import Calibration
+from gke_llm_inference.settings.compile_cache import KeepCompileCacheSettings
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.model_source import HuggingFaceSource, ModelSourceSettings, ModelStoreSource
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
@@ -177,6 +179,8 @@ class _ServerSettings(Settings):
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
+    secondary_boot_disk: ServerBootDisk | None = None
+    """A disk with the server's image that nodes start with; on Standard this belongs to the node pool."""
     replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
     autoscaling: AutoscalingSettings | None = None
@@ -308,6 +312,8 @@ class VllmSettings(_ServerSettings):
     """vLLM's model runner; the version's own choice if absent."""
     compile_cache: Literal["cold", "warm"] = "cold"
     """State of torch's compile cache when a pod starts: warm where an image of yours brings it (VLLM_CACHE_ROOT)."""
+    keep_compile_cache: KeepCompileCacheSettings | None = None
+    """Where the server keeps what it compiled, for later pods; it goes with each pod if absent."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 

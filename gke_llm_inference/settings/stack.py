@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from gke_llm_inference.settings.access import GatewaySettings
 from gke_llm_inference.settings.autoscaling import StackAutoscalingSettings
 from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
+from gke_llm_inference.settings.boot_disks import BootDiskAllowlistSettings
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
 from gke_llm_inference.settings.image_registry import ImageRegistrySettings
@@ -46,6 +47,9 @@ class StackSettings(Settings):
     """Repositories of Artifact Registry that images come through, so that nodes stream them; none if absent."""
     model_store: ModelStoreSettings | None = None
     """A bucket that models are copied to once, and that servers read them from; none if absent."""
+    boot_disk_allowlist: BootDiskAllowlistSettings | None = None
+    """Who makes the cluster's one list of disk images that nodes may start with; the stack that makes the cluster if
+    absent."""
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     """Who may talk to the servers, and whom they may talk to."""
     observability: ObservabilitySettings = ObservabilitySettings()

@@ -2,11 +2,17 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 
+import pytest
+
+from gke_llm_inference.preview.recording import Recording
 from tests.support import REPOSITORY, STACKS, Recordings
 
 # The API that a module of Google Cloud's provider calls.
 APIS = {
+    "artifactregistry": "artifactregistry",
+    "certificatemanager": "certificatemanager",
     "compute": "compute",
     "container": "container",
     "monitoring": "monitoring",
@@ -24,15 +30,33 @@ def commands(start: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith(start)]
 
 
-def test_every_api_that_a_stack_calls_is_enabled(recordings: Recordings) -> None:
+def apis_of(recordings: Iterable[Recording]) -> set[str]:
+    """The APIs that the resources of programs call."""
     modules = {
         resource.type.split(":")[1].partition("/")[0].lower()
-        for stack in STACKS
-        for resource in recordings.stack(stack).resources
+        for recording in recordings
+        for resource in recording.resources
         if resource.type.startswith("gcp:")
     }
-    (enable,) = commands("gcloud services enable")
-    assert set(enable[3:]) == {f"{APIS[module]}.googleapis.com" for module in modules}
+    return {f"{APIS[module]}.googleapis.com" for module in modules}
+
+
+def test_every_api_that_a_stack_calls_is_enabled(recordings: Recordings) -> None:
+    always, *_ = commands("gcloud services enable")
+    assert set(always[3:]) == apis_of(recordings.stack(stack) for stack in STACKS)
+
+
+@pytest.mark.parametrize("sample", ["image_registry", "certificates", "access", "observability", "composition"])
+def test_every_api_that_a_setting_needs_besides_is_named(recordings: Recordings, sample: str) -> None:
+    program = REPOSITORY / "tests" / "components" / f"{sample}_sample.py"
+    named = {api for command in commands("gcloud services enable") for api in command[3:]}
+    assert apis_of([recordings.program(program)]) <= named
+
+
+def test_the_api_that_streams_images_is_named_though_no_resource_calls_it() -> None:
+    """Nodes call it: https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming."""
+    (streaming,) = (one for one in commands("gcloud services enable") if "artifactregistry.googleapis.com" in one)
+    assert "containerfilesystem.googleapis.com" in streaming
 
 
 def test_every_configuration_key_exists_and_the_token_is_a_secret() -> None:

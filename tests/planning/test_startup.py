@@ -99,7 +99,10 @@ def test_images_stream_to_nodes_of_their_region_or_multi_region_alone(location: 
 
 def test_an_image_of_docker_hub_needs_one_setting_to_be_streamed() -> None:
     (warning,) = streaming_warnings(autopilot_stack(image="me/vllm:v0.26.0"))
-    assert warning.fix == "set imageRegistry: {mode: create}, so that it comes through Artifact Registry"
+    assert warning.fix == (
+        "set imageRegistry: {mode: create}, so that it comes through Artifact Registry, "
+        "or preload it with servers.gemma.secondaryBootDisk"
+    )
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,7 @@ _SERVERS = st.one_of(
             "enforceEager": st.booleans(),
             "modelRunner": st.sampled_from(["V1", "V2"]),
             "compileCache": st.sampled_from(["cold", "warm"]),
+            "keepCompileCache": st.just({"storage": "disk"}),
         },
     ),
     st.fixed_dictionaries(

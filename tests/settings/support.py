@@ -106,7 +106,7 @@ def full_stack() -> Raw:
                 "accelerator": {"type": "nvidia-l4", "count": 1, "memoryMib": 22563},
                 "nodePool": "l4",
                 "provisioning": {"model": "onDemand"},
-                "replicas": 2,
+                "replicas": 1,
                 "maxModelLen": 4096,
                 "resources": {"cpu": 4, "memoryGib": 16, "ephemeralStorageGib": 30},
                 "labels": {"team": "ml"},
@@ -117,6 +117,7 @@ def full_stack() -> Raw:
                 "allowUnfit": True,
                 "modelRunner": "V1",
                 "compileCache": "cold",
+                "keepCompileCache": {"storage": "disk", "sizeGib": 20},
             },
             "mistral": {
                 "server": "tgi",

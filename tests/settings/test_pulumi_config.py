@@ -103,9 +103,9 @@ def test_a_setting_that_is_encrypted_is_refused_and_not_called_missing(key: str)
         ("hugging_face", "did you mean huggingFace?"),
         (
             "zzz",
-            "use one of: autoscaling, base, cluster, createNamespace, gateway, gpuQuota, huggingFace, "
-            "huggingFaceToken, imageDigests, imageRegistry, modelStore, namespace, networkPolicy, nodePools, "
-            "observability, servers",
+            "use one of: autoscaling, base, bootDiskAllowlist, cluster, createNamespace, gateway, gpuQuota, "
+            "huggingFace, huggingFaceToken, imageDigests, imageRegistry, modelStore, namespace, networkPolicy, "
+            "nodePools, observability, servers",
         ),
     ],
 )

@@ -52,7 +52,8 @@ def plan_autoscaling(
     source, why = sources.of(asked)
     room = room_of(server.memory, server.performance, catalog.memory)
     signals, findings = _signals(server, asked, room)
-    longest = max(start.new_node_seconds, start.expected_seconds)
+    # A pod that is added is never the first.
+    longest = start.later_node_seconds
     keda = _keda(stack.cluster, stack.namespace, name, catalog) if source == "keda" else None
     holder = asked.scale_to_zero
     interceptor = (

@@ -101,7 +101,7 @@ def memory_request(
                 max_num_batched_tokens=settings.max_num_batched_tokens,
                 enforce_eager=bool(settings.enforce_eager),
                 model_runner=settings.model_runner,
-                compile_cache=settings.compile_cache,
+                compile_cache="both" if settings.keep_compile_cache else settings.compile_cache,
             )
         case TgiSettings():
             return replace(

@@ -53,15 +53,15 @@ class _Contexts:
     request: MemoryRequest
     limits: Limits
     facts: MemoryFacts
-    cache: CompileCache
+    caches: tuple[CompileCache, ...]
 
     @cached_property
     def largest(self) -> int:
-        return _largest(self.request, self.limits, self.facts, self.cache, ("fits", "tight"))
+        return min(_largest(self.request, self.limits, self.facts, one, ("fits", "tight")) for one in self.caches)
 
     @cached_property
     def comfortable(self) -> int:
-        return _largest(self.request, self.limits, self.facts, self.cache, ("fits",), self.largest)
+        return min(_largest(self.request, self.limits, self.facts, one, ("fits",), self.largest) for one in self.caches)
 
 
 @lru_cache(maxsize=1024)
@@ -76,7 +76,8 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
     fixed = fixed_demand(request, limits, facts)
     cold = _state(request, fixed, facts, limits.max_model_len, "cold")
     warm = _state(request, fixed, facts, limits.max_model_len, "warm")
-    asked: CompileCache = request.compile_cache or "cold"
+    # The first start has the least KV cache, whatever others find.
+    asked: CompileCache = "warm" if request.compile_cache == "warm" else "cold"
     activation = (warm if asked == "warm" else cold).activation_mib
     band = band_of(request, fixed, activation, limits.max_model_len)
     return MemoryPlan(
@@ -92,7 +93,7 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
         warm=warm,
         error_margin_mib=_error_margin(fixed, activation),
         band_mib=(band.low, band.high),
-        contexts=_Contexts(request, limits, facts, asked),
+        contexts=_Contexts(request, limits, facts, ("cold", "warm") if request.compile_cache == "both" else (asked,)),
         calibrated=fixed.calibrated and request.kv_cache_mib is None and not request.unplanned,
         notes=fixed.notes,
         start_context_mib=facts.vllm.runtime.start_context_mib,

@@ -13,6 +13,9 @@ from gke_llm_inference.planning.versions import version_parts
 
 _Value = TypeVar("_Value")
 CompileCache = Literal["cold", "warm"]
+Starts = Literal["cold", "warm", "both"]
+"""Starts that a server has: with an empty cache, with a filled one, or the first with an empty and others with a filled
+one."""
 Kernels = Literal["dense", "fp8", "int8", "marlin", "bitsandbytes"]
 
 
@@ -118,7 +121,7 @@ class MemoryRequest:
         max_num_batched_tokens: most tokens in one step; for TGI the most prompt tokens.
         enforce_eager: whether there is neither compilation nor CUDA graphs.
         model_runner: vLLM's model runner; the version's own if None.
-        compile_cache: state of torch's compile cache at start; None plans for an empty one.
+        compile_cache: state of torch's compile cache at its starts; None plans for an empty one.
         rope_factor: length of the rotary table as a multiple of the positions; the family's if None.
         group_size: weights that share a scale, where they are fewer than usual.
         mla_width: width of a token's compressed KV (kv_lora_rank + qk_rope_head_dim), for multi-head latent attention.
@@ -142,7 +145,7 @@ class MemoryRequest:
     max_num_batched_tokens: int | None = None
     enforce_eager: bool = False
     model_runner: Runner | None = None
-    compile_cache: CompileCache | None = None
+    compile_cache: Starts | None = None
     rope_factor: float | None = None
     group_size: int | None = None
     mla_width: int | None = None

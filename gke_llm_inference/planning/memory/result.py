@@ -9,6 +9,7 @@ from gke_llm_inference.planning.memory.request import Limits, MemoryRequest
 Verdict = Literal["fits", "tight", "estimated", "does not fit"]
 Cause = Literal["", "start", "load", "profile", "runtime"]
 
+_ORDER: tuple[Verdict, ...] = ("fits", "tight", "estimated", "does not fit")
 _FAR = 2
 """A context limit this many times below what fits is worth a word."""
 _GIB = 1024
@@ -111,18 +112,34 @@ class MemoryPlan:
 
     @property
     def state(self) -> MemoryState:
-        """The start that the request asks for; the cold one unless it says otherwise."""
+        """The start with the least KV cache of those that the request asks for; cold unless it says otherwise."""
         return self.warm if self.request.compile_cache == "warm" else self.cold
+
+    @property
+    def judged(self) -> MemoryState:
+        """The start that decides whether the server starts.
+
+        Where the cache is kept, every start must do. A filled cache leaves a larger pool, with which a server may run
+        out of memory that passes its profile with an empty one.
+        """
+        starts = (self.cold, self.warm) if self.request.compile_cache == "both" else (self.state,)
+        return max(starts, key=lambda one: _ORDER.index(one.verdict))
+
+    @property
+    def peak_mib(self) -> float:
+        """Most memory that one of these starts uses until the server is ready, CUDA context included."""
+        return max(self.state.peak_mib, self.warm.peak_mib if self.request.compile_cache == "both" else 0.0)
 
     @property
     def verdict(self) -> Verdict:
         """Whether the server starts."""
-        return self.state.verdict
+        return self.judged.verdict
 
     @property
     def reason(self) -> str:
         """Why it does not fit, is tight, or is only estimated; empty where it fits."""
-        return self.reason_of(self.state)
+        why = self.reason_of(self.judged)
+        return f"once the compile cache is filled, {why}" if why and self.judged is not self.state else why
 
     def reason_of(self, state: MemoryState) -> str:
         """Why that start does not fit, is tight, or is only estimated; empty where it fits."""
@@ -148,7 +165,7 @@ class MemoryPlan:
     @property
     def is_near_miss(self) -> bool:
         """Whether the server misses its memory by less than an estimate's error, where nothing was measured."""
-        state = self.state
+        state = self.judged
         # By how much all of it exceeds the budget: the pool itself is never less than nothing.
         taken = self.weights_mib + state.activation_mib + state.non_torch_mib + state.cuda_graphs_mib
         # What is not modeled counts with what it takes at least; a pool that is stated is neither more nor less.

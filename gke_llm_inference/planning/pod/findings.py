@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.access.api_keys import KEYS_DIRECTORY
+from gke_llm_inference.planning.compile_cache.plan import CACHE_DIRECTORY
 from gke_llm_inference.planning.model_volume import mount_path as model_path
 from gke_llm_inference.planning.pod.environment import variable_findings
 from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, OWN_VOLUMES, SERVER_CONTAINER, SHARED_MEMORY_PATH
 from gke_llm_inference.secret_rules import holds_secret, is_secret_variable
-from gke_llm_inference.settings import Finding, ServerSettings, suggestion
+from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings, suggestion
 
 # What a container of any image needs where it is; GKE mounts NVIDIA's driver below /usr/local/nvidia.
 _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp",  # noqa: S108
@@ -110,6 +111,8 @@ def hidden_by(mount_path: str, settings: ServerSettings, facts: InferenceServerF
     source = settings.store_source
     if settings.model_volume is not None or (source is not None and source.by != "streamer"):
         ours[model_path(settings, facts.working_directory)] = "the model"
+    if isinstance(settings, VllmSettings) and settings.keep_compile_cache is not None:
+        ours[CACHE_DIRECTORY] = "the compile cache"
     hidden = next((what for place, what in ours.items() if _meets(mount_path, place)), None)
     if hidden is not None:
         return hidden, "the server would find your volume in its place"

@@ -4,7 +4,8 @@ CACHE_VOLUME = "cache"
 SHARED_MEMORY_VOLUME = "shared-memory"
 MODEL_VOLUME = "model"
 API_KEYS_VOLUME = "api-keys"
-OWN_VOLUMES = (CACHE_VOLUME, SHARED_MEMORY_VOLUME, MODEL_VOLUME, API_KEYS_VOLUME)
+COMPILE_CACHE_VOLUME = "compile-cache"
+OWN_VOLUMES = (CACHE_VOLUME, SHARED_MEMORY_VOLUME, MODEL_VOLUME, API_KEYS_VOLUME, COMPILE_CACHE_VOLUME)
 """Names of the volumes that the plan makes."""
 SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 the kernel's own path
 """Where processes share memory."""

@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
+from gke_llm_inference.planning.compile_cache.plan import CACHE_DIRECTORY
 from gke_llm_inference.planning.plan import ServerPlan, Toleration
 from gke_llm_inference.planning.pod.containers import (
     extra_containers,
@@ -17,6 +18,7 @@ from gke_llm_inference.planning.pod.containers import (
 from gke_llm_inference.planning.pod.names import (
     API_KEYS_VOLUME,
     CACHE_VOLUME,
+    COMPILE_CACHE_VOLUME,
     MODEL_VOLUME,
     SERVER_CONTAINER,
     SERVER_PORT,
@@ -74,6 +76,7 @@ def _spec(plan: ServerPlan) -> dict[str, Any]:
             _shared_memory_volume(plan),
             *_model_volumes(plan),
             *_api_key_volumes(plan),
+            *_compile_cache_volumes(plan),
             *extra_volumes(plan.pod),
         ],
         **{key: value for key, value in optional.items() if value},
@@ -129,6 +132,7 @@ def _container(plan: ServerPlan) -> dict[str, Any]:
             {"name": SHARED_MEMORY_VOLUME, "mountPath": SHARED_MEMORY_PATH},
             *_model_mounts(plan),
             *_api_key_mounts(plan),
+            *_compile_cache_mounts(plan),
             *extra_mounts(plan.pod),
         ],
         **{key: value for key, value in optional.items() if value},
@@ -216,3 +220,14 @@ def _api_key_mounts(plan: ServerPlan) -> list[dict[str, Any]]:
     if keys is None or keys.file is None:
         return []
     return [{"name": API_KEYS_VOLUME, "mountPath": keys.file.rpartition("/")[0], "readOnly": True}]
+
+
+def _compile_cache_volumes(plan: ServerPlan) -> list[dict[str, Any]]:
+    kept = plan.compile_cache
+    if kept is None:
+        return []
+    return [{"name": COMPILE_CACHE_VOLUME, "persistentVolumeClaim": {"claimName": kept.disk.claim}}]
+
+
+def _compile_cache_mounts(plan: ServerPlan) -> list[dict[str, Any]]:
+    return [{"name": COMPILE_CACHE_VOLUME, "mountPath": CACHE_DIRECTORY}] if plan.compile_cache else []

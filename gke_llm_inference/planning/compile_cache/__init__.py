@@ -1,0 +1,1 @@
+"""What vLLM compiled: whether a pod finds it, where it is kept, and what that asks for."""

@@ -1,0 +1,84 @@
+"""Whether a pod finds the compile cache of an earlier one: what it writes itself goes with its volumes."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from gke_llm_inference.catalog import Catalog, InferenceServerFacts
+from gke_llm_inference.planning.arguments import MODELS_DIRECTORY
+from gke_llm_inference.planning.cache_disks import cache_storage_class
+from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE
+from gke_llm_inference.settings import CompileCacheOnDisk, Finding, ServerSettings, VllmSettings
+
+
+def with_kept_cache(
+    path: str, settings: ServerSettings, facts: InferenceServerFacts
+) -> tuple[ServerSettings, list[Finding]]:
+    """Settings with the state of the compile cache that the first pod finds, and what is to be said about it.
+
+    The volumes of a pod are empty when it starts, or read-only, unless the stack keeps the cache. An image of one's own
+    can bring a filled one, in a directory over which no volume is mounted.
+    """
+    if not isinstance(settings, VllmSettings):
+        return settings, []
+    if settings.keep_compile_cache is not None:
+        return settings, list(_kept_findings(path, settings))
+    if settings.compile_cache != "warm":
+        return settings, []
+    root = PurePosixPath(settings.extra_env.get(CACHE_VARIABLE, ""))
+    mounted = (facts.home, MODELS_DIRECTORY)
+    if settings.image is not None and root.is_absolute() and not any(root.is_relative_to(one) for one in mounted):
+        return settings, []
+    warning = Finding(
+        path=f"{path}.compileCache",
+        what="warm has no effect: nothing keeps the compile cache",
+        why="the volumes of a pod are new when it starts, so every pod on a new node compiles and needs its memory",
+        fix=f"set keepCompileCache, or use an image of your own with a filled {CACHE_VARIABLE}, set in extraEnv, "
+        f"outside {facts.home}",
+        severity="warning",
+    )
+    return settings.model_copy(update={"compile_cache": "cold"}), [warning]
+
+
+def cache_disk_findings(path: str, settings: ServerSettings, catalog: Catalog) -> Iterator[Finding]:
+    """A problem where the cache is to be on a disk, and the server's machines attach none that GKE makes."""
+    asked = settings.keep_compile_cache if isinstance(settings, VllmSettings) else None
+    if isinstance(asked, CompileCacheOnDisk) and cache_storage_class(settings.accelerator.type, catalog) is None:
+        yield Finding(
+            path=f"{path}.keepCompileCache.storage",
+            what=f"no StorageClass of GKE's own makes a disk that machines with {settings.accelerator.type} can attach",
+            why="they attach Hyperdisk only; the pod would wait for its disk forever",
+            fix="remove keepCompileCache",
+        )
+
+
+def _kept_findings(path: str, settings: VllmSettings) -> Iterator[Finding]:
+    where = f"{path}.keepCompileCache"
+    if settings.compile_cache == "warm":
+        yield Finding(
+            path=f"{path}.compileCache",
+            what="is warm, while keepCompileCache keeps what the server compiles itself",
+            why="the first pod finds nothing there, and must have the memory that compiling takes",
+            fix="remove compileCache",
+        )
+    if CACHE_VARIABLE in settings.extra_env:
+        yield Finding(
+            path=f"{path}.extraEnv.{CACHE_VARIABLE}",
+            what="is decided by keepCompileCache",
+            why="vLLM would keep what it compiles in another place, which goes with the pod",
+            fix="remove it, or keepCompileCache",
+        )
+    if settings.enforce_eager:
+        yield Finding(
+            path=where,
+            what="has no effect with enforceEager",
+            why="nothing is compiled",
+            fix="remove one of the two",
+            severity="warning",
+        )
+    if isinstance(settings.keep_compile_cache, CompileCacheOnDisk) and settings.most_replicas > 1:
+        yield Finding(
+            path=f"{where}.storage",
+            what=f"{settings.most_replicas} replicas cannot share a disk that is written to",
+            why="only one node can mount it; pods on others would wait for it forever",
+            fix="use one replica",
+        )

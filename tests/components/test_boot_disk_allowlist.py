@@ -1,0 +1,47 @@
+"""The list of disk images: one object of the cluster, before the pods that ask for nodes with them."""
+
+import pytest
+
+from gke_llm_inference.preview.recording import Recording
+from tests.support import DEPLOYMENT, Recordings, find, of_type
+
+KIND = "kubernetes:node.gke.io/v1:GCPResourceAllowlist"
+STACK = """\
+config:
+  gcp:project: my-project
+  gke-llm-inference:cluster: {mode: autopilot, location: us-central1}
+  gke-llm-inference:servers:
+    chat:
+      server: vllm
+      model: Qwen/Qwen2.5-7B-Instruct
+      maxModelLen: 4096
+      keepCompileCache: {storage: disk, sizeGib: 20}
+      secondaryBootDisk: {image: projects/my-project/global/images/vllm}
+"""
+
+
+@pytest.fixture(scope="module")
+def recording(recordings: Recordings) -> Recording:
+    return recordings.config(STACK)
+
+
+def test_the_list_has_the_name_that_gke_looks_for(recording: Recording) -> None:
+    (allowlist,) = of_type(recording, KIND)
+    assert allowlist.inputs["metadata"]["name"] == "gke-secondary-boot-disk-allowlist"
+    assert "namespace" not in allowlist.inputs["metadata"]
+    assert allowlist.inputs["spec"] == {"allowedResourcePatterns": ["projects/my-project/global/images/vllm"]}
+
+
+def test_pods_come_after_the_list_and_the_disk_of_their_cache(recording: Recording) -> None:
+    deployment = find(recording, DEPLOYMENT, "chat-deployment")
+    claim = find(recording, "kubernetes:core/v1:PersistentVolumeClaim", "chat-compile-cache")
+    (allowlist,) = of_type(recording, KIND)
+    assert {allowlist.urn, claim.urn} <= set(deployment.dependencies)
+    assert claim.inputs["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
+    assert claim.inputs["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "20Gi"}},
+        "storageClassName": "premium-rwo",
+    }
+    label = "cloud.google.com.node-restriction.kubernetes.io/gke-secondary-boot-disk-vllm"
+    assert deployment.inputs["spec"]["template"]["spec"]["nodeSelector"][label] == "CONTAINER_IMAGE_CACHE.my-project"

@@ -1,0 +1,188 @@
+"""What a server compiled and keeps: where, and what the plan promises for the first start and for later ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gke_llm_inference.planning.pod.template import pod_template
+from tests.planning.support import CATALOG, only_problem, only_server, planned, problems_of, standard_stack
+from tests.settings.support import autopilot_stack
+
+if TYPE_CHECKING:
+    from gke_llm_inference.planning import ServerPlan
+    from tests.settings.support import Raw
+
+DISK: Raw = {"keepCompileCache": {"storage": "disk"}}
+REVISION = "a" * 40
+DIGEST = "sha256:" + "0123456789ab" * 5 + "cdef"
+
+
+def server_with(**settings: Any) -> ServerPlan:
+    return only_server(autopilot_stack(**{**DISK, **settings}))
+
+
+def key_of(**settings: Any) -> str:
+    kept = server_with(**settings).compile_cache
+    assert kept is not None
+    return kept.key
+
+
+def warnings_of(raw: Raw) -> list[str]:
+    return [f"{one.path}: {one.what}" for one in planned(raw).warnings if "ompileCache" in one.path]
+
+
+def test_a_disk_of_the_servers_own_holds_what_it_compiled() -> None:
+    server = server_with()
+    assert server.compile_cache is not None
+    disk = server.compile_cache.disk
+    assert (disk.claim, disk.size_gib, disk.storage_class) == ("gemma-compile-cache", 10, "premium-rwo")
+    spec = pod_template(server)["spec"]
+    (container,) = spec["containers"]
+    assert {"name": "compile-cache", "persistentVolumeClaim": {"claimName": "gemma-compile-cache"}} in spec["volumes"]
+    assert {"name": "compile-cache", "mountPath": "/compile-cache"} in container["volumeMounts"]
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    assert variables["VLLM_CACHE_ROOT"] == f"/compile-cache/{server.compile_cache.key}"
+
+
+def test_without_it_nothing_changes() -> None:
+    server = only_server(autopilot_stack())
+    assert server.compile_cache is None
+    assert "VLLM_CACHE_ROOT" not in dict(server.environment)
+    assert "compile-cache" not in str(pod_template(server))
+
+
+def test_the_only_pod_goes_before_another_can_mount_its_disk() -> None:
+    raw = standard_stack({"l4": {"maxNodes": 2}}, {"qwen": {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct"}})
+    assert only_server(raw).rollout.max_surge == 1
+    raw["servers"]["qwen"] |= DISK
+    rollout = only_server(raw).rollout
+    assert (rollout.max_surge, rollout.max_unavailable) == (0, 1)
+    assert rollout.reason.startswith("only one node at a time can mount the disk of the compile cache")
+
+
+def test_a_directory_says_what_it_was_made_by() -> None:
+    assert key_of(revision=REVISION).startswith("v0.26.0_aaaaaaaaaaaa_nvidia-l4-1_")
+    assert key_of().startswith("v0.26.0_main_nvidia-l4-1_")
+    pinned = autopilot_stack(**DISK) | {"imageDigests": {"vllm/vllm-openai:v0.26.0": DIGEST}}
+    kept = only_server(pinned).compile_cache
+    assert kept is not None
+    assert kept.key.startswith("0123456789ab_main_nvidia-l4-1_")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"revision": REVISION},
+        {"version": "0.25.0"},
+        {"image": "me/vllm:v0.26.0"},
+        {"accelerator": {"type": "nvidia-l4", "count": 2}},
+        {"accelerator": {"type": "nvidia-a100-80gb"}},
+        {"model": "google/gemma-7b"},
+    ],
+    ids=["revision", "version", "image of the same tag", "more GPUs", "another GPU", "model"],
+)
+def test_what_another_image_model_or_gpu_compiles_has_another_directory(other: Raw) -> None:
+    assert key_of(**other) != key_of()
+
+
+def test_settings_that_change_no_compiled_code_keep_the_directory() -> None:
+    assert key_of(maxModelLen=2048, labels={"team": "ml"}) == key_of()
+
+
+def test_the_first_start_compiles_and_later_ones_do_not() -> None:
+    server, plain = server_with(), only_server(autopilot_stack())
+    assert server.start.new_node_seconds == plain.start.new_node_seconds
+    assert server.start.later_node_seconds == plain.start.new_node_seconds - (70 - 10)
+    assert plain.start.later_node_seconds == plain.start.new_node_seconds
+    # A probe or a deadline that only later starts keep would kill the first one.
+    assert server.probes == plain.probes
+    assert server.rollout.progress_deadline_seconds == plain.rollout.progress_deadline_seconds
+    part = server.start.part("compile")
+    assert part.why == "torch.compile with an empty cache, which later pods find filled"
+
+
+@pytest.mark.parametrize("share", [0.9, 0.93, 0.95])
+def test_the_promise_holds_for_the_first_start_and_for_later_ones(share: float) -> None:
+    """A filled cache leaves more for the KV cache, and then less for what comes after the profile."""
+    memory = server_with(gpuMemoryUtilization=share, modelRunner="V2", maxModelLen=2048).memory
+    alone = only_server(autopilot_stack(gpuMemoryUtilization=share, modelRunner="V2", maxModelLen=2048)).memory
+    assert memory is not None
+    assert alone is not None
+    assert memory.cold == alone.cold
+    assert memory.state == memory.cold
+    assert memory.state.kv_cache_tokens < memory.warm.kv_cache_tokens
+    assert memory.peak_mib == memory.warm.peak_mib > alone.peak_mib
+    order = ["fits", "tight", "does not fit"]
+    assert memory.verdict == max(memory.cold.verdict, memory.warm.verdict, key=order.index)
+    assert alone.verdict == "fits"
+
+
+def test_what_only_a_filled_cache_makes_fail_is_told_as_such() -> None:
+    raw = autopilot_stack(**DISK, gpuMemoryUtilization=0.95, modelRunner="V2", maxModelLen=2048)
+    raw["servers"]["gemma"]["allowUnfit"] = False
+    problem = only_problem(raw)
+    assert problem.what == "does not fit 1 × nvidia-l4"
+    assert problem.why.startswith("once the compile cache is filled, the profile passes, and then sampling")
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "what"),
+    [
+        ({"replicas": 2}, "keepCompileCache.storage", "2 replicas cannot share a disk that is written to"),
+        (
+            {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}},
+            "keepCompileCache.storage",
+            "3 replicas cannot share a disk that is written to",
+        ),
+        (
+            {"compileCache": "warm"},
+            "compileCache",
+            "is warm, while keepCompileCache keeps what the server compiles itself",
+        ),
+        (
+            {"extraEnv": {"VLLM_CACHE_ROOT": "/tmp/cache"}},
+            "extraEnv.VLLM_CACHE_ROOT",
+            "is decided by keepCompileCache",
+        ),
+        (
+            {"pod": {"volumes": [{"name": "mine", "mountPath": "/compile-cache", "emptyDir": {"sizeGib": 1}}]}},
+            "pod.volumes[0].mountPath",
+            "/compile-cache would hide the compile cache",
+        ),
+        (
+            {"accelerator": {"type": "nvidia-b200", "count": 8}},
+            "keepCompileCache.storage",
+            "no StorageClass of GKE's own makes a disk that machines with nvidia-b200 can attach",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(settings: Raw, path: str, what: str) -> None:
+    found = problems_of(autopilot_stack(**DISK, **settings))
+    assert (f"servers.gemma.{path}", what) in [(one.path, one.what) for one in found]
+
+
+def test_a_server_that_compiles_nothing_keeps_nothing() -> None:
+    assert warnings_of(autopilot_stack(**DISK, enforceEager=True)) == [
+        "servers.gemma.keepCompileCache: has no effect with enforceEager"
+    ]
+
+
+def test_the_windows_of_a_server_that_scales_follow_later_starts() -> None:
+    """With the disk, one pod alone: the most that it may be asked for is one."""
+    scaled = {
+        "autoscaling": {"minReplicas": 0, "maxReplicas": 1, "scaleToZero": {"holder": "httpAddOn"}, "source": "keda"}
+    }
+    server, plain = server_with(**scaled), only_server(autopilot_stack(**scaled))
+    assert server.autoscaling is not None
+    assert plain.autoscaling is not None
+    assert plain.autoscaling.cold_start_seconds - server.autoscaling.cold_start_seconds == 60
+    assert server.autoscaling.interceptor is not None
+    assert plain.autoscaling.interceptor is not None
+    assert server.autoscaling.interceptor.wait_seconds == plain.autoscaling.interceptor.wait_seconds
+
+
+def test_its_source_is_in_the_catalog() -> None:
+    facts = CATALOG.startup
+    assert facts.compile.basis == facts.compile_cached.basis == "measured"
