@@ -368,6 +368,9 @@ def test_machines_that_do_not_attach_such_a_volume_are_refused() -> None:
     )
     (problem,) = [one for one in problems_of(raw) if "modelSource" in one.path]
     assert problem.what == "machines with nvidia-tesla-t4 do not attach Hyperdisk ML"
+    own = {**QWEN, **t4, "allowUnfit": True, "modelVolume": {"claim": "weights", "storage": "hyperdiskMl"}}
+    (problem,) = [one for one in problems_of(standard_stack({"t4": t4}, {"qwen": own})) if "modelVolume" in one.path]
+    assert problem.path == "servers.qwen.modelVolume.storage"
 
 
 def test_a_cluster_of_others_needs_the_class_of_nodes_itself() -> None:

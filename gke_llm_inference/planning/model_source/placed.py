@@ -10,7 +10,10 @@ from gke_llm_inference.settings import ExistingCluster, Finding
 
 
 def placed_findings(server: PlacedServer) -> Iterator[Finding]:
-    """Problems and warnings of what a server needs in its zones: a volume, or a cache."""
+    """Problems and warnings of what a server needs of its machines and in its zones: a volume, or a cache."""
+    volume = server.settings.model_volume
+    if volume is not None and volume.storage == "hyperdiskMl":
+        yield from _machine_findings(server, "modelVolume.storage", "use another kind of volume, or another GPU")
     asked = server.settings.store_source
     if asked is None:
         return
@@ -21,22 +24,27 @@ def placed_findings(server: PlacedServer) -> Iterator[Finding]:
         yield _cache_finding(server)
 
 
-def _disk_findings(server: PlacedServer) -> Iterator[Finding]:
-    where, gpus = f"{server.path}.modelSource.by", server.settings.accelerator
+def _machine_findings(server: PlacedServer, setting: str, fix: str) -> Iterator[Finding]:
+    """The problem of machines that do not attach Hyperdisk ML; none where the machines are not known."""
+    gpus, pool = server.settings.accelerator, server.pool
     facts = server.stack.catalog.model_sources.hyperdisk_ml
-    pool = server.pool
     machines = [pool.machine_type] if pool else candidates(gpus.type, gpus.count, server.stack.catalog)
     if machines and not any(_family(name) in facts.families for name in machines):
         yield Finding(
-            path=where,
+            path=f"{server.path}.{setting}",
             what=f"machines with {gpus.type} do not attach Hyperdisk ML",
             why=f"the families {', '.join(facts.families)} do; the pods would wait for the volume forever",
-            fix="use by: gcsfuse, or by: streamer with vLLM",
+            fix=fix,
         )
+
+
+def _disk_findings(server: PlacedServer) -> Iterator[Finding]:
+    yield from _machine_findings(server, "modelSource.by", "use by: gcsfuse, or by: streamer with vLLM")
     if isinstance(server.stack.cluster.settings, ExistingCluster):
+        name = server.stack.catalog.model_sources.hyperdisk_ml.compute_class
         yield Finding(
-            path=where,
-            what=f"needs a ComputeClass with the name {facts.compute_class} in the cluster",
+            path=f"{server.path}.modelSource.by",
+            what=f"needs a ComputeClass with the name {name} in the cluster",
             why="GKE fills the volume on its nodes, and the stack makes none in a cluster of others",
             fix="apply the one that docs/model-store.md shows",
             severity="warning",
