@@ -513,6 +513,7 @@ class ServerPlan:
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
+        revision: branch, tag or commit of its model; None where nothing says.
 
     """
 
@@ -565,6 +566,7 @@ class ServerPlan:
     autoscaling: AutoscalingPlan | None = None
     pod: PodExtras = field(default_factory=PodExtras)
     pod_patch: PodPatch | None = None
+    revision: str | None = None
 
     @property
     def least_replicas(self) -> int:

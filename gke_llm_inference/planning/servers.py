@@ -199,6 +199,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         tracing=tracing,
         api_keys=api_keys,
         pod=plan_pod(settings.pod, stack.image),
+        revision=settings.revision,
     )
 
 
