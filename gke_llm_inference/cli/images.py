@@ -35,6 +35,8 @@ def images(
     pulled: dict[str, str] = {}
     run = [(server.key, reference) for server in plan.servers for reference in dict.fromkeys(server.images)]
     run += [("metricsAdapter", plan.metrics_adapter.image)] if plan.metrics_adapter else []
+    copier = plan.model_store.copier if plan.model_store else None
+    run += [("modelStore", copier.image)] if copier else []
     for name, reference in run:
         image, _, digest = (plan.image_registry.origin(reference) if plan.image_registry else reference).partition("@")
         pulled[image] = reference.partition("@")[0]

@@ -1,25 +1,49 @@
-"""The subcommand `models`: which models run on a GPU."""
+"""The subcommand `models`: which models run on a GPU, or which a stack serves, and the commits that it records."""
 
 import json as json_format
-from dataclasses import asdict
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gke_llm_inference.cli import options
 from gke_llm_inference.errors import UsageError
-from gke_llm_inference.terminal import write
+from gke_llm_inference.terminal import printable, progress, write
+
+if TYPE_CHECKING:
+    from gke_llm_inference.planning import ServerPlan
+    from gke_llm_inference.settings import StackSettings
 
 _COUNTS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class ServedRevision:
+    """A model of a stack: its revision, None where nothing says, and the servers that serve it."""
+
+    model: str
+    revision: str | None
+    servers: tuple[str, ...]
 
 
 def models(
     accelerator: options.Accelerator = "nvidia-l4",
     count: options.Count = 1,
+    stack: options.Stack = None,
+    config_file: options.ConfigFile = None,
+    record: options.RecordCommits = False,
     json: options.Json = False,
-    project_dir: options.ProjectDirectory = None,  # noqa: ARG001 - as for every subcommand; the catalog is the package's
+    project_dir: options.ProjectDirectory = None,
 ) -> int:
-    """List which models of the catalog run on a GPU.
+    """List which models of the catalog run on a GPU, or those of a stack.
 
-    Each with its longest context, requests of that length at once, and the price of the machine.
+    Each of the catalog with its longest context, requests of that length at once, and the price of the machine. With
+    --stack or --config-file those that the stack's servers serve, each with its revision; --record asks Hugging Face
+    for the commits that their branches stand for and writes them into the stack's file, under modelRevisions.
     """
+    if record or stack is not None or config_file is not None:
+        return _of_stack(stack, config_file, project_dir, record=record, json=json)
     from gke_llm_inference.catalog import load_catalog
     from gke_llm_inference.cli.models_report import model_rows, models_text
     from gke_llm_inference.settings import suggestion
@@ -33,3 +57,63 @@ def models(
     rows = model_rows(accelerator, count, catalog)
     write(json_format.dumps([asdict(row) for row in rows], indent=2) + "\n" if json else models_text(list(rows)))
     return 0
+
+
+def _of_stack(
+    stack: str | None, config_file: Path | None, project_dir: Path | None, *, record: bool, json: bool
+) -> int:
+    from gke_llm_inference.cli.hub import commit_of
+    from gke_llm_inference.cli.new_files import write_new
+    from gke_llm_inference.cli.selection import select
+    from gke_llm_inference.cli.stack_file import with_value
+    from gke_llm_inference.planning import plan_stack
+
+    selection = select(stack, config_file, project_dir)
+    settings = selection.configuration().settings
+    plan = plan_stack(_without_store(settings), selection.identity)
+    served = [server for server in plan.servers if server.model_volume is None]
+    recorded = dict(settings.model_revisions)
+    if record:
+        # A server's own revision holds, whatever is recorded.
+        asked = sorted({server.model for server in served if settings.servers[server.key].revision is None})
+        recorded = {}
+        with progress() as tell:
+            for model in asked:
+                tell(f"asking for {model}")
+                recorded[model] = commit_of(model)
+        path = selection.path
+        text = path.read_text(encoding="utf-8")
+        write_new({path: with_value(text, f"{selection.project.name}:modelRevisions", recorded)}, force=True)
+        written = f"wrote {len(recorded)} commit{'s' if len(recorded) != 1 else ''} to {path}"
+        print(printable(written), file=sys.stderr)
+    rows = _rows(served, settings, recorded)
+    if json:
+        write(json_format.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    else:
+        write("".join(f"{one.model}\n  {one.revision or 'no revision'}\n  {', '.join(one.servers)}\n" for one in rows))
+    return 0
+
+
+def _without_store(settings: "StackSettings") -> "StackSettings":
+    """The settings with every model from Hugging Face: what is to be recorded may be all that a store still lacks."""
+    from gke_llm_inference.settings import HuggingFaceSource
+
+    source = HuggingFaceSource(source="huggingFace")
+    servers = {
+        key: one.model_copy(update={"model_source": source}) if one.store_source else one
+        for key, one in settings.servers.items()
+    }
+    return settings.model_copy(update={"model_store": None, "servers": servers})
+
+
+def _rows(
+    served: "Sequence[ServerPlan]", settings: "StackSettings", recorded: Mapping[str, str]
+) -> list[ServedRevision]:
+    """Models with their revisions and the servers that serve them, sorted."""
+    by_model: dict[tuple[str, str], list[str]] = {}
+    for server in served:
+        revision = settings.servers[server.key].revision or recorded.get(server.model, "")
+        by_model.setdefault((server.model, revision), []).append(server.key)
+    return [
+        ServedRevision(model, revision or None, tuple(keys)) for (model, revision), keys in sorted(by_model.items())
+    ]

@@ -97,6 +97,9 @@ Deployed = Annotated[
 Record = Annotated[
     bool, typer.Option("--record", help="Ask the registries and write the digests into the stack's file.")
 ]
+RecordCommits = Annotated[
+    bool, typer.Option("--record", help="Ask Hugging Face and write the commits into the stack's file.")
+]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write resources.json and manifests/ into this directory.")
 ]

@@ -127,6 +127,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
     prefix = f"servers.{server.key}"
     return {
         "model": server.model,
+        "revision": server.revision,
         "server": server.kind,
         "version": server.version,
         "image": server.image,

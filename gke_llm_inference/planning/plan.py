@@ -523,6 +523,7 @@ class ServerPlan:
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
         compile_cache: where it keeps what it compiled; None where that goes with each pod.
+        revision: branch, tag or commit of its model; None where nothing says.
 
     """
 
@@ -576,6 +577,7 @@ class ServerPlan:
     pod: PodExtras = field(default_factory=PodExtras)
     pod_patch: PodPatch | None = None
     compile_cache: CompileCachePlan | None = None
+    revision: str | None = None
 
     @property
     def least_replicas(self) -> int:

@@ -205,6 +205,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         api_keys=api_keys,
         compile_cache=kept,
         pod=plan_pod(settings.pod, stack.image),
+        revision=settings.revision,
     )
 
 

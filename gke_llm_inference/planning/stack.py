@@ -23,6 +23,7 @@ from gke_llm_inference.planning.image_digests import pinned, unused_digests
 from gke_llm_inference.planning.image_registry.decide import plan_image_registry, unused_registries
 from gke_llm_inference.planning.image_registry.plan import through
 from gke_llm_inference.planning.lifecycle import sleep_problems
+from gke_llm_inference.planning.model_revisions import revision_warnings, with_stored_revisions
 from gke_llm_inference.planning.model_source.decide import plan_caches
 from gke_llm_inference.planning.model_source.disk import plan_transfer
 from gke_llm_inference.planning.model_store.decide import plan_model_store
@@ -64,7 +65,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
 
     """
     catalog = catalog or load_catalog()
-    settings = with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling))
+    settings = with_stored_revisions(with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling)))
     stack, token, findings = frame_of(settings, identity, catalog)
     planned = _planned(settings, stack, findings)
     problems = problems_of([*planned.findings, *_quota_problems(settings, planned, catalog)])
@@ -84,6 +85,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     warnings = [
         *planned.findings,
         *unused_digests(settings.image_digests, [registry.origin(image) for image in images] if registry else images),
+        *revision_warnings(settings.model_revisions, servers),
         *unused_registries(settings.image_registry, registry),
         *shared_ipc_warnings(settings, servers),
     ]
@@ -126,7 +128,7 @@ def stack_problems(
 
     """
     catalog = catalog or load_catalog()
-    settings = with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling))
+    settings = with_stored_revisions(with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling)))
     stack, _, findings = frame_of(settings, identity, catalog)
     if not has_all_pools:
         stack = replace(stack, pools_are_sound=False)
@@ -198,6 +200,7 @@ def frame_of(
         pools=pools,
         pools_are_sound=not problems_of(of_pools),
         image_digests=settings.image_digests,
+        model_revisions=settings.model_revisions,
         network_policy=settings.network_policy,
         sound_pools=frozenset(key for key in pools if not _is_wrong(f"nodePools.{key}", of_pools)),
         catalog=catalog,

@@ -58,6 +58,7 @@ class StackFrame:
         speeds: what plans the speed of servers.
         choose: what a server's goals choose; None where they are not to choose.
         image_registry: repositories that images may come through; None where they are pulled from their own registries.
+        model_revisions: commits of models by id, for servers that state no revision.
         model_store: the bucket with models; None without one.
 
     """
@@ -81,6 +82,7 @@ class StackFrame:
     choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
     image_registry: ImageRegistryPlan | None = None
     model_store: ModelStorePlan | None = None
+    model_revisions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_token(self) -> bool:

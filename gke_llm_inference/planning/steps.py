@@ -29,6 +29,7 @@ from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
 from gke_llm_inference.planning.memory import memory_request, plan_memory
+from gke_llm_inference.planning.model_revisions import at_recorded_revision
 from gke_llm_inference.planning.model_source.decide import place_of, with_sidecar
 from gke_llm_inference.planning.model_source.findings import memory_findings, source_findings
 from gke_llm_inference.planning.model_source.placed import placed_findings
@@ -168,10 +169,11 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
     """The command line, checked against the flags of the version."""
     if not server.version_is_known:
         return CommandedServer(**vars(server), arguments=())
+    settings = at_recorded_revision(server.settings, server.stack.model_revisions)
     streamer = server.streamer
-    place = place_of(server.settings, server.source, streamer)
-    line, overridden, problems = command_line(server.path, server.settings, server.version, server.stack.catalog, place)
-    findings += memory_findings(server.path, server.settings, streamer)
+    place = place_of(settings, server.source, streamer)
+    line, overridden, problems = command_line(server.path, settings, server.version, server.stack.catalog, place)
+    findings += memory_findings(server.path, settings, streamer)
     # What a preset or a rule says of a setting says more than that its flag is refused.
     told = {problem.path for problem in problems_of(findings)}
     findings += [problem for problem in problems if problem.path not in told]
@@ -189,7 +191,7 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
         flags_of(server.settings, server.version, catalog),
     )
     decisions = (*server.decisions, *overridden)
-    return CommandedServer(**{**vars(server), "decisions": decisions}, arguments=line)
+    return CommandedServer(**{**vars(server), "settings": settings, "decisions": decisions}, arguments=line)
 
 
 def memory(server: CommandedServer, findings: Findings) -> WeighedServer:

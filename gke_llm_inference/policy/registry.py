@@ -19,6 +19,7 @@ from gke_llm_inference.policy.rules.exposure import (
     INTERNAL_AUTHENTICATION,
 )
 from gke_llm_inference.policy.rules.images import IMAGE_DIGESTS, PINNED_IMAGES
+from gke_llm_inference.policy.rules.models import MODEL_REVISIONS
 from gke_llm_inference.policy.rules.network import NETWORK_POLICIES
 from gke_llm_inference.policy.rules.overrides import POD_OVERRIDES
 from gke_llm_inference.policy.rules.servers import DISRUPTION_BUDGETS, GPU_LIMITS, PROBES, SERVER_IDENTITY
@@ -41,6 +42,7 @@ POLICIES: tuple[Policy, ...] = (
     IMAGE_DIGESTS,
     INTERNAL_AUTHENTICATION,
     KNOWN_VULNERABILITIES,
+    MODEL_REVISIONS,
     NETWORK_POLICIES,
     NODE_IDENTITY,
     PINNED_IMAGES,

@@ -14,6 +14,7 @@ from gke_llm_inference.settings import access_security, observability_security, 
 from gke_llm_inference.settings.cluster import AuthorizedNetwork, AutopilotCluster, ExistingCluster, StandardCluster
 from gke_llm_inference.settings.findings import Finding
 from gke_llm_inference.settings.hugging_face import NoToken
+from gke_llm_inference.settings.model_store import is_commit
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings, policy_of
 from gke_llm_inference.settings.servers import ServerSettings, VllmSettings
 from gke_llm_inference.settings.stack import StackSettings
@@ -22,7 +23,6 @@ _TOKEN_SOURCES = ("config", "existingSecret", "secretManager")
 """Weakest first: in Pulumi's state and a Secret; in a Secret; with access, rotation and audit by IAM."""
 _Made = AutopilotCluster | StandardCluster
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMOTE_CODE = "--trust-remote-code"
 # TGI's launcher reads its flags from variables too.
 _REMOTE_CODE_VARIABLE = "TRUST_REMOTE_CODE"
@@ -209,12 +209,13 @@ def _image_digests(settings: StackSettings, than: StackSettings, name: str, othe
 
 def _pinned_models(settings: StackSettings, than: StackSettings, name: str, other: str) -> Iterator[Finding]:
     for key, server, reference in _same_servers(settings, than):
-        if _COMMIT.fullmatch(reference.revision or "") and not _COMMIT.fullmatch(server.revision or ""):
+        if is_commit(_revision(reference, than)) and not is_commit(_revision(server, settings)):
             yield Finding(
                 path=f"servers.{key}.revision",
                 what=f"is a commit in {other}, but not in {name}",
                 why="a branch or tag of a model's repository can come to hold other weights and code, a commit cannot",
-                fix=f"use the revision of {other} in {name}",
+                fix=f"use the revision of {other} in {name}, or record one: "
+                f"gke-llm-inference models --stack {name} --record",
             )
 
 
@@ -229,6 +230,10 @@ def _kept_code(settings: StackSettings, than: StackSettings, name: str, other: s
                 why="vLLM runs what it finds there unchecked: a pod that was broken into leaves code to later ones",
                 fix=f"remove it from {name}, or try it in {other} first",
             )
+
+
+def _revision(server: ServerSettings, settings: StackSettings) -> str:
+    return server.revision or settings.model_revisions.get(server.model, "")
 
 
 _RULES: tuple[Callable[[StackSettings, StackSettings, str, str], Iterable[Finding]], ...] = (

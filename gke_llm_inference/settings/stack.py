@@ -6,12 +6,12 @@ from pydantic import Field, StringConstraints, model_validator
 
 from gke_llm_inference.settings.access import GatewaySettings
 from gke_llm_inference.settings.autoscaling import StackAutoscalingSettings
-from gke_llm_inference.settings.base import DnsLabel, Name, Settings, refused
+from gke_llm_inference.settings.base import DnsLabel, ModelId, Name, Settings, refused
 from gke_llm_inference.settings.boot_disks import BootDiskAllowlistSettings
 from gke_llm_inference.settings.cluster import ClusterSettings, ExistingCluster
 from gke_llm_inference.settings.hugging_face import HuggingFaceSettings, NoToken
 from gke_llm_inference.settings.image_registry import ImageRegistrySettings
-from gke_llm_inference.settings.model_store import ModelStoreSettings
+from gke_llm_inference.settings.model_store import Commit, ModelStoreSettings
 from gke_llm_inference.settings.network_policy import NetworkPolicySettings
 from gke_llm_inference.settings.node_pools import NodePoolSettings
 from gke_llm_inference.settings.observability import ObservabilitySettings
@@ -45,6 +45,8 @@ class StackSettings(Settings):
     """Digest of each image by its name and tag, which then runs whatever the tag has come to stand for."""
     image_registry: ImageRegistrySettings | None = None
     """Repositories of Artifact Registry that images come through, so that nodes stream them; none if absent."""
+    model_revisions: dict[ModelId, Commit] = {}
+    """Commit of each model by its Hugging Face id, for servers that state no revision."""
     model_store: ModelStoreSettings | None = None
     """A bucket that models are copied to once, and that servers read them from; none if absent."""
     boot_disk_allowlist: BootDiskAllowlistSettings | None = None

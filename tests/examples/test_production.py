@@ -49,13 +49,19 @@ def test_everything_is_on(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_policy_of_prod_says_more_than_that_digests_are_not_recorded(mode: str, recordings: Recordings) -> None:
+def test_no_policy_of_prod_says_more_than_that_digests_and_commits_are_not_recorded(
+    mode: str, recordings: Recordings
+) -> None:
     recording = recordings.file(file_of(mode))
     assert recording.messages(Severity.ERROR) == ()
     report = check_recording(recording, "prod")
     assert report.passed
-    assert {(one.policy.name, one.level) for one in report.found} == {("image-digests", "advisory")}
+    assert {(one.policy.name, one.level) for one in report.found} == {
+        ("image-digests", "advisory"),
+        ("model-revisions", "advisory"),
+    }
     assert "gke_llm_inference images --stack prod-chat --record" in README
+    assert "gke_llm_inference models --stack prod-chat --record" in README
 
 
 def test_each_alert_has_its_row_with_a_link_to_its_runbook() -> None:
@@ -72,10 +78,12 @@ def test_there_is_no_alert_that_the_readme_does_not_have(mode: str) -> None:
     assert raised == set(load_catalog().alerts.alerts)
 
 
-def test_with_recorded_digests_no_policy_of_prod_says_anything(recordings: Recordings) -> None:
+def test_with_recorded_digests_and_commits_no_policy_of_prod_says_anything(recordings: Recordings) -> None:
     content = yaml.safe_load(file_of("autopilot").read_text("utf-8"))
     plan = plan_of_file(file_of("autopilot"))
     assert plan.metrics_adapter is not None
     images = [*(image for server in plan.servers for image in server.images), plan.metrics_adapter.image]
     content["config"]["gke-llm-inference:imageDigests"] = dict.fromkeys(images, f"sha256:{'0' * 64}")
+    models = (server.model for server in plan.servers)
+    content["config"]["gke-llm-inference:modelRevisions"] = dict.fromkeys(models, "0" * 40)
     assert check_recording(recordings.config(yaml.safe_dump(content)), "prod").found == ()

@@ -12,6 +12,7 @@ POD_MONITORING = "kubernetes:monitoring.googleapis.com/v1:PodMonitoring"
 TOKEN = "hf_" + "Planted0" * 4
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 DIGEST = "sha256:" + "a" * 64
+COMMIT = "a" * 40
 UNKNOWN = "[unknown]"
 SECRET = "[secret]"
 NODES = "nodes@my-project.iam.gserviceaccount.com"
@@ -291,6 +292,30 @@ CASES = (
     ),
     Case("image-digests", "tag and digest", (server(),)),
     Case("image-digests", "unknown", (with_container(image=UNKNOWN),)),
+    # model-revisions
+    Case(
+        "model-revisions",
+        "no revision",
+        (with_container(args=["acme/model", "--port=8000"]),),
+        (("server", "container inference-server: its model is not pinned to a commit"),),
+    ),
+    Case(
+        "model-revisions",
+        "a branch",
+        (with_container(args=["acme/model", "--revision=main"]),),
+        (("server", "container inference-server: its model is not pinned to a commit"),),
+    ),
+    Case("model-revisions", "a commit", (with_container(args=["acme/model", f"--revision={COMMIT}"]),)),
+    Case("model-revisions", "a commit in two words", (with_container(args=["acme/model", "--revision", COMMIT]),)),
+    Case("model-revisions", "a store", (with_container(args=[f"gs://ours/acme/model/{COMMIT}", "--port=8000"]),)),
+    Case(
+        "model-revisions",
+        "a volume",
+        (with_container(args=["/models/model"], env=[{"name": "HF_HUB_OFFLINE", "value": "1"}]),),
+    ),
+    Case("model-revisions", "unknown arguments", (with_container(args=UNKNOWN),)),
+    Case("model-revisions", "an unknown argument", (with_container(args=["acme/model", UNKNOWN]),)),
+    Case("model-revisions", "unknown variables", (with_container(args=["acme/model"], env=[UNKNOWN]),)),
     # pod-overrides
     Case(
         "pod-overrides",

@@ -64,6 +64,7 @@ def test_a_file_of_levels_and_settings_does_the_same(recordings: Recordings, tmp
     given = {
         "all": "advisory",
         "image-digests": "disabled",
+        "model-revisions": "disabled",
         "gpu-budget": {"enforcementLevel": "mandatory", "stacks": {"prod": 100}},
         "gpu-pool-maximum": {"maxNodes": 2},
     }

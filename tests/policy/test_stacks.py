@@ -18,8 +18,8 @@ from tests.support import GUIDE, PROJECT, REPOSITORY, STACKS, Recordings
 _ADVICE = {
     "dev": [],
     "local": [],
-    "staging": ["image-digests"] * 2,
-    "prod": ["image-digests"] * 2,
+    "staging": ["image-digests"] * 2 + ["model-revisions"] * 2,
+    "prod": ["image-digests"] * 2 + ["model-revisions"] * 2,
 }
 
 
@@ -41,7 +41,7 @@ def test_each_example_passes(path: Path, recordings: Recordings) -> None:
     assert report.passed
 
 
-@pytest.mark.parametrize(("name", "advice"), [("platform", set()), ("chat", {"image-digests"})])
+@pytest.mark.parametrize(("name", "advice"), [("platform", set()), ("chat", {"image-digests", "model-revisions"})])
 def test_the_stacks_of_two_teams_pass_at_the_levels_of_prod(
     name: str, advice: set[str], recordings: Recordings
 ) -> None:

@@ -104,8 +104,8 @@ def test_a_setting_that_is_encrypted_is_refused_and_not_called_missing(key: str)
         (
             "zzz",
             "use one of: autoscaling, base, bootDiskAllowlist, cluster, createNamespace, gateway, gpuQuota, "
-            "huggingFace, huggingFaceToken, imageDigests, imageRegistry, modelStore, namespace, networkPolicy, "
-            "nodePools, observability, servers",
+            "huggingFace, huggingFaceToken, imageDigests, imageRegistry, modelRevisions, modelStore, namespace, "
+            "networkPolicy, nodePools, observability, servers",
         ),
     ],
 )

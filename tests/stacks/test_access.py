@@ -17,7 +17,7 @@ POLICIES = [f"kubernetes:networking.gke.io/v1:{kind}" for kind in ("GCPBackendPo
 POD_MONITORING = "kubernetes:monitoring.googleapis.com/v1:PodMonitoring"
 CLASSES = {"internal": "gke-l7-rilb", "external": "gke-l7-regional-external-managed"}
 # What a stack of this kind may break at the levels of prod: it names no environment, and has no digests.
-_KNOWN = {"image-digests", "required-labels"}
+_KNOWN = {"image-digests", "model-revisions", "required-labels"}
 
 
 def stack_file(combination: Combination) -> str:
