@@ -36,7 +36,7 @@ $(VENV)/.runtime: requirements.txt
 	@if [ ! -x $(BIN)/python ]; then $(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV)); fi
 	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<)
 	@# Compile what a preview imports now; the SDKs are large, and later starts are then seconds faster.
-	@$(BIN)/python -c 'import components, gke_llm_inference.cli.main, gke_llm_inference.cli.plan_report, gke_llm_inference.preview.child, gke_llm_inference.preview.monitor, gke_llm_inference.preview.render, rich.table'
+	@$(BIN)/python -c 'import components, gke_llm_inference.cli.main, gke_llm_inference.cli.plan_report, gke_llm_inference.preview.child, gke_llm_inference.preview.shortcuts, gke_llm_inference.preview.monitor, gke_llm_inference.preview.render, rich.table'
 	@touch $@
 
 # What the local stack needs besides.

@@ -57,7 +57,12 @@ class Flow(Generic[S]):
         return Flow(self.stack, servers, (*self.findings, *placement.findings), placement.pools)
 
 
-def start(stack: StackFrame, servers: Mapping[str, ServerSettings], findings: Iterable[Finding]) -> Flow[AskedServer]:
-    """The servers of a stack before the first step, sorted by name."""
+def start(
+    stack: StackFrame,
+    servers: Mapping[str, ServerSettings],
+    findings: Iterable[Finding],
+    told: Mapping[str, Sequence[Finding]],
+) -> Flow[AskedServer]:
+    """The servers of a stack before the first step, sorted by name, each with what is told of it already."""
     asked = (AskedServer(key=key, settings=settings, stack=stack) for key, settings in sorted(servers.items()))
-    return Flow(stack, tuple((server, []) for server in asked), tuple(findings))
+    return Flow(stack, tuple((server, list(told.get(server.key, ()))) for server in asked), tuple(findings))

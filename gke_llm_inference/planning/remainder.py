@@ -18,7 +18,14 @@ def with_the_rest(refusal: Refusal, identity: StackIdentity, catalog: Catalog | 
     if not isinstance(refusal, RefusedConfiguration) or refusal.remainder is None:
         return refusal
     remainder = refusal.remainder
-    found = stack_problems(remainder.settings, identity, catalog, has_all_pools=remainder.has_all_pools)
+    found = stack_problems(
+        remainder.settings,
+        identity,
+        catalog,
+        has_all_pools=remainder.has_all_pools,
+        told=remainder.incomplete,
+    )
     paths = {problem.path for problem in refusal.problems}
-    more = (problem for problem in (*remainder.problems, *found) if problem.path not in paths)
+    certain = (problem for problem in found if remainder.is_certain(problem.path))
+    more = (problem for problem in (*remainder.problems, *certain) if problem.path not in paths)
     return Refusal([*refusal.problems, *map(refusal.origins.located_finding, more)])

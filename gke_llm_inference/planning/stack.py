@@ -1,5 +1,6 @@
 """Decides on a whole stack, or refuses it with every reason at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog, load_catalog
@@ -67,7 +68,7 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
     catalog = catalog or load_catalog()
     settings = with_stored_revisions(with_collected_metrics(settings, stack_sources(settings, catalog.autoscaling)))
     stack, token, findings = frame_of(settings, identity, catalog)
-    planned = _planned(settings, stack, findings)
+    planned = _planned(settings, stack, findings, {})
     problems = problems_of([*planned.findings, *_quota_problems(settings, planned, catalog)])
     if problems:
         raise Refusal(problems)
@@ -116,7 +117,12 @@ def plan_stack(settings: StackSettings, identity: StackIdentity, catalog: Catalo
 
 
 def stack_problems(
-    settings: StackSettings, identity: StackIdentity, catalog: Catalog | None = None, *, has_all_pools: bool = True
+    settings: StackSettings,
+    identity: StackIdentity,
+    catalog: Catalog | None = None,
+    *,
+    has_all_pools: bool = True,
+    told: Mapping[str, Sequence[Finding]] | None = None,
 ) -> list[Finding]:
     """The problems of settings that may be a part of a stack's; see `plan_stack`.
 
@@ -125,6 +131,7 @@ def stack_problems(
         identity: which stack it is.
         catalog: the facts to decide by; those that ship with the package if absent.
         has_all_pools: whether no node pool is missing; a server finds its place among those that are there otherwise.
+        told: what is known already of servers that are not whole.
 
     """
     catalog = catalog or load_catalog()
@@ -132,7 +139,7 @@ def stack_problems(
     stack, _, findings = frame_of(settings, identity, catalog)
     if not has_all_pools:
         stack = replace(stack, pools_are_sound=False)
-    planned = _planned(settings, stack, findings)
+    planned = _planned(settings, stack, findings, told or {})
     return problems_of([*planned.findings, *_quota_problems(settings, planned, stack.catalog)])
 
 
@@ -140,10 +147,12 @@ def _quota_problems(settings: StackSettings, planned: Flow[ServerPlan], catalog:
     return quota_problems(settings.gpu_quota, [server for server, _ in planned.servers], planned.pools, catalog)
 
 
-def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]) -> Flow[ServerPlan]:
+def _planned(
+    settings: StackSettings, stack: StackFrame, findings: list[Finding], told: Mapping[str, Sequence[Finding]]
+) -> Flow[ServerPlan]:
     """The servers after every step."""
     return (
-        start(stack, settings.servers, findings)
+        start(stack, settings.servers, findings, told)
         .each(steps.model)
         .each(steps.presets)
         .each(steps.limits)

@@ -108,9 +108,11 @@ def _gpus(plan: StackPlan, catalog: Catalog) -> Iterator[CostPart]:
         nodes, least = _nodes(pool, plan)
         cost = pool_cost(pool, nodes, plan.cluster, catalog, least_nodes=least)
         yield CostPart(title=f"node pool {pool.key}: {nodes} × {pool.machine_type}", cost=cost)
-    if plan.cluster.profile == "autopilot":
-        for server in plan.servers:
+    for server in plan.servers:
+        if plan.cluster.profile == "autopilot":
             yield _on_autopilot(server, plan, catalog)
+        elif not server.node_pool:
+            yield _on_other_nodes(server)
 
 
 def _nodes(pool: NodePoolPlan, plan: StackPlan) -> tuple[int, int | None]:
@@ -137,6 +139,12 @@ def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> Cost
         note=_PREMIUM,
     )
     return CostPart(title=title, cost=cost, is_least=True)
+
+
+def _on_other_nodes(server: ServerPlan) -> CostPart:
+    gpus = server.gpu_type if server.gpu_count == 1 else f"{server.gpu_count} {server.gpu_type}"
+    cost = Cost(hourly_usd=None, idle_hourly_usd=0.0, note="no price known of nodes that the stack does not make")
+    return CostPart(title=f"pods of {server.key}: {server.replicas} × {gpus}", cost=cost, is_least=True)
 
 
 def _cluster(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:

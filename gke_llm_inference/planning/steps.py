@@ -72,8 +72,7 @@ from gke_llm_inference.planning.versions import full_version, maintenance_warnin
 from gke_llm_inference.planning.vulnerabilities import vulnerability_warnings
 from gke_llm_inference.settings import Finding
 from gke_llm_inference.settings.findings import problems_of
-
-_NOT_OF_MEMORY = ("extraEnv", "modelSource", "modelVolume", "pod.", "podPatch")
+from gke_llm_inference.settings.servers import apart_with
 
 
 def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
@@ -314,10 +313,11 @@ def _no_goal_for_list(path: str) -> Finding:
 
 
 def _is_certain(server: ModeledServer, findings: Findings) -> bool:
-    """Whether what is wrong leaves the memory as it is: access to the model, its volume, other variables."""
+    """Whether what is wrong leaves the memory as it is: access to the model, its volume, what stands apart from it."""
     path = server.path
     return all(
-        problem.path.startswith(tuple(f"{path}.{setting}" for setting in _NOT_OF_MEMORY))
+        problem.path.startswith((f"{path}.modelSource", f"{path}.modelVolume"))
+        or apart_with(problem.path.removeprefix(f"{path}.").partition(".")[0].partition("[")[0])
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)
     )

@@ -1,12 +1,13 @@
 """Runs one Pulumi program, in a process of its own, as Pulumi's Python language host would.
 
-Run by path, never imported by a program: the module depends on nothing but the SDK. A JSON object on stdin
-says what to run. Errors are reported to the engine the way the language host does it; exit code 32 means
-"already reported".
+Run by path, never imported by a program: the module depends on nothing but the SDK, and `shortcuts` beside it. A JSON
+object on stdin says what to run. Errors are reported to the engine the way the language host does it; exit code 32
+means "already reported".
 """
 
 import asyncio
 import gc
+import importlib.util
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -32,6 +34,7 @@ REPORTED = 32
 _PARALLEL = 4
 _SDK_PACKAGES = ("pulumi", "pulumi_gcp", "pulumi_kubernetes")
 _SKIPPED = ("asyncio", "concurrent", "grpc")
+_SHORTCUTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shortcuts.py")
 
 
 class QuietEngine:
@@ -99,6 +102,18 @@ def without_source_positions() -> None:
     pulumi.runtime.resource._get_stack_trace = source_pb2.StackTrace
 
 
+def take_shortcuts() -> None:
+    """Make the SDK do less for the same answers, where it is one that the shortcuts know."""
+    spec = importlib.util.spec_from_file_location("gke_llm_inference_shortcuts", _SHORTCUTS)
+    assert spec is not None
+    assert spec.loader is not None
+    shortcuts = importlib.util.module_from_spec(spec)
+    # A later SDK may have moved what they stand for.
+    with suppress(ImportError, AttributeError):
+        spec.loader.exec_module(shortcuts)
+        shortcuts.take_shortcuts()
+
+
 def note_secrets(report: Callable[[str], None]) -> None:
     """Report plain text that the program wraps in `Output.secret`, to keep it out of messages."""
     original = pulumi.Output.secret
@@ -155,6 +170,8 @@ def _trim(summary: traceback.TracebackException, seen: set[int]) -> None:
             return False
         return not name.startswith(roots)
 
+    # The SDK's own functions call each other there where no shortcut is taken.
+    summary.stack = traceback.StackSummary.from_list([frame for frame in summary.stack if frame.filename != _SHORTCUTS])
     frames = [frame for frame in summary.stack if wanted(frame)]
     if frames:
         summary.stack = traceback.StackSummary.from_list(frames)
@@ -224,6 +241,7 @@ def run_program(task: dict[str, Any]) -> int:
 
 def main() -> None:
     """Read the task from stdin, runs it and ends the process without waiting for threads of the program."""
+    take_shortcuts()
     task = json.load(sys.stdin.buffer)
     sys.stdin = open(os.devnull)  # noqa: SIM115 - the program's stdin, for as long as the process lives
     os.set_inheritable(task["secretsDescriptor"], False)

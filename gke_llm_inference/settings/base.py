@@ -23,9 +23,17 @@ class Settings(BaseModel):
     )
 
 
-def refused(what: str, why: str, fix: str) -> PydanticCustomError:
-    """An error for a validator to raise; its three parts reach the user as they are."""
-    return PydanticCustomError("refused", "{what}", {"what": what, "why": why, "fix": fix})
+def refused(what: str, why: str, fix: str, *, at: str = "") -> PydanticCustomError:
+    """An error for a validator to raise; its three parts reach the user as they are.
+
+    Args:
+        what: what is wrong.
+        why: why it cannot work.
+        fix: what to change.
+        at: the key of the setting to take away, where a validator of several judges.
+
+    """
+    return PydanticCustomError("refused", "{what}", {"what": what, "why": why, "fix": fix, "at": at})
 
 
 def _cidr(text: str) -> str:

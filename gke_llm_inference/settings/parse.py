@@ -159,7 +159,8 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "refused":
-            return Finding(path=path, what=context["what"], why=context["why"], fix=context["fix"])
+            at = ".".join(filter(None, (path, context["at"])))
+            return Finding(path=at, what=context["what"], why=context["why"], fix=context["fix"])
         case "extra_forbidden":
             valid = location.sibling_keys()
             return Finding(

@@ -35,10 +35,29 @@ from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSetti
 MOST_REPLICAS = 1000
 """Replicas that a server may have."""
 
+# Each group is judged together.
+_APART = (
+    frozenset({"replicas", "autoscaling"}),
+    frozenset({"exposure", "hostname", "routing", "routes", "apiKeys", "networkPolicy"}),
+    frozenset({"pod", "podPatch"}),
+    frozenset({"extraEnv"}),
+    frozenset({"labels"}),
+    frozenset({"priorityClass"}),
+    frozenset({"shutdown"}),
+)
+
 VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
 ]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
+
+
+def apart_with(setting: str) -> frozenset[str]:
+    """The keys of a server's settings that are judged together with one, if no other rests on them.
+
+    What fits and what starts is the same whatever these say. None for any other setting.
+    """
+    return next((group for group in _APART if setting in group), frozenset())
 
 
 class ArchitectureSettings(ModelArchitecture):
@@ -247,6 +266,7 @@ class _ServerSettings(Settings):
                 "has replicas and autoscaling",
                 "every update would set the number of pods back that the autoscaler has chosen",
                 "remove replicas, and state autoscaling.minReplicas",
+                at="replicas",
             )
         return self
 

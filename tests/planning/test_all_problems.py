@@ -53,6 +53,57 @@ def test_a_server_is_judged_although_another_cannot_be_read(change: Any, path: s
     assert not any(where.startswith("servers.fine") for where in found), found
 
 
+MANY: dict[str, tuple[Any, dict[str, str]]] = {
+    "a range upside down": (
+        {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
+        {"servers.large.autoscaling": "minReplicas 3 exceeds maxReplicas 2"},
+    ),
+    "two numbers of pods, and a bound": (
+        {"autoscaling": {"maxReplicas": 2}, "replicas": 2, "shutdown": {"graceSeconds": -1}},
+        {
+            "servers.large.replicas": "has replicas and autoscaling",
+            "servers.large.shutdown.graceSeconds": "input should be greater than or equal to 5",
+        },
+    ),
+    "a wrong type within what cannot be without it": (
+        {"autoscaling": {"maxReplicas": "two"}},
+        {"servers.large.autoscaling.maxReplicas": "is not a whole number"},
+    ),
+    "a choice, and what has to do with it": (
+        {"exposure": "externl", "hostname": "llm.example.com", "labels": {"a": 1}},
+        {"servers.large.exposure": "is not a known choice", "servers.large.labels.a": "is not text"},
+    ),
+    "problems that planning finds": (
+        {"extraEnv": {"DB_PASSWORD": "hunter2"}, "replicas": -1, "exposure": "internal"},
+        {
+            "servers.large.extraEnv.DB_PASSWORD": "holds a secret",
+            "servers.large.replicas": "input should be greater than or equal to 0",
+            "servers.large.hostname": "is missing, while the server's exposure is internal",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "wrong"), MANY.values(), ids=MANY)
+def test_a_server_is_judged_without_settings_that_nothing_else_rests_on(
+    change: Any, wrong: dict[str, str], tmp_path: Path
+) -> None:
+    found = problems_of({**AUTOPILOT, "servers": {"large": {**TOO_LARGE, **change}}}, tmp_path)
+    assert found == {
+        **wrong,
+        "servers.large": "does not fit 1 × nvidia-l4",
+        "servers.large.model": "google/gemma-3-27b-it is gated and the stack has no Hugging Face token",
+    }
+
+
+def test_what_rests_on_a_setting_that_is_wrong_is_not_guessed(tmp_path: Path) -> None:
+    change = {"maxModelLen": "long", "autoscaling": {"maxReplicas": 2}, "replicas": 1}
+    assert problems_of({**AUTOPILOT, "servers": {"large": {**TOO_LARGE, **change}}}, tmp_path) == {
+        "servers.large.maxModelLen": "is not a whole number",
+        "servers.large.replicas": "has replicas and autoscaling",
+    }
+
+
 def test_a_file_that_is_missing_is_told_beside_a_misspelled_key(tmp_path: Path) -> None:
     servers = {"a": {**FINE, "typo": 1}, "b": {**FINE, "configFile": "nowhere.json"}, "large": TOO_LARGE}
     found = problems_of({**AUTOPILOT, "servers": servers}, tmp_path)

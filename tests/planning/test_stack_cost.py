@@ -10,7 +10,7 @@ from gke_llm_inference.catalog.cost_facts import read_cost_facts
 from gke_llm_inference.cli.cost_report import stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.plan_report import stack_text
 from gke_llm_inference.planning.stack_cost import NOT_COUNTED, StackCost, stack_cost
-from tests.planning.support import CATALOG, QWEN, planned, standard_stack
+from tests.planning.support import CATALOG, QWEN, existing_stack, planned, standard_stack
 from tests.settings.support import autopilot_stack
 
 FEE = 0.10
@@ -80,6 +80,39 @@ def test_what_has_no_price_is_named_and_the_rest_is_the_least() -> None:
     assert lines[0].startswith("Stack costs at least 0.96 USD an hour")
     assert "  node pool h200: 0 × a3-ultragpu-8g: no price known of a3-ultragpu-8g in us-west1" in lines
     assert lines[-1] == f"  not counted: {'; '.join(NOT_COUNTED)}"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "gateway", "total"),
+    [
+        ({"kubeconfigContext": "local"}, {}, "0.00 USD an hour, 0 a month, 0 idle"),
+        (
+            {"profile": "standard", "name": "theirs", "location": "us-central1"},
+            {
+                "gateway": {
+                    "exposure": "internal",
+                    "hostname": "llm.example.com",
+                    "proxySubnet": {"mode": "existing", "cidr": "10.129.0.0/23"},
+                }
+            },
+            "0.03 USD an hour, 18 a month, 18 idle",
+        ),
+    ],
+)
+def test_gpus_on_nodes_of_others_are_named_and_not_counted(cluster: Any, gateway: Any, total: str) -> None:
+    servers: dict[str, Any] = {
+        "qwen": {**SMALL, "replicas": 3},
+        "wide": {**SMALL, "accelerator": {"type": "nvidia-l4", "count": 2}},
+    }
+    if gateway:
+        servers["wide"]["exposure"] = "none"
+    lines = list(stack_cost_lines(cost_of({**existing_stack(servers, **cluster), **gateway})))
+    assert lines[0] == f"Stack costs at least {total}"
+    unpriced = "no price known of nodes that the stack does not make"
+    assert lines[1:3] == [
+        f"  pods of qwen: 3 × nvidia-l4: {unpriced}",
+        f"  pods of wide: 1 × 2 nvidia-l4: {unpriced}",
+    ]
 
 
 def test_commitments_are_those_of_the_source() -> None:
