@@ -3,6 +3,7 @@
 from .api_keys import ApiKeys, ApiKeysArgs
 from .autoscaling import Autoscaler
 from .cluster import GkeCluster, GkeClusterArgs
+from .compute_class import ComputeClass, ComputeClassArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
 from .endpoint_picker import EndpointPicker, EndpointPickerArgs
 from .gateway import Gateway, GatewayArgs
@@ -25,6 +26,8 @@ __all__ = [
     "ApiKeys",
     "ApiKeysArgs",
     "Autoscaler",
+    "ComputeClass",
+    "ComputeClassArgs",
     "ConfiguredStack",
     "EndpointPicker",
     "EndpointPickerArgs",

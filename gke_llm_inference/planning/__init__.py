@@ -12,6 +12,7 @@ from gke_llm_inference.planning.access.plan import (
     ServerAccess,
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan, TierPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
 from gke_llm_inference.planning.model_source.plan import (
     BucketCaches,
@@ -58,9 +59,11 @@ __all__ = [
     "AutoscalingPlan",
     "BucketCaches",
     "BucketPlan",
+    "CapacityPlan",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
+    "ComputeClassPlan",
     "Condition",
     "CopierPlan",
     "DiskPlan",
@@ -89,6 +92,7 @@ __all__ = [
     "StackPlan",
     "StoreReader",
     "StoredModel",
+    "TierPlan",
     "TokenPlan",
     "Toleration",
     "TransferNodes",

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
+from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.model_source.plan import BucketCaches, FuseVolume, ModelSourcePlan, TransferNodes
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.planning.node_shutdown import NodeShutdown
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
 from gke_llm_inference.planning.pod.patch_plan import PodPatch
 from gke_llm_inference.planning.pod.plan import PodExtras
@@ -23,6 +26,7 @@ from gke_llm_inference.settings import (
     Finding,
     HuggingFaceSettings,
     NodePoolSettings,
+    NodeTaint,
     StandardCluster,
     TracingSettings,
 )
@@ -99,20 +103,6 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeShutdown:
-    """How long a machine takes to end, in seconds.
-
-    Attributes:
-        seconds: for all of its pods.
-        critical_seconds: the end of that, which is for system pods alone.
-
-    """
-
-    seconds: int
-    critical_seconds: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class NodePoolPlan:
     """A GPU node pool.
 
@@ -125,6 +115,7 @@ class NodePoolPlan:
         driver_version: NVIDIA driver that GKE installs.
         node_labels: Kubernetes labels of the nodes, by which servers find the pool.
         shutdown: how long its Spot machines take to end; None for GKE's own times.
+        compute_class: the class that its nodes belong to alone; None where servers ask for the pool itself.
 
     """
 
@@ -136,6 +127,13 @@ class NodePoolPlan:
     driver_version: DriverVersion
     node_labels: dict[str, str]
     shutdown: NodeShutdown | None = None
+    compute_class: str | None = None
+
+    @property
+    def taints(self) -> tuple[NodeTaint, ...]:
+        """Taints of its nodes beside those of GKE, sorted; nodes of a compute class take its pods alone."""
+        of_class = [NodeTaint(key=COMPUTE_CLASS_LABEL, value=self.compute_class)] if self.compute_class else []
+        return tuple(sorted([*self.settings.taints, *of_class], key=lambda taint: (taint.key, taint.effect)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -513,6 +511,7 @@ class ServerPlan:
         network_policy: who may talk to its pods, and whom they may talk to; None where nothing is denied.
         choice: what its goals chose, and what lost; None where no goal chose.
         autoscaling: how the number of its pods follows the load; None where it is fixed.
+        capacity: ways in which Google provides its machines; None where it states none.
 
     """
 
@@ -565,6 +564,13 @@ class ServerPlan:
     autoscaling: AutoscalingPlan | None = None
     pod: PodExtras = field(default_factory=PodExtras)
     pod_patch: PodPatch | None = None
+    capacity: CapacityPlan | None = None
+
+    @property
+    def compute_class(self) -> str | None:
+        """Name of the compute class that its pods ask for; None where they ask for none."""
+        made = self.capacity.compute_class if self.capacity else None
+        return made.name if made else None
 
     @property
     def least_replicas(self) -> int:
@@ -622,3 +628,10 @@ class StackPlan:
     transfer_nodes: TransferNodes | None = None
     bucket_caches: BucketCaches | None = None
     warnings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def compute_classes(self) -> tuple[ComputeClassPlan, ...]:
+        """The compute classes of its servers, each once, sorted by name."""
+        found = [server.capacity.compute_class for server in self.servers if server.capacity]
+        named = {one.name: one for one in found if one is not None}
+        return tuple(one for _, one in sorted(named.items()))

@@ -14,6 +14,7 @@ from gke_llm_inference.catalog.kubernetes_names import (
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
+from gke_llm_inference.planning.capacity_tiers.nodes import class_selector, tier_selector, tier_tolerations
 from gke_llm_inference.planning.image_registry.plan import fetched_from
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_source.decide import (
@@ -49,7 +50,7 @@ from gke_llm_inference.planning.pods import (
     rollout_plan,
 )
 from gke_llm_inference.planning.request_logs import log_arguments
-from gke_llm_inference.planning.stages import TimedServer
+from gke_llm_inference.planning.stages import TieredServer, TimedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import Finding, HttpHolder, NoToken, ServerSettings, VllmSettings
 from gke_llm_inference.settings.network_policy import policy_of
@@ -62,7 +63,7 @@ _SHARED_IPC = Decision(
 )
 
 
-def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
+def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
     """The plan of a server that has its place, and whose pods end like that."""
     settings, facts, stack, pool = server.settings, server.facts, server.stack, server.pool
     cluster, catalog, token = stack.cluster, stack.catalog, stack.token
@@ -96,6 +97,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
+    deadline += server.capacity.wait_seconds if server.capacity else 0
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     tracing = tracing_of(stack.observability.tracing, server.version, catalog.tracing[settings.server])
     network_policy = plan_network_policy(
@@ -160,11 +162,11 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         replicas=settings.most_replicas,
         gpu_type=settings.accelerator.type,
         gpu_count=gpus,
-        machine_type=pool.machine_type if pool else _cheapest_machine(server),
+        machine_type=pool.machine_type if pool else _machine(server),
         node_pool=pool.key if pool else None,
         profile=cluster.profile,
         node_selector=_node_selector(server, pool, cluster, zone_of(source.disk)),
-        tolerations=_tolerations(pool, pod_tolerations(settings.pod), spot=spot),
+        tolerations=_tolerations(server, pod_tolerations(settings.pod), spot=spot),
         resources=server.resources,
         start=start,
         probes=probes,
@@ -199,6 +201,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         tracing=tracing,
         api_keys=api_keys,
         pod=plan_pod(settings.pod, stack.image),
+        capacity=server.capacity,
     )
 
 
@@ -245,8 +248,10 @@ def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, 
     return (*([shutdown.argument] if shutdown.argument else []), *(text for text in logs if text not in given))
 
 
-def _cheapest_machine(server: TimedServer) -> str | None:
+def _machine(server: TieredServer) -> str | None:
     """The machine that a server without a pool of the stack is planned for; None where none is known."""
+    if server.capacity is not None:
+        return server.capacity.tiers[0].machine_type
     accelerator = server.settings.accelerator
     need = pod_request(server.resources)
     return cheapest_machine(accelerator.type, accelerator.count, need, server.stack.catalog)
@@ -258,9 +263,12 @@ def _offline(server: TimedServer, source: ModelSource) -> dict[str, str]:
 
 
 def _node_selector(
-    server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
+    server: TieredServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
 ) -> dict[str, str]:
     settings = server.settings
+    if server.capacity is not None and server.capacity.compute_class is not None:
+        of_class = class_selector(server.capacity.compute_class.name)
+        return of_class if zone is None else {**of_class, ZONE_LABEL: zone}
     selector = {ACCELERATOR_LABEL: settings.accelerator.type}
     if zone is not None:
         selector[ZONE_LABEL] = zone
@@ -269,8 +277,7 @@ def _node_selector(
     elif cluster.profile == "autopilot":
         selector[ACCELERATOR_COUNT_LABEL] = str(settings.accelerator.count)
         selector[DRIVER_VERSION_LABEL] = driver_for(server.cuda)
-        if settings.provisioning.model == "spot":
-            selector[SPOT_LABEL] = "true"
+        selector |= tier_selector(settings.tiers[0])
     return dict(sorted(selector.items()))
 
 
@@ -281,11 +288,11 @@ def _runner(settings: ServerSettings) -> dict[str, str]:
     return {}
 
 
-def _tolerations(pool: NodePoolPlan | None, asked: Sequence[Toleration], *, spot: bool) -> tuple[Toleration, ...]:
-    tolerations = [Toleration(key=GPU_RESOURCE)]
-    if spot:
+def _tolerations(server: TieredServer, asked: Sequence[Toleration], *, spot: bool) -> tuple[Toleration, ...]:
+    tolerations = [Toleration(key=GPU_RESOURCE), *tier_tolerations(server.capacity)]
+    if spot and server.capacity is None:
         tolerations.append(Toleration(key=SPOT_LABEL, value="true"))
-    if pool is not None:
+    for pool in server.tier_pools or ((server.pool,) if server.pool else ()):
         effects = {
             "NO_SCHEDULE": "NoSchedule",
             "PREFER_NO_SCHEDULE": "PreferNoSchedule",
@@ -294,6 +301,7 @@ def _tolerations(pool: NodePoolPlan | None, asked: Sequence[Toleration], *, spot
         tolerations += [
             Toleration(key=taint.key, value=taint.value, effect=effects[taint.effect]) for taint in pool.settings.taints
         ]
+    tolerations = list(dict.fromkeys(tolerations))
     known = {(toleration.key, toleration.effect) for toleration in tolerations}
     tolerations += [one for one in asked if (one.key, one.effect) not in known]
     return tuple(sorted(tolerations, key=lambda toleration: (toleration.key, toleration.effect)))

@@ -144,6 +144,7 @@ def _planned(settings: StackSettings, stack: StackFrame, findings: list[Finding]
         .each(steps.pod)
         .together(steps.machine)
         .each(steps.performance)
+        .each(steps.capacity)
         .each(steps.rollout)
     )
 

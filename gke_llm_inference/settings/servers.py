@@ -22,6 +22,7 @@ from gke_llm_inference.settings.base import (
     refused,
 )
 from gke_llm_inference.settings.calibration import Calibration
+from gke_llm_inference.settings.capacity import MOST_TIERS, CapacityTier, tier_of
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.model_source import HuggingFaceSource, ModelSourceSettings, ModelStoreSource
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
@@ -36,6 +37,7 @@ MOST_REPLICAS = 1000
 VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
 ]
+CapacityList = Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
@@ -177,6 +179,10 @@ class _ServerSettings(Settings):
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
+    capacity: Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)] | None = (
+        None
+    )
+    """Ways in which Google provides the machine, tried in this order; what provisioning says if absent."""
     replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
     autoscaling: AutoscalingSettings | None = None
@@ -256,6 +262,16 @@ class _ServerSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_capacity(self) -> Self:
+        if self.capacity is not None and "provisioning" in self.model_fields_set:
+            raise refused(
+                "has provisioning and capacity",
+                "provisioning is a list of one tier, and only one list can hold",
+                "remove provisioning, and state it as a tier of capacity",
+            )
+        return self
+
     @property
     def downloads(self) -> bool:
         """Whether its pods download the model from Hugging Face."""
@@ -265,6 +281,11 @@ class _ServerSettings(Settings):
     def store_source(self) -> ModelStoreSource | None:
         """How it reads its model from the stack's store; None where it does not."""
         return self.model_source if isinstance(self.model_source, ModelStoreSource) else None
+
+    @property
+    def tiers(self) -> tuple[CapacityTier, ...]:
+        """Ways in which Google provides the machine, in their order; one where `provisioning` states it."""
+        return (tier_of(self.provisioning),) if self.capacity is None else self.capacity
 
     @property
     def most_replicas(self) -> int:
