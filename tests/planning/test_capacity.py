@@ -4,12 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gke_llm_inference.cli.plan_report import stack_document, stack_text
 from gke_llm_inference.planning import ServerPlan
 from gke_llm_inference.planning.capacity_tiers.plan import ClassRule, FlexStartRule, ReservationRule
+from gke_llm_inference.planning.cost import server_cost
 from gke_llm_inference.planning.node_shutdown import NodeShutdown
 from gke_llm_inference.planning.plan import Toleration
-from tests.planning.support import QWEN, only_problem, planned, problems_of, standard_stack
+from gke_llm_inference.planning.quota import stack_quota_needs
+from gke_llm_inference.planning.stack_cost import stack_cost
+from gke_llm_inference.settings import Refusal
+from tests.planning.support import CATALOG, QWEN, only_problem, outcome_of, planned, problems_of, standard_stack
 from tests.settings.support import Raw
 
 SERVER = {**QWEN, "maxModelLen": 8192}
@@ -349,3 +356,95 @@ def test_a_pool_belongs_to_one_list(change: Raw, path: str, what: str) -> None:
 def test_lists_of_pools_that_cannot_be_are_refused(capacity: list[Any], server: Raw, path: str, what: str) -> None:
     found = [(problem.path, problem.what) for problem in problems_of(standard(capacity, POOLS, **server))]
     assert (f"servers.chat.{path}", what) in found
+
+
+def test_cost_is_at_least_that_of_the_cheapest_tier_and_says_how_far_it_goes() -> None:
+    plan = planned(standard(FOUR, replicas=3))
+    cost = stack_cost(plan, CATALOG)
+    (pods,) = [one for one in cost.parts if one.title.startswith("pods of chat")]
+    # g2-standard-8: a GPU of 0.56004 and 8 vCPU of 0.036698 each.
+    assert pods.cost.hourly_usd == pytest.approx(3 * round(0.56004 + 8 * 0.036698, 4))
+    assert pods.cost.note == ("at least, on reservation g2-standard-8; up to 6.36 USD an hour on spot a2-highgpu-1g")
+    assert pods.is_least
+    assert cost.is_least
+    (disks,) = [one for one in cost.parts if one.title.startswith("boot disks of chat")]
+    assert disks.cost.hourly_usd == pytest.approx(3 * 100 * 0.1 / 730)
+
+
+def test_a_tier_without_a_price_of_its_kind_says_so() -> None:
+    tier = {"model": "flexStart", "machineType": "a2-highgpu-1g", "recycleLeadSeconds": 3600}
+    server = only(standard(["onDemand", tier]))
+    assert server.capacity is not None
+    found = server.capacity.tiers[1]
+    assert found.usd_per_hour is None
+    assert found.note == "no price known of flex-start; less than 3.67 USD an hour on demand"
+    assert server_cost(server, None, planned(standard(["onDemand", tier])).cluster, CATALOG).note == (
+        "no price known of 1 of 2 tiers"
+    )
+
+
+def test_quota_is_needed_for_every_tier_and_once_for_the_whole_project() -> None:
+    assert {need.name: need.running for need in stack_quota_needs(planned(autopilot(FOUR, replicas=3)), CATALOG)} == {
+        "GPUS_ALL_REGIONS": 3,
+        "NVIDIA_L4_GPUS": 3,
+        "PREEMPTIBLE_NVIDIA_A100_GPUS": 3,
+        "PREEMPTIBLE_NVIDIA_L4_GPUS": 3,
+    }
+
+
+def test_a_stated_quota_of_one_tier_refuses_nothing_that_others_can_hold() -> None:
+    raw = autopilot(["onDemand", "spot"], replicas=3)
+    assert planned({**raw, "gpuQuota": {"NVIDIA_L4_GPUS": 1}}).warnings == ()
+    problem = only_problem({**raw, "gpuQuota": {"GPUS_ALL_REGIONS": 2}})
+    assert problem.what == "2 is less than the 3 GPUs that the stack comes to run"
+
+
+def test_the_report_has_a_line_for_each_tier() -> None:
+    plan = planned(standard(["onDemand", A100]))
+    text = " ".join(stack_text(plan, CATALOG).split())
+    assert (
+        "capacity 1. onDemand g2-standard-8: fits; 0.85 USD an hour; starts in 990 s "
+        "2. spot a2-highgpu-1g: fits; 2.12 USD an hour; starts in 990 s after up to 300 s for the tiers before "
+        "in this order, by the compute class llm-inference-chat; with none of them, pods wait"
+    ) in text
+
+
+def test_the_document_has_what_programs_need_of_each_tier() -> None:
+    plan = planned(standard(["onDemand", A100], workload={"profile": "chat", "requestRate": 0.1}))
+    found = stack_document(plan, CATALOG)["servers"]["chat"]["capacity"]
+    assert found["computeClass"] == "llm-inference-chat"
+    assert [tier["machineType"] for tier in found["tiers"]] == ["g2-standard-8", "a2-highgpu-1g"]
+    assert found["tiers"][1] == {
+        "model": "spot",
+        "machineType": "a2-highgpu-1g",
+        "gpuType": "nvidia-tesla-a100",
+        "gpus": 1,
+        "nodePool": None,
+        "verdict": "fits",
+        "kvCacheTokens": found["tiers"][1]["kvCacheTokens"],
+        "speed": None,
+        "usdPerHour": 2.1208,
+        "priceNote": "",
+        "newNodeSeconds": 990,
+        "waitSeconds": 300,
+    }
+    assert found["tiers"][1]["kvCacheTokens"] > found["tiers"][0]["kvCacheTokens"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["onDemand", "spot", "flexStart", RESERVED, FLEX, A100]), min_size=1, max_size=6))
+def test_every_list_is_refused_or_has_a_rule_for_each_tier_in_its_order(capacity: list[Any]) -> None:
+    for raw in (autopilot(capacity, replicas=2), standard(capacity, replicas=2)):
+        outcome = outcome_of(raw)
+        if isinstance(outcome, Refusal):
+            assert any("is the same as" in problem.what for problem in outcome.problems)
+            continue
+        (server,) = outcome.servers
+        assert server.capacity is not None
+        models = [tier if isinstance(tier, str) else tier["model"] for tier in capacity]
+        assert [tier.model for tier in server.capacity.tiers] == models
+        if server.capacity.compute_class is not None:
+            assert [rule.spot for rule in rules(server)] == [model == "spot" for model in models]
+            assert server.node_selector.keys() == {CLASS}
+        assert ("spot" in models) == any(one.key.endswith("gke-spot") for one in server.tolerations)
+        assert server.shutdown.grace_seconds <= (105 if "spot" in models else 600)
