@@ -4,6 +4,7 @@ from .api_keys import ApiKeys, ApiKeysArgs
 from .autoscaling import Autoscaler
 from .boot_disk_allowlist import BootDiskAllowlist, BootDiskAllowlistArgs
 from .cluster import GkeCluster, GkeClusterArgs
+from .compute_class import ComputeClass, ComputeClassArgs
 from .configuration import ConfiguredStack, log_plan, read_stack
 from .endpoint_picker import EndpointPicker, EndpointPickerArgs
 from .gateway import Gateway, GatewayArgs
@@ -28,6 +29,8 @@ __all__ = [
     "Autoscaler",
     "BootDiskAllowlist",
     "BootDiskAllowlistArgs",
+    "ComputeClass",
+    "ComputeClassArgs",
     "ConfiguredStack",
     "EndpointPicker",
     "EndpointPickerArgs",

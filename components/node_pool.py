@@ -147,7 +147,7 @@ def _node_config(args: GpuNodePoolArgs) -> gcp.container.NodePoolNodeConfigArgs:
         labels=dict(sorted(plan.node_labels.items())),
         taints=[
             container.NodePoolNodeConfigTaintArgs(key=taint.key, value=taint.value, effect=taint.effect)
-            for taint in sorted(settings.taints, key=lambda taint: (taint.key, taint.effect))
+            for taint in plan.taints
         ]
         or None,
         resource_labels=args.resource_labels or None,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -15,6 +15,7 @@ from gke_llm_inference.planning import StackPlan
 from .api_keys import ApiKeys, ApiKeysArgs
 from .boot_disk_allowlist import BootDiskAllowlist, BootDiskAllowlistArgs
 from .cluster import GkeCluster, GkeClusterArgs
+from .compute_class import ComputeClass, ComputeClassArgs
 from .gateway import Gateway, GatewayArgs
 from .hugging_face_token import HuggingFaceToken, HuggingFaceTokenArgs
 from .image_registry import ImageRegistry, ImageRegistryArgs
@@ -37,6 +38,7 @@ class StackResources:
         namespace: the Kubernetes namespace; None where it exists already.
         token: the Hugging Face token's way into the cluster.
         node_pools: GPU node pools by their names in the settings.
+        compute_classes: compute classes of servers by their names in the cluster.
         servers: inference servers by their names in the settings.
         gateway: load balancers before the servers; None where no server is reached from outside of the cluster.
         observability: what is watched; None where nothing is.
@@ -59,6 +61,7 @@ class StackResources:
     image_registry: ImageRegistry | None = None
     model_store: ModelStore | None = None
     boot_disk_allowlist: BootDiskAllowlist | None = None
+    compute_classes: Mapping[str, ComputeClass] = field(default_factory=dict)
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -184,6 +187,21 @@ def create_stack(
         )
         for pool in plan.node_pools
     }
+    classes = {
+        one.name: ComputeClass(
+            one.name,
+            ComputeClassArgs(
+                plan=one,
+                node_pools={key: pool.node_pool.name for key, pool in pools.items()},
+                service_account=cluster.node_service_account,
+                after=[pools[rule.node_pool].node_pool for rule in one.rules if rule.node_pool],
+                replace_with=together,
+                served_apis=cluster.served_apis,
+            ),
+            on_cluster,
+        )
+        for one in plan.compute_classes
+    }
     keys = {
         server.key: ApiKeys(
             f"{server.name}-api-keys",
@@ -212,6 +230,7 @@ def create_stack(
                     *(store.before(server.key) if store else []),
                     *sources,
                     *([pools[server.node_pool].node_pool] if server.node_pool else []),
+                    *([classes[server.compute_class].compute_class] if server.compute_class else []),
                 ],
                 token_version=hugging_face.version,
                 api_keys_version=keys[server.key].version if server.key in keys else None,
@@ -270,4 +289,5 @@ def create_stack(
         image_registry=registry,
         model_store=store,
         boot_disk_allowlist=allowlist,
+        compute_classes=classes,
     )

@@ -266,6 +266,19 @@ class BootDiskFacts(Facts):
     """Name of the one object in a cluster that allows disk images."""
 
 
+class ComputeClassFacts(Facts):
+    """What compute classes can do, by GKE version."""
+
+    since: str
+    """GKE version that serves them first."""
+    auto_creation_since: str
+    """From which a class makes node pools on a Standard cluster without the cluster's own auto-provisioning."""
+    flex_start_since: str
+    """From which flex-start machines carry GPUs."""
+    cooldown_seconds: Positive
+    """For how long the autoscaler leaves a tier alone that has no machine."""
+
+
 class GkeFacts(Facts):
     """What GKE takes from a node and how far its objects may go."""
 
@@ -283,6 +296,7 @@ class GkeFacts(Facts):
     shared_clients_per_gpu: Positive
     shutdown: ShutdownLimits
     secondary_boot_disk: BootDiskFacts
+    compute_class: ComputeClassFacts
     served_within_seconds: dict[str, Positive]
     """How long a new cluster may take to serve custom resources, by API group; an empty name is every other group."""
     system_namespaces: tuple[str, ...]

@@ -7,6 +7,7 @@ from typing import Any
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.cli.access_report import access_document, access_lines, gateway_document
 from gke_llm_inference.cli.autoscaling_report import adapter_document, autoscaling_document, autoscaling_lines
+from gke_llm_inference.cli.capacity_report import capacity_document, capacity_lines
 from gke_llm_inference.cli.choice_report import choice_document, choice_lines
 from gke_llm_inference.cli.cost_report import in_usd, noted, stack_cost_document, stack_cost_lines
 from gke_llm_inference.cli.flows_report import UNGUARDED, enforced
@@ -145,6 +146,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
             "ephemeralGib": resources.ephemeral_storage_gib,
         },
         "modelSource": model_source_document(server),
+        "capacity": capacity_document(server),
         "startup": {
             "expectedSeconds": server.start.expected_seconds,
             "budgetSeconds": server.probes.startup_seconds,
@@ -277,6 +279,7 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
         f"  machine    {machine}: pod of {resources.pod_cpu_millicores / 1000:g} vCPU, {resources.pod_memory_gib} GiB, "
         f"{resources.ephemeral_storage_gib} GiB storage"
     )
+    yield from capacity_lines(server)
     yield from _start_lines(server)
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield from autoscaling_lines(server.autoscaling)
@@ -385,6 +388,8 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
             )
             for pool in plan.node_pools
         ]
+        servers = _costs(plan, catalog)
+        costs += [servers[server.key] for server in plan.servers if server.node_pool is None]
     else:
         costs = list(_costs(plan, catalog).values())
     return total_cost(costs)

@@ -13,6 +13,7 @@ from gke_llm_inference.planning.access.plan import (
 )
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan, TierPlan
 from gke_llm_inference.planning.compile_cache.plan import CacheDisk, CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
 from gke_llm_inference.planning.model_source.plan import (
@@ -62,10 +63,12 @@ __all__ = [
     "BucketCaches",
     "BucketPlan",
     "CacheDisk",
+    "CapacityPlan",
     "Catalog",
     "CertificatePlan",
     "ClusterPlan",
     "CompileCachePlan",
+    "ComputeClassPlan",
     "Condition",
     "CopierPlan",
     "DiskPlan",
@@ -94,6 +97,7 @@ __all__ = [
     "StackPlan",
     "StoreReader",
     "StoredModel",
+    "TierPlan",
     "TokenPlan",
     "Toleration",
     "TransferNodes",

@@ -23,15 +23,6 @@ def autopilot_findings(path: str, settings: ServerSettings, cluster: ClusterPlan
                 fix="remove it",
             )
         )
-    if settings.provisioning.model not in ("onDemand", "spot"):
-        problems.append(
-            Finding(
-                path=f"{path}.provisioning.model",
-                what=f"{settings.provisioning.model} needs a node pool",
-                why="Autopilot takes it from a compute class, which this project does not make",
-                fix="use onDemand or spot, or a Standard cluster",
-            )
-        )
     maxima = catalog.accelerators[accelerator.type].autopilot_maxima
     if not maxima:
         problems.append(

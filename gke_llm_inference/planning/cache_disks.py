@@ -1,5 +1,7 @@
 """Where a pod keeps a model that is too large for its node's boot disk: on local SSDs, or on a disk of its own."""
 
+from collections.abc import Iterable, Iterator
+
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.machines import candidates, gpu_counts, local_ssd_room_gib
 from gke_llm_inference.planning.stages import StackFrame
@@ -26,18 +28,24 @@ def local_ssd_gib(settings: ServerSettings, stack: StackFrame) -> float:
     return min(shares, default=0.0)
 
 
-def cache_storage_class(accelerator: str, catalog: Catalog) -> str | None:
-    """StorageClass of GKE's own for a disk that machines with the GPU can attach; None if there is none.
+def cache_storage_class(accelerators: Iterable[str], catalog: Catalog) -> str | None:
+    """StorageClass of GKE's own for a disk that machines with each of the GPUs can attach; None if there is none.
 
     Machines of a GPU that is not known are taken to have what most have.
     """
+    types = [kinds for accelerator in accelerators for kinds in _disk_types(accelerator, catalog)]
+    return catalog.disks.storage_class(tuple(set.intersection(*types)))
+
+
+def _disk_types(accelerator: str, catalog: Catalog) -> Iterator[set[str]]:
+    """Types of disks that each machine with the GPU can attach."""
     disks = catalog.disks
     family = disks.accelerators.get(accelerator)
     machines = [name for count in gpu_counts(accelerator, catalog) for name in candidates(accelerator, count, catalog)]
     if family is None and not machines:
-        return disks.storage_class(tuple(disks.storage_classes))
-    types = [set(disks.types(name)) for name in (machines or [f"{family}-"])]
-    return disks.storage_class(tuple(set.intersection(*types)))
+        yield set(disks.storage_classes)
+        return
+    yield from (set(disks.types(name)) for name in (machines or [f"{family}-"]))
 
 
 def no_storage_class(path: str, accelerator: str) -> Finding:

@@ -15,7 +15,8 @@ from gke_llm_inference.settings import (
     suggestion,
 )
 
-_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+"""Ids of projects."""
 # Zones that GKE spreads a regional pool over unless it is told which.
 _DEFAULT_ZONES = 3
 
@@ -53,7 +54,7 @@ def plan_cluster(
                 fix="pulumi config set gcp:project PROJECT",
             )
         )
-    if project is not None and not _PROJECT.fullmatch(project):
+    if project is not None and not PROJECT_ID.fullmatch(project):
         problems.append(
             Finding(
                 path="gcp:project",

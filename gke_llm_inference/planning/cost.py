@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import machine_family
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan
 from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, ServerPlan
 
 HOURS_PER_MONTH = 730
@@ -75,11 +76,40 @@ def pool_cost(
 
 def server_cost(server: ServerPlan, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:
     """Cost of a server's own GPUs and what comes with them: its share of the nodes that it runs on."""
+    if pool is None and server.capacity is not None and cluster.profile == "standard":
+        return tiers_cost(server, server.capacity, cluster)
     cost = replicas_cost(server.replicas, server.gpu_count, pool, cluster, catalog)
     if server.autoscaling is None:
         return cost
     least = replicas_cost(server.least_replicas, server.gpu_count, pool, cluster, catalog)
     return replace(cost, least_hourly_usd=least.hourly_usd)
+
+
+def tiers_cost(server: ServerPlan, capacity: CapacityPlan, cluster: ClusterPlan) -> Cost:
+    """Cost of a server whose machines come from one of its tiers: that of the cheapest whose price is known."""
+    if not capacity.priced:
+        return Cost(hourly_usd=None, idle_hourly_usd=0.0, note=capacity.tiers[0].note)
+    price = capacity.priced[0].usd_per_hour or 0.0
+    return Cost(
+        hourly_usd=server.replicas * price,
+        idle_hourly_usd=0.0,
+        least_hourly_usd=None if server.autoscaling is None else server.least_replicas * price,
+        region=cluster.region,
+        note=tiers_note(capacity, server.replicas),
+    )
+
+
+def tiers_note(capacity: CapacityPlan, replicas: int) -> str:
+    """What a server costs on other tiers than the cheapest; empty where there is one price."""
+    cheapest, dearest = capacity.priced[0], capacity.priced[-1]
+    unknown = len(capacity.tiers) - len(capacity.priced)
+    notes = []
+    if dearest.usd_per_hour != cheapest.usd_per_hour:
+        most = replicas * (dearest.usd_per_hour or 0.0)
+        notes.append(f"at least, on {cheapest.title}; up to {most:.2f} USD an hour on {dearest.title}")
+    if unknown:
+        notes.append(f"no price known of {unknown} of {len(capacity.tiers)} tiers")
+    return "; ".join(notes)
 
 
 def replicas_cost(replicas: int, gpus: int, pool: NodePoolPlan | None, cluster: ClusterPlan, catalog: Catalog) -> Cost:

@@ -114,7 +114,7 @@ def _usd(candidate: Candidate, server: PlacedServer) -> float | None:
     catalog, request = server.stack.catalog, candidate.request
     machines = candidates(request.accelerator or "", request.tensor_parallel, catalog)
     prices = catalog.price(machines[0], server.stack.cluster.region)[0] if machines else None
-    provisioning = server.settings.provisioning if server.pool is None else server.pool.settings.provisioning
+    provisioning = server.settings.tiers[0] if server.pool is None else server.pool.settings.provisioning
     if prices is None:
         return None
     return prices.spot if provisioning.model == "spot" else prices.on_demand

@@ -42,7 +42,7 @@ def refusal(server: ModeledServer, changes: Mapping[str, Any], offer: "Offer") -
     own = stated_with(server.settings, (), server.stack.catalog)
     stack = server.stack
     if stack.cluster.profile == "autopilot" and offer.advised:
-        own = own.model_copy(update={"provisioning": _provisioning(offer)})
+        own = own.model_copy(update={"provisioning": _provisioning(offer), "capacity": None})
     settings = changed(own, dict(changes))
     if settings is None:
         return "it is another model than the one that the stack describes"

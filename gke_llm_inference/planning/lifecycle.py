@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog.facts import ShutdownLimits
 from gke_llm_inference.catalog.shutdown_facts import Drain, ServerShutdown
 from gke_llm_inference.planning.memory.request import limits_of
+from gke_llm_inference.planning.node_shutdown import NodeShutdown
 from gke_llm_inference.planning.performance.timer import step_timer
-from gke_llm_inference.planning.plan import AnswerBasis, ClusterPlan, LongestAnswer, NodeShutdown, ShutdownPlan
+from gke_llm_inference.planning.plan import AnswerBasis, ClusterPlan, LongestAnswer, ShutdownPlan
 from gke_llm_inference.planning.stages import WeighedServer
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, NodePoolSettings, ServerSettings
@@ -42,12 +43,14 @@ class PodEnd:
         spot: whether its machine may be taken back.
         extended: whether its node pool may give it longer than GKE does by default.
         gateway: whether a load balancer outside of the cluster sends it requests.
+        longer: whether its Spot machines take as long as they can, whatever it asks for.
 
     """
 
     spot: bool
     extended: bool = False
     gateway: bool = False
+    longer: bool = False
 
 
 def drain_of(version: str, facts: ServerShutdown) -> Drain:
@@ -91,6 +94,9 @@ def plan_shutdown(server: WeighedServer, end: PodEnd) -> tuple[ShutdownPlan, lis
     asked, path = server.settings.shutdown, f"{server.path}.shutdown"
     if end.spot:
         grace = _spot_grace(server.settings, limits, end)
+        if end.longer and asked.grace_seconds is None and asked.drain_seconds is None:
+            wanted = min(longest.seconds, limits.spot_extended)
+            grace = max(grace, min(_needed_on_spot(wanted, limits, end), limits.spot_extended))
         times = _Times(grace, min(_propagation(limits, end), math.floor(grace * _SPOT_SLEEP_SHARE)), _SPOT_EXIT_SECONDS)
         findings = [*_spot_problems(path, server, grace, end), *times.problems(path, server.settings)]
         return times.plan(drain, asked.drain_seconds or max(1, times.room), longest, grace=grace), findings
@@ -129,12 +135,14 @@ def spot_shutdown(
     pool: NodePoolSettings, servers: Iterable[ServerSettings], limits: ShutdownLimits
 ) -> NodeShutdown | None:
     """How long machines of a pool take to end: longer than by default where a server on Spot asks for it."""
-    if pool.provisioning.model != "spot":
-        return None
-    end = PodEnd(spot=True, extended=True)
-    if all(_spot_grace(settings, limits, end) <= limits.spot for settings in servers):
+    if pool.provisioning.model != "spot" or not any(asks_for_longer_spot(one, limits) for one in servers):
         return None
     return NodeShutdown(seconds=limits.spot_node, critical_seconds=limits.spot_critical)
+
+
+def asks_for_longer_spot(settings: ServerSettings, limits: ShutdownLimits) -> bool:
+    """Whether a server asks for more time on Spot than its pods get by default."""
+    return _spot_grace(settings, limits, PodEnd(spot=True, extended=True)) > limits.spot
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,12 @@ def _spot_grace(settings: ServerSettings, limits: ShutdownLimits, end: PodEnd) -
     asked = settings.shutdown
     if asked.grace_seconds is not None or asked.drain_seconds is None:
         return asked.grace_seconds or limits.spot
-    needed = asked.drain_seconds + _SPOT_EXIT_SECONDS
+    return _needed_on_spot(asked.drain_seconds, limits, end)
+
+
+def _needed_on_spot(drain_seconds: int, limits: ShutdownLimits, end: PodEnd) -> int:
+    """The grace period in which a pod on Spot drains for so long."""
+    needed = drain_seconds + _SPOT_EXIT_SECONDS
     return next(
         grace
         for grace in range(limits.spot, needed + limits.gateway + 1)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
+from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan
 from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.model_source.plan import BucketCaches, FuseVolume, ModelSourcePlan, TransferNodes
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
+from gke_llm_inference.planning.node_shutdown import NodeShutdown
 from gke_llm_inference.planning.observability.plan import ObservabilityPlan
 from gke_llm_inference.planning.pod.patch_plan import PodPatch
 from gke_llm_inference.planning.pod.plan import PodExtras
@@ -25,6 +28,7 @@ from gke_llm_inference.settings import (
     Finding,
     HuggingFaceSettings,
     NodePoolSettings,
+    NodeTaint,
     StandardCluster,
     TracingSettings,
 )
@@ -101,20 +105,6 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeShutdown:
-    """How long a machine takes to end, in seconds.
-
-    Attributes:
-        seconds: for all of its pods.
-        critical_seconds: the end of that, which is for system pods alone.
-
-    """
-
-    seconds: int
-    critical_seconds: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class NodePoolPlan:
     """A GPU node pool.
 
@@ -127,6 +117,7 @@ class NodePoolPlan:
         driver_version: NVIDIA driver that GKE installs.
         node_labels: Kubernetes labels of the nodes, by which servers find the pool.
         shutdown: how long its Spot machines take to end; None for GKE's own times.
+        compute_class: the class that its nodes belong to alone; None where servers ask for the pool itself.
 
     """
 
@@ -138,6 +129,13 @@ class NodePoolPlan:
     driver_version: DriverVersion
     node_labels: dict[str, str]
     shutdown: NodeShutdown | None = None
+    compute_class: str | None = None
+
+    @property
+    def taints(self) -> tuple[NodeTaint, ...]:
+        """Taints of its nodes beside those of GKE, sorted; nodes of a compute class take its pods alone."""
+        of_class = [NodeTaint(key=COMPUTE_CLASS_LABEL, value=self.compute_class)] if self.compute_class else []
+        return tuple(sorted([*self.settings.taints, *of_class], key=lambda taint: (taint.key, taint.effect)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -524,6 +522,7 @@ class ServerPlan:
         autoscaling: how the number of its pods follows the load; None where it is fixed.
         compile_cache: where it keeps what it compiled; None where that goes with each pod.
         revision: branch, tag or commit of its model; None where nothing says.
+        capacity: ways in which Google provides its machines; None where it states none.
 
     """
 
@@ -578,6 +577,13 @@ class ServerPlan:
     pod_patch: PodPatch | None = None
     compile_cache: CompileCachePlan | None = None
     revision: str | None = None
+    capacity: CapacityPlan | None = None
+
+    @property
+    def compute_class(self) -> str | None:
+        """Name of the compute class that its pods ask for; None where they ask for none."""
+        made = self.capacity.compute_class if self.capacity else None
+        return made.name if made else None
 
     @property
     def least_replicas(self) -> int:
@@ -636,3 +642,10 @@ class StackPlan:
     bucket_caches: BucketCaches | None = None
     boot_disk_allowlist: AllowlistPlan | None = None
     warnings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def compute_classes(self) -> tuple[ComputeClassPlan, ...]:
+        """The compute classes of its servers, each once, sorted by name."""
+        found = [server.capacity.compute_class for server in self.servers if server.capacity]
+        named = {one.name: one for one in found if one is not None}
+        return tuple(one for _, one in sorted(named.items()))

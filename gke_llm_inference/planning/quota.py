@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
+from gke_llm_inference.catalog.facts import ProvisioningName
 from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
 from gke_llm_inference.settings import Finding, suggestion
 
 ALL_REGIONS = "GPUS_ALL_REGIONS"
 """The quota that every GPU of a project counts against, wherever it is."""
+_OWN_AND_ALL = 2
 _PREEMPTIBLE = ("spot", "flexStart")
 """Machines that count against the quotas of preemptible GPUs, flex-start among them."""
 
@@ -105,32 +106,38 @@ def quota_needs(
     running: defaultdict[str, int] = defaultdict(int)
     largest: defaultdict[str, int] = defaultdict(int)
 
-    def count(gpu: str, *, spot: bool, now: int, most: int) -> None:
-        if gpu not in catalog.accelerators:
-            return  # its nodes exist already, and Google's name of its quota is not known
-        quota = catalog.accelerators[gpu].quota
-        for name in (quota.spot if spot else quota.on_demand, ALL_REGIONS):
+    def count(names: set[str], *, now: int, most: int) -> None:
+        for name in names:
             running[name] += now
             largest[name] += most
 
     for pool in pools:
         gpus = pool.settings.accelerator.count
         count(
-            pool.settings.accelerator.type,
-            spot=pool.settings.provisioning.model in _PREEMPTIBLE,
+            _quotas_of(pool.settings.accelerator.type, pool.settings.provisioning.model, catalog),
             now=gpus * max(nodes.get(pool.key, 0), pool.settings.min_nodes),
             most=gpus * pool.settings.max_nodes,
         )
     for server in servers:
         if server.node_pool is None:
             now = server.replicas * server.gpu_count
-            count(
-                server.gpu_type,
-                spot=server.node_selector.get(SPOT_LABEL) == "true",
-                now=now,
-                most=now + server.rollout.max_surge * server.gpu_count,
-            )
+            count(_quotas(server, catalog), now=now, most=now + server.rollout.max_surge * server.gpu_count)
     return tuple(QuotaNeed(name, running[name], largest[name]) for name in sorted(running))
+
+
+def _quotas(server: ServerPlan, catalog: Catalog) -> set[str]:
+    """The quotas that a server's GPUs may count against: those of every tier, as all pods may come to be on one."""
+    if server.capacity is None:
+        return _quotas_of(server.gpu_type, "onDemand", catalog)
+    return {name for tier in server.capacity.tiers for name in _quotas_of(tier.gpu_type, tier.model, catalog)}
+
+
+def _quotas_of(gpu: str, model: ProvisioningName, catalog: Catalog) -> set[str]:
+    """The quotas of a GPU; none where its nodes exist already, and Google's name of its quota is not known."""
+    if gpu not in catalog.accelerators:
+        return set()
+    quota = catalog.accelerators[gpu].quota
+    return {quota.spot if model in _PREEMPTIBLE else quota.on_demand, ALL_REGIONS}
 
 
 def quota_problems(
@@ -158,17 +165,21 @@ def quota_problems(
         if name not in known
     ]
     nodes = {pool.key: running_nodes(pool, servers) for pool in pools}
+    # A server with several quotas falls back from one to the next: it must fit all of them together.
+    alone = [server for server in servers if len(_quotas(server, catalog)) <= _OWN_AND_ALL]
+    certain = {need.name: need.running for need in quota_needs(alone, pools, nodes, catalog)}
     for need in quota_needs(servers, pools, nodes, catalog):
         most = allowed.get(need.name)
-        if most is not None and need.running > most:
+        running = need.running if need.name == ALL_REGIONS else certain.get(need.name, 0)
+        if most is not None and running > most:
             scaled = [server for server in servers if server.autoscaling is not None]
             lower = f"lower maxReplicas of {scaled[0].key}" if scaled else "lower replicas"
             problems.append(
                 Finding(
                     path=f"gpuQuota.{need.name}",
-                    what=f"{most:,} is less than the {need.running:,} GPUs that the stack comes to run",
+                    what=f"{most:,} is less than the {running:,} GPUs that the stack comes to run",
                     why="Google makes no machine beyond the quota, and the rest of the pods would stay pending",
-                    fix=f"ask Google for {need.running:,}, or {lower}",
+                    fix=f"ask Google for {running:,}, or {lower}",
                 )
             )
     return problems

@@ -15,6 +15,7 @@ from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_ke
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
 from gke_llm_inference.planning.boot_disks.decide import boot_disk_selector, held_images
+from gke_llm_inference.planning.capacity_tiers.nodes import class_selector, tier_selector, tier_tolerations
 from gke_llm_inference.planning.compile_cache.decide import cache_environment, plan_compile_cache
 from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import fetched_from
@@ -52,7 +53,7 @@ from gke_llm_inference.planning.pods import (
     rollout_plan,
 )
 from gke_llm_inference.planning.request_logs import log_arguments
-from gke_llm_inference.planning.stages import TimedServer
+from gke_llm_inference.planning.stages import TieredServer, TimedServer
 from gke_llm_inference.planning.startup import plan_start
 from gke_llm_inference.settings import Finding, HttpHolder, NoToken, ServerSettings, VllmSettings
 from gke_llm_inference.settings.network_policy import policy_of
@@ -65,7 +66,7 @@ _SHARED_IPC = Decision(
 )
 
 
-def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
+def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
     """The plan of a server that has its place, and whose pods end like that."""
     settings, facts, stack, pool = server.settings, server.facts, server.stack, server.pool
     cluster, catalog, token = stack.cluster, stack.catalog, stack.token
@@ -100,6 +101,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
     kept = plan_compile_cache(settings, name=name, image=server.image, catalog=catalog)
+    deadline += server.capacity.wait_seconds if server.capacity else 0
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     tracing = tracing_of(stack.observability.tracing, server.version, catalog.tracing[settings.server])
     network_policy = plan_network_policy(
@@ -165,11 +167,11 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         replicas=settings.most_replicas,
         gpu_type=settings.accelerator.type,
         gpu_count=gpus,
-        machine_type=pool.machine_type if pool else _cheapest_machine(server),
+        machine_type=pool.machine_type if pool else _machine(server),
         node_pool=pool.key if pool else None,
         profile=cluster.profile,
         node_selector=_node_selector(server, pool, cluster, zone_of(source.disk)),
-        tolerations=_tolerations(pool, pod_tolerations(settings.pod), spot=spot),
+        tolerations=_tolerations(server, pod_tolerations(settings.pod), spot=spot),
         resources=server.resources,
         start=start,
         probes=probes,
@@ -206,6 +208,7 @@ def plan_server(server: TimedServer, shutdown: ShutdownPlan) -> ServerPlan:
         compile_cache=kept,
         pod=plan_pod(settings.pod, stack.image),
         revision=settings.revision,
+        capacity=server.capacity,
     )
 
 
@@ -260,8 +263,10 @@ def _added_arguments(server: TimedServer, shutdown: ShutdownPlan) -> tuple[str, 
     return (*([shutdown.argument] if shutdown.argument else []), *(text for text in logs if text not in given))
 
 
-def _cheapest_machine(server: TimedServer) -> str | None:
+def _machine(server: TieredServer) -> str | None:
     """The machine that a server without a pool of the stack is planned for; None where none is known."""
+    if server.capacity is not None:
+        return server.capacity.tiers[0].machine_type
     accelerator = server.settings.accelerator
     need = pod_request(server.resources)
     return cheapest_machine(accelerator.type, accelerator.count, need, server.stack.catalog)
@@ -273,13 +278,14 @@ def _offline(server: TimedServer, source: ModelSource) -> dict[str, str]:
 
 
 def _node_selector(
-    server: TimedServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
+    server: TieredServer, pool: NodePoolPlan | None, cluster: ClusterPlan, zone: str | None
 ) -> dict[str, str]:
     settings = server.settings
-    selector = {
-        ACCELERATOR_LABEL: settings.accelerator.type,
-        **boot_disk_selector(settings, server.stack.catalog.gke.secondary_boot_disk),
-    }
+    disk = boot_disk_selector(settings, server.stack.catalog.gke.secondary_boot_disk)
+    if server.capacity is not None and server.capacity.compute_class is not None:
+        of_class = class_selector(server.capacity.compute_class.name)
+        return of_class if zone is None else {**of_class, ZONE_LABEL: zone}
+    selector = {ACCELERATOR_LABEL: settings.accelerator.type, **disk}
     if zone is not None:
         selector[ZONE_LABEL] = zone
     if pool is not None:
@@ -287,8 +293,7 @@ def _node_selector(
     elif cluster.profile == "autopilot":
         selector[ACCELERATOR_COUNT_LABEL] = str(settings.accelerator.count)
         selector[DRIVER_VERSION_LABEL] = driver_for(server.cuda)
-        if settings.provisioning.model == "spot":
-            selector[SPOT_LABEL] = "true"
+        selector |= tier_selector(settings.tiers[0])
     return dict(sorted(selector.items()))
 
 
@@ -299,11 +304,11 @@ def _runner(settings: ServerSettings) -> dict[str, str]:
     return {}
 
 
-def _tolerations(pool: NodePoolPlan | None, asked: Sequence[Toleration], *, spot: bool) -> tuple[Toleration, ...]:
-    tolerations = [Toleration(key=GPU_RESOURCE)]
-    if spot:
+def _tolerations(server: TieredServer, asked: Sequence[Toleration], *, spot: bool) -> tuple[Toleration, ...]:
+    tolerations = [Toleration(key=GPU_RESOURCE), *tier_tolerations(server.capacity)]
+    if spot and server.capacity is None:
         tolerations.append(Toleration(key=SPOT_LABEL, value="true"))
-    if pool is not None:
+    for pool in server.tier_pools or ((server.pool,) if server.pool else ()):
         effects = {
             "NO_SCHEDULE": "NoSchedule",
             "PREFER_NO_SCHEDULE": "PreferNoSchedule",
@@ -312,6 +317,7 @@ def _tolerations(pool: NodePoolPlan | None, asked: Sequence[Toleration], *, spot
         tolerations += [
             Toleration(key=taint.key, value=taint.value, effect=effects[taint.effect]) for taint in pool.settings.taints
         ]
+    tolerations = list(dict.fromkeys(tolerations))
     known = {(toleration.key, toleration.effect) for toleration in tolerations}
     tolerations += [one for one in asked if (one.key, one.effect) not in known]
     return tuple(sorted(tolerations, key=lambda toleration: (toleration.key, toleration.effect)))

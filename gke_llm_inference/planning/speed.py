@@ -11,6 +11,7 @@ from gke_llm_inference.planning.pods import pod_request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gke_llm_inference.planning.capacity_tiers.price import TierPrice
     from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest
     from gke_llm_inference.planning.performance.calibration_use import SpeedBasis
     from gke_llm_inference.planning.performance.plan import PerformancePlan, PerformanceRequest, Price
@@ -69,6 +70,8 @@ def replica_price(server: PlacedServer) -> Price:
     from gke_llm_inference.planning.performance.plan import Price
 
     accelerator, stack = server.settings.accelerator, server.stack
+    if (own := _tier_price(server)) is not None:
+        return Price(usd_per_hour=own.usd_per_hour, is_least=stack.cluster.profile == "autopilot", note=own.note)
     cost = replicas_cost(1, accelerator.count, server.pool, stack.cluster, stack.catalog)
     if cost.hourly_usd is not None or server.pool is not None or stack.cluster.profile != "autopilot":
         return Price(usd_per_hour=cost.hourly_usd, note=cost.note)
@@ -76,8 +79,25 @@ def replica_price(server: PlacedServer) -> Price:
     prices = stack.catalog.price(machine, stack.cluster.region)[0] if machine else None
     if prices is None:
         return Price(usd_per_hour=None, note=cost.note)
-    usd = prices.spot if server.settings.provisioning.model == "spot" else prices.on_demand
-    return Price(usd_per_hour=usd, is_least=True, note=cost.note)
+    return Price(usd_per_hour=prices.on_demand, is_least=True, note=cost.note)
+
+
+def _tier_price(server: PlacedServer) -> TierPrice | None:
+    """What the machine of the first tier costs; None where the server states no tiers, or has a node pool."""
+    from gke_llm_inference.planning.capacity_tiers.asked import machine_tiers
+    from gke_llm_inference.planning.capacity_tiers.price import tier_price
+
+    settings, stack = server.settings, server.stack
+    tiers = machine_tiers(settings)
+    stated = settings.capacity is not None or "provisioning" in settings.model_fields_set
+    if server.pool is not None or not stated or not tiers:
+        return None
+    tier, gpus = tiers[0][1], settings.accelerator
+    need = pod_request(server.resources, gpus.count)
+    machine = tier.machine_type or stack.machines.cheapest(gpus.type, gpus.count, need, tier.model, stack.catalog)
+    if machine not in stack.catalog.machine_types:
+        return None
+    return tier_price(machine, tier.model, stack.cluster.region, stack.catalog)
 
 
 def _notes(server: PlacedServer) -> Iterator[str]:

@@ -161,6 +161,7 @@ def _planned(
         .each(steps.pod)
         .together(steps.machine)
         .each(steps.performance)
+        .each(steps.capacity)
         .each(steps.rollout)
     )
 

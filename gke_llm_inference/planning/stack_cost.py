@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from gke_llm_inference.catalog import GIB, Catalog
 from gke_llm_inference.catalog.cost_facts import CostFacts, read_cost_facts
 from gke_llm_inference.catalog.facts import machine_family
-from gke_llm_inference.catalog.kubernetes_names import SPOT_LABEL
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan
 from gke_llm_inference.planning.compile_cache.plan import CacheDisk
-from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, pool_cost
+from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, pool_cost, tiers_cost
 from gke_llm_inference.planning.machines import candidates, holds
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
 from gke_llm_inference.planning.plan import NodePoolPlan, ServerPlan, StackPlan
@@ -111,6 +111,8 @@ def _gpus(plan: StackPlan, catalog: Catalog) -> Iterator[CostPart]:
     for server in plan.servers:
         if plan.cluster.profile == "autopilot":
             yield _on_autopilot(server, plan, catalog)
+        elif server.node_pool is None and server.capacity is not None:
+            yield _of_tiers(server, server.capacity, plan)
         elif not server.node_pool:
             yield _on_other_nodes(server)
 
@@ -120,7 +122,19 @@ def _nodes(pool: NodePoolPlan, plan: StackPlan) -> tuple[int, int | None]:
     return running_nodes(pool, plan.servers), least_running_nodes(pool, plan.servers)
 
 
+def _of_tiers(server: ServerPlan, capacity: CapacityPlan, plan: StackPlan) -> CostPart:
+    """Machines of a server that come from one of its tiers."""
+    cheapest = (*capacity.priced, *capacity.tiers)[0]
+    cost = tiers_cost(server, capacity, plan.cluster)
+    title = f"pods of {server.key}: {server.replicas} × {cheapest.machine_type}"
+    return CostPart(title=title, cost=cost, is_least=bool(cost.note))
+
+
 def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> CostPart:
+    if server.capacity is not None:
+        part = _of_tiers(server, server.capacity, plan)
+        note = "; ".join(filter(None, (part.cost.note, _PREMIUM if part.cost.hourly_usd is not None else "")))
+        return replace(part, cost=replace(part.cost, note=note), is_least=True)
     need = pod_request(server.resources, server.gpu_count)
     names = candidates(server.gpu_type, server.gpu_count, catalog)
     machine = next((name for name in names if holds(catalog.machine_types[name], need, catalog)), None)
@@ -129,7 +143,7 @@ def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> Cost
     if prices is None:
         note = f"no price known of {machine or server.gpu_type} in {plan.cluster.region}"
         return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note), is_least=True)
-    price = prices.spot if server.node_selector.get(SPOT_LABEL) == "true" else prices.on_demand
+    price = prices.on_demand
     least = None if server.autoscaling is None else server.least_replicas * price
     cost = Cost(
         hourly_usd=server.replicas * price,
@@ -179,12 +193,33 @@ def _disks(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> Iterator[Cost
             spot = pool.settings.provisioning.model == "spot"
             price = None if known is None else known.spot if spot else known.on_demand
             yield _per_node(f"local SSDs of {pool.key}: {gb} GB a node", gb, price, pool, plan)
+    for server in plan.servers:
+        yield from _boot_disks(server, region, facts)
     types = {name: kind for kind, name in catalog.disks.storage_classes.items()}
     for server in plan.servers:
         if server.compile_cache:
             yield _compile_cache(server, server.compile_cache.disk, types, region, facts)
         if server.resources.cache_on_disk:
             yield _cache_disks(server, types.get(server.resources.cache_storage_class or "", ""), region, facts)
+
+
+def _boot_disks(server: ServerPlan, region: str, facts: CostFacts) -> Iterator[CostPart]:
+    """Boot disks of nodes that a compute class makes; on Autopilot they belong to the machine."""
+    made = server.capacity.compute_class if server.capacity else None
+    if made is None or not made.creates_pools:
+        return
+    disks = {(rule.boot_disk_gb or 0, rule.boot_disk_type or "") for rule in made.rules}
+    prices = [None if (usd := facts.disk(kind, region)) is None else gb * usd / HOURS_PER_MONTH for gb, kind in disks]
+    known = [price for price in prices if price is not None]
+    title = f"boot disks of {server.key}: {server.replicas} × {min(disks)[0]} GB"
+    if not known:
+        note = f"no price known in {region}"
+        yield CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note))
+        return
+    hourly = min(known)
+    least = None if server.autoscaling is None else server.least_replicas * hourly
+    cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
+    yield CostPart(title=title, cost=cost, is_least=len(disks) > 1)
 
 
 def _per_node(title: str, gb: int, price: float | None, pool: NodePoolPlan, plan: StackPlan) -> CostPart:

@@ -9,6 +9,8 @@ from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.autoscaling.source import StackSources
+from gke_llm_inference.planning.capacity_tiers.known import KnownMachines
+from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan
 from gke_llm_inference.planning.image_digests import pinned
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, through
 from gke_llm_inference.planning.known_speeds import KnownSpeeds
@@ -56,6 +58,7 @@ class StackFrame:
         propose: what would fit instead of a server that does not; None where nothing is to be proposed.
         propose_faster: what would meet the objectives of a server that misses them; None as above.
         speeds: what plans the speed of servers.
+        machines: what finds machines for tiers.
         choose: what a server's goals choose; None where they are not to choose.
         image_registry: repositories that images may come through; None where they are pulled from their own registries.
         model_revisions: commits of models by id, for servers that state no revision.
@@ -79,6 +82,7 @@ class StackFrame:
     propose: "Callable[[CommandedServer, MemoryPlan], tuple[Alternative, ...]] | None" = None
     propose_faster: "Callable[[PlacedServer, PerformancePlan], tuple[FasterAlternative, ...]] | None" = None
     speeds: KnownSpeeds = field(default_factory=KnownSpeeds)
+    machines: KnownMachines = field(default_factory=KnownMachines)
     choose: "Callable[[ModeledServer, Applied], Chosen] | None" = None
     image_registry: ImageRegistryPlan | None = None
     model_store: ModelStorePlan | None = None
@@ -234,16 +238,21 @@ class PlacedServer(SizedServer):
     Attributes:
         pool: its node pool; None where the stack has none.
         may_surge: whether one more pod finds room in the pool while all of the stack runs.
+        tier_pools: node pools that it tries in order, `pool` the first; none where it lists fewer than two.
 
     """
 
     pool: NodePoolPlan | None
     may_surge: bool
+    tier_pools: tuple[NodePoolPlan, ...] = ()
 
     @property
     def on_spot(self) -> bool:
-        """Whether its machines may be taken back at any time."""
-        return (self.pool.settings.provisioning if self.pool else self.settings.provisioning).model == "spot"
+        """Whether its machines, or those of one of its tiers, may be taken back at any time."""
+        pools = self.tier_pools or ((self.pool,) if self.pool else ())
+        if pools:
+            return any(pool.settings.provisioning.model == "spot" for pool in pools)
+        return any(tier.model == "spot" for tier in self.settings.tiers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +266,13 @@ class TimedServer(PlacedServer):
 
     performance: "PerformancePlan | None"
     faster: tuple[FasterAlternative, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TieredServer(TimedServer):
+    """After the step `capacity`: its tiers; None where it states none."""
+
+    capacity: CapacityPlan | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The steps of planning a server, each a plain function from one stage to the next.
 
-model → presets → limits → arguments → memory → pod → machine → performance → rollout: `planning.stack` takes all
-servers of a stack through them. A step adds what it finds to the list that travels along with the server.
+model → presets → limits → arguments → memory → pod → machine → performance → capacity → rollout: `planning.stack`
+takes all servers of a stack through them. A step adds what it finds to the list that travels along with the server.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,14 @@ from gke_llm_inference.planning.boot_disks.decide import (
     not_held_warnings,
     server_boot_disk_findings,
 )
-from gke_llm_inference.planning.cache_disks import cache_storage_class, local_ssd_gib, no_storage_class
+from gke_llm_inference.planning.cache_disks import local_ssd_gib
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
+from gke_llm_inference.planning.capacity_tiers.asked import makes_nodes, needs_class, with_first_tier
+from gke_llm_inference.planning.capacity_tiers.classes import spot_shutdown_of_class
+from gke_llm_inference.planning.capacity_tiers.decide import plan_capacity
+from gke_llm_inference.planning.capacity_tiers.pods import raised_for_tiers, storage_class_for_tiers
+from gke_llm_inference.planning.capacity_tiers.pools import listed_pools, place_lists
+from gke_llm_inference.planning.capacity_tiers.warnings import flex_start_warnings
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
 from gke_llm_inference.planning.compile_cache.state import cache_disk_findings, with_kept_cache
@@ -63,6 +69,7 @@ from gke_llm_inference.planning.stages import (
     PresetServer,
     SizedServer,
     StackFrame,
+    TieredServer,
     TimedServer,
     WeighedServer,
 )
@@ -77,7 +84,8 @@ from gke_llm_inference.settings.servers import apart_with
 
 def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
     """Which server, version and model; the end where the model is not known. Checks what is asked by itself."""
-    path, settings, catalog = server.path, server.settings, server.stack.catalog
+    path, catalog = server.path, server.stack.catalog
+    settings, of_capacity = with_first_tier(path, server.settings, server.stack.cluster, catalog)
     facts = catalog.servers[settings.server]
     version = full_version(settings.version or facts.default_version)
     of_version = version_findings(path, version, facts)
@@ -88,6 +96,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         *of_version,
         *maintenance_warnings(path, facts),
         *image_findings(path, settings, version, catalog.servers),
+        *of_capacity,
         *of_gpus,
         *of_model,
         *of_cache,
@@ -220,14 +229,16 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
     )
     findings += cache_disk_findings(path, settings, stack.catalog)
     if resources.cache_on_disk:
-        storage_class = cache_storage_class(settings.accelerator.type, stack.catalog)
-        findings += [] if storage_class else [no_storage_class(path, settings.accelerator.type)]
+        storage_class, found = storage_class_for_tiers(path, settings, stack.catalog)
+        findings += found
         resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
     resources = with_sidecar(with_additions(resources, settings.pod), server.source, stack.catalog)
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)
+        findings += found
+        resources, found = raised_for_tiers(path, settings, resources, stack.cluster, stack.catalog)
         findings += found
     elif settings.provisioning.model != "onDemand":
         findings.append(
@@ -246,6 +257,10 @@ def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
 
     Where a pool is wrong itself, that no server finds its place says nothing new, but of those that name a sound pool.
     """
+    made = [server for server in servers if makes_nodes(server.settings, stack.cluster.profile)]
+    listed = [server for server in servers if listed_pools(server.settings)]
+    if made or listed:
+        return _with_classes(servers, made, listed, stack)
     if stack.pools_are_sound:
         return place(servers, stack)
     certain = [server for server in servers if server.settings.node_pool in stack.sound_pools]
@@ -253,6 +268,24 @@ def machine(servers: Sequence[SizedServer], stack: StackFrame) -> Placement:
     judged = place(certain, replace(stack, pools=pools)) if certain else Placement(servers=())
     others = unplaced([server for server in servers if server not in certain])
     return Placement(servers=(*judged.servers, *others.servers), findings=judged.findings)
+
+
+def _with_classes(
+    servers: Sequence[SizedServer], made: Sequence[SizedServer], listed: Sequence[SizedServer], stack: StackFrame
+) -> Placement:
+    """Where servers run of which some have nodes that a compute class makes, or pools that they try in order."""
+    special = {server.key for server in (*made, *listed)}
+    others = [server for server in servers if server.key not in special]
+    lists = place_lists(listed, others, stack) if stack.pools_are_sound else unplaced(listed)
+    taken = {key for server in listed for key in listed_pools(server.settings)}
+    rest = replace(stack, pools={key: pool for key, pool in stack.pools.items() if key not in taken})
+    placed = machine(others, rest) if others or rest.pools else Placement(servers=())
+    found = {one.key: one for one in (*unplaced(made).servers, *lists.servers, *placed.servers)}
+    return Placement(
+        servers=tuple(found[server.key] for server in servers if server.key in found),
+        pools=tuple(sorted((*lists.pools, *placed.pools), key=lambda pool: pool.key)),
+        findings=(*lists.findings, *placed.findings),
+    )
 
 
 def performance(server: PlacedServer, findings: Findings) -> TimedServer:
@@ -270,7 +303,14 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
     return TimedServer(**{**vars(server), "decisions": (*server.decisions, *decided)}, performance=plan, faster=faster)
 
 
-def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
+def capacity(server: TimedServer, findings: Findings) -> TieredServer:
+    """Its tiers, each checked like the first."""
+    plan, found = plan_capacity(server)
+    findings += found
+    return TieredServer(**vars(server), capacity=plan)
+
+
+def rollout(server: TieredServer, findings: Findings) -> ServerPlan:
     """The plan of the server: how it starts, is probed, updated, scaled and stopped."""
     stack = server.stack
     held = held_images(server.path, server.settings, server.pool)
@@ -288,7 +328,8 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
         server,
         PodEnd(
             spot=server.on_spot,
-            extended=server.pool is not None,
+            extended=server.pool is not None or needs_class(server.settings, stack.cluster.profile),
+            longer=spot_shutdown_of_class(server) is not None,
             gateway=exposure_of(server.settings, server.stack.gateway) != "none",
         ),
     )
@@ -296,6 +337,7 @@ def rollout(server: TimedServer, findings: Findings) -> ServerPlan:
     findings += spread_findings(server.path, server.settings, server.pool)
     findings += placed_findings(server)
     plan = plan_server(server, shutdown)
+    findings += flex_start_warnings(server.path, server.settings, plan.start)
     autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)
     findings += found
     plan, found = with_patch(server, plan if autoscaling is None else replace(plan, autoscaling=autoscaling))

@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_snake
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning import steps
 from gke_llm_inference.planning.alternatives import Alternative, alternatives, rank
+from gke_llm_inference.planning.capacity_tiers.asked import machine_tiers, makes_nodes
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.machines import candidates, holds
 from gke_llm_inference.planning.memory import MemoryPlan
@@ -189,6 +190,8 @@ def changed(own: ServerSettings, changes: dict[str, Any]) -> ServerSettings | No
             gpus[to_snake(name.removeprefix("accelerator."))] = value
         else:
             update[to_snake(name)] = value
+    if gpus and any(tier.machine_type or tier.accelerator for _, tier in machine_tiers(own)):
+        return None  # the tiers name their GPUs
     if gpus:
         forgotten = {"choices": (), **({"memory_mib": None} if "type" in gpus else {})}
         update["accelerator"] = own.accelerator.model_copy(update={**forgotten, **gpus})
@@ -215,6 +218,8 @@ def _sized(asked: AskedServer, findings: Findings) -> SizedServer | None:
 def _needs_pool(server: SizedServer) -> bool:
     """Whether the stack has to have one more node pool for the server's GPUs."""
     stack, asked = server.stack, server.settings
+    if makes_nodes(asked, stack.cluster.profile):
+        return False
     if stack.cluster.profile == "autopilot" or (
         not stack.pools and isinstance(stack.cluster.settings, ExistingCluster)
     ):
@@ -252,7 +257,7 @@ def _machine(server: PlacedServer) -> str | None:
     sold = server.stack.cluster.profile == "autopilot"
     for name in candidates(asked.accelerator.type, asked.accelerator.count, catalog):
         machine = catalog.machine_types[name]
-        if holds(machine, need, catalog) and (not sold or asked.provisioning.model in machine.provisioning):
+        if holds(machine, need, catalog) and (not sold or asked.tiers[0].model in machine.provisioning):
             return name
     return None
 

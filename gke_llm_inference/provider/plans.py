@@ -8,6 +8,8 @@ from types import UnionType
 from typing import Any
 
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
+from gke_llm_inference.planning.capacity_tiers.asked import needs_class
+from gke_llm_inference.planning.plan import ClusterProfile
 from gke_llm_inference.provider.arguments import GCP_PROJECT, Component, ServerArguments
 from gke_llm_inference.settings import (
     ConfigApiKeys,
@@ -91,6 +93,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     problems = [
         *_api_key_problems("server", arguments.server, ConfigApiKeys | SecretManagerApiKeys),
         *_exposure_problems(arguments.server),
+        *_capacity_problems(arguments.server, arguments.profile),
     ]
     settings = StackSettings(
         # Only the profile decides anything; the program's Kubernetes provider knows the cluster.
@@ -203,6 +206,20 @@ def _exposure_problems(server: ServerSettings) -> list[Finding]:
             what=f"{server.exposure} needs a whole stack",
             why="load balancers are a stack's, and this component makes one server only",
             fix="use InferenceStack, or put a load balancer of your own before the Service",
+        )
+    ]
+
+
+def _capacity_problems(server: ServerSettings, profile: ClusterProfile) -> list[Finding]:
+    """A single server has no compute class made for it."""
+    if not needs_class(server, profile):
+        return []
+    return [
+        Finding(
+            path="server.capacity",
+            what="needs a whole stack",
+            why="a compute class is of the whole cluster, and this component makes one server only",
+            fix="use InferenceStack, or one tier that says no more than its model",
         )
     ]
 

@@ -173,7 +173,8 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
             return Finding(path=path, what="is missing", why="it has no default", fix=location.help("add it"))
         case "union_tag_not_found" | "union_tag_invalid":
             tag = location.discriminator()
-            found = value.get(tag) if isinstance(value, Mapping) else None
+            # A bare word stands for its choice where a list takes words.
+            found = value.get(tag) if isinstance(value, Mapping) else value if isinstance(value, str) else None
             what = "is missing" if kind == "union_tag_not_found" else "is not a known choice"
             return Finding(
                 path=f"{path}.{tag}",

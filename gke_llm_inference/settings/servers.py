@@ -23,6 +23,7 @@ from gke_llm_inference.settings.base import (
 )
 from gke_llm_inference.settings.boot_disks import ServerBootDisk
 from gke_llm_inference.settings.calibration import Calibration
+from gke_llm_inference.settings.capacity import MOST_TIERS, CapacityTier, tier_of
 from gke_llm_inference.settings.compile_cache import KeepCompileCacheSettings
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
 from gke_llm_inference.settings.model_source import HuggingFaceSource, ModelSourceSettings, ModelStoreSource
@@ -49,6 +50,7 @@ _APART = (
 VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
 ]
+CapacityList = Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
@@ -200,6 +202,10 @@ class _ServerSettings(Settings):
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
     secondary_boot_disk: ServerBootDisk | None = None
     """A disk with the server's image that nodes start with; on Standard this belongs to the node pool."""
+    capacity: Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)] | None = (
+        None
+    )
+    """Ways in which Google provides the machine, tried in this order; what provisioning says if absent."""
     replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     """Pods, each with the whole model; 0 keeps the server's objects without pods."""
     autoscaling: AutoscalingSettings | None = None
@@ -280,6 +286,16 @@ class _ServerSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_capacity(self) -> Self:
+        if self.capacity is not None and "provisioning" in self.model_fields_set:
+            raise refused(
+                "has provisioning and capacity",
+                "provisioning is a list of one tier, and only one list can hold",
+                "remove provisioning, and state it as a tier of capacity",
+            )
+        return self
+
     @property
     def downloads(self) -> bool:
         """Whether its pods download the model from Hugging Face."""
@@ -289,6 +305,11 @@ class _ServerSettings(Settings):
     def store_source(self) -> ModelStoreSource | None:
         """How it reads its model from the stack's store; None where it does not."""
         return self.model_source if isinstance(self.model_source, ModelStoreSource) else None
+
+    @property
+    def tiers(self) -> tuple[CapacityTier, ...]:
+        """Ways in which Google provides the machine, in their order; one where `provisioning` states it."""
+        return (tier_of(self.provisioning),) if self.capacity is None else self.capacity
 
     @property
     def most_replicas(self) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support import Recordings
 
 ZONE = "us-central1-b"
-WAYS = {
+WAYS: dict[str, Document] = {
     "streamer": {"by": "streamer"},
     "gcsfuse": {"by": "gcsfuse"},
     "hyperdiskMl": {"by": "hyperdiskMl", "disk": {"zone": ZONE}},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.planning.support import CATALOG, GEMMA, QWEN, on_autopilot, only_problem, problems_of
@@ -113,16 +111,6 @@ def test_node_pools_are_refused_on_an_existing_autopilot_cluster(cluster: Raw) -
 def test_a_server_cannot_choose_a_pool_on_autopilot() -> None:
     problem = only_problem(autopilot_stack(nodePool="l4"))
     assert (problem.path, problem.fix) == ("servers.gemma.nodePool", "remove it")
-
-
-@pytest.mark.parametrize(
-    "provisioning", [{"model": "flexStart"}, {"model": "reservation", "name": "held"}], ids=lambda value: value["model"]
-)
-def test_autopilot_sells_on_demand_and_spot_only(provisioning: dict[str, Any]) -> None:
-    problem = only_problem(autopilot_stack(provisioning=provisioning))
-    assert problem.path == "servers.gemma.provisioning.model"
-    assert problem.what == f"{provisioning['model']} needs a node pool"
-    assert problem.fix == "use onDemand or spot, or a Standard cluster"
 
 
 @pytest.mark.parametrize("server", [GEMMA, QWEN], ids=["gemma", "qwen"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.planning import plan_stack
 from gke_llm_inference.planning.lifecycle import drain_of
-from gke_llm_inference.planning.plan import NodeShutdown
+from gke_llm_inference.planning.node_shutdown import NodeShutdown
 from gke_llm_inference.settings import parse_settings
 from tests.planning.support import (
     CATALOG,

@@ -74,7 +74,7 @@ def offers_of(server: ModeledServer, given: ServerSettings, provisioning: str | 
     stated = asked.count if is_explicit(given, "accelerator.count") and not asked.choices else None
     offers: dict[tuple[str, int], Offer] = {}
     for gpu in predictable(stack.catalog):
-        for offer in _of_gpu(server, gpu, provisioning or server.settings.provisioning.model):
+        for offer in _of_gpu(server, gpu, provisioning or server.settings.tiers[0].model):
             if stated is not None and not offer.advised and offer.gpus != stated:
                 continue
             known = offers.get((gpu, offer.gpus))
@@ -122,7 +122,7 @@ def _on_autopilot(server: ModeledServer, gpu: str, reason: str) -> Iterator[Offe
     for count in sorted(catalog.accelerators[gpu].autopilot_maxima):
         asked = server.settings.accelerator.model_copy(update={"type": gpu, "count": count})
         if has_room_on_autopilot(asked, _resources(server, count), catalog):
-            yield from _machine(server, gpu, count, reason, server.settings.provisioning.model)
+            yield from _machine(server, gpu, count, reason, server.settings.tiers[0].model)
 
 
 def _on_pools(server: ModeledServer, gpu: str, reason: str) -> Iterator[Offer]:
