@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Any
 
-from gke_llm_inference import StackIdentity, parse_settings, plan_stack
+from gke_llm_inference.planning import StackIdentity, plan_stack
+from gke_llm_inference.settings import parse_settings
 
 LIMIT_SECONDS = 4.0
 """For a thousand servers with four tiers."""
