@@ -1,4 +1,4 @@
-"""The list of disk images: one object of the cluster, before the pods that ask for nodes with them."""
+"""What lets pods start faster: disks with images that a cluster allows, and places for what was compiled."""
 
 import pytest
 
@@ -17,6 +17,20 @@ config:
       maxModelLen: 4096
       keepCompileCache: {storage: disk, sizeGib: 20}
       secondaryBootDisk: {image: projects/my-project/global/images/vllm}
+"""
+
+
+IN_BUCKET = """\
+config:
+  gcp:project: my-project
+  gke-llm-inference:cluster: {mode: autopilot, location: us-central1, labels: {team: ml}}
+  gke-llm-inference:servers:
+    chat:
+      server: vllm
+      model: Qwen/Qwen2.5-7B-Instruct
+      maxModelLen: 4096
+      replicas: 2
+      keepCompileCache: {storage: bucket, name: acme-chat, projectNumber: "123456789012"}
 """
 
 
@@ -45,3 +59,27 @@ def test_pods_come_after_the_list_and_the_disk_of_their_cache(recording: Recordi
     }
     label = "cloud.google.com.node-restriction.kubernetes.io/gke-secondary-boot-disk-vllm"
     assert deployment.inputs["spec"]["template"]["spec"]["nodeSelector"][label] == "CONTAINER_IMAGE_CACHE.my-project"
+
+
+def test_a_bucket_of_compiled_code_is_written_by_one_account_alone(recordings: Recordings) -> None:
+    made = recordings.config(IN_BUCKET)
+    bucket = find(made, "gcp:storage/bucket:Bucket", "chat-compile-cache")
+    assert bucket.inputs == {
+        "forceDestroy": True,
+        "labels": {"team": "ml"},
+        "location": "US-CENTRAL1",
+        "name": "acme-chat",
+        "project": "my-project",
+        "publicAccessPrevention": "enforced",
+        "softDeletePolicy": {"retentionDurationSeconds": 0},
+        "storageClass": "STANDARD",
+        "uniformBucketLevelAccess": True,
+        "versioning": {"enabled": False},
+    }
+    members = of_type(made, "gcp:storage/bucketIAMMember:BucketIAMMember")
+    assert {(one.inputs["role"], one.inputs["member"].rpartition("/")[2]) for one in members} == {
+        ("roles/storage.bucketViewer", "chat"),
+        ("roles/storage.objectUser", "chat"),
+    }
+    deployment = find(made, DEPLOYMENT, "chat-deployment")
+    assert {bucket.urn, *(one.urn for one in members)} <= set(deployment.dependencies)
