@@ -61,6 +61,16 @@ def test_pods_come_after_the_list_and_the_disk_of_their_cache(recording: Recordi
     assert deployment.inputs["spec"]["template"]["spec"]["nodeSelector"][label] == "CONTAINER_IMAGE_CACHE.my-project"
 
 
+def test_a_compute_class_names_the_disk_image_and_its_project(recordings: Recordings) -> None:
+    tiers = "capacity: [onDemand, spot]"
+    made = recordings.config(STACK.replace("maxModelLen: 4096", f"maxModelLen: 4096\n      {tiers}"))
+    (one,) = of_type(made, "kubernetes:cloud.google.com/v1:ComputeClass")
+    assert [rule["storage"]["secondaryBootDisks"] for rule in one.inputs["spec"]["priorities"]] == [
+        [{"diskImageName": "vllm", "mode": "CONTAINER_IMAGE_CACHE", "project": "my-project"}]
+    ] * 2
+    assert one.inputs["spec"]["nodePoolConfig"]["imageStreaming"] == {"enabled": True}
+
+
 def test_a_bucket_of_compiled_code_is_written_by_one_account_alone(recordings: Recordings) -> None:
     made = recordings.config(IN_BUCKET)
     bucket = find(made, "gcp:storage/bucket:Bucket", "chat-compile-cache")
