@@ -77,8 +77,14 @@ def _spec(args: ComputeClassArgs) -> dict[str, Any]:
     }
     if plan.creates_pools:
         spec["nodePoolAutoCreation"] = {"enabled": True}
+    config: dict[str, Any] = {}
     if args.service_account is not None and any(rule.node_pool is None for rule in plan.rules):
-        spec["nodePoolConfig"] = {"serviceAccount": args.service_account}
+        config["serviceAccount"] = args.service_account
+    if any(rule.secondary_boot_disk for rule in plan.rules):
+        # What finds images on the disk is the snapshotter that streams them, which Autopilot has on by itself.
+        config["imageStreaming"] = {"enabled": True}
+    if config:
+        spec["nodePoolConfig"] = config
     return spec
 
 
@@ -111,7 +117,10 @@ def _rule(rule: ClassRule, args: ComputeClassArgs) -> dict[str, Any]:
                 "shutdownGracePeriodCriticalPodsSeconds": rule.shutdown.critical_seconds,
             }
         }
-    storage = {"bootDiskType": rule.boot_disk_type, "bootDiskSize": rule.boot_disk_gb}
+    storage: dict[str, Any] = {"bootDiskType": rule.boot_disk_type, "bootDiskSize": rule.boot_disk_gb}
+    if rule.secondary_boot_disk is not None:
+        _, project, _, _, image = rule.secondary_boot_disk.split("/")
+        storage["secondaryBootDisks"] = [{"diskImageName": image, "project": project, "mode": "CONTAINER_IMAGE_CACHE"}]
     if any(storage.values()):
         spec["storage"] = {key: value for key, value in storage.items() if value}
     return spec

@@ -13,6 +13,7 @@ from gke_llm_inference.settings import parse_settings
 from tools.markdown import table
 
 _REPOSITORY = "us-central1-docker.pkg.dev/my-project/docker-hub/vllm/vllm-openai"
+_REVISION = "0" * 40
 _DISK = "projects/my-project/global/images/vllm"
 
 
@@ -53,13 +54,19 @@ def _planned(start: MeasuredStart, catalog: Catalog) -> ServerPlan:
         server["image"] = f"{_REPOSITORY}:v{start.version}"
     elif start.image == "preloaded":
         pool["secondaryBootDisks"] = [{"image": _DISK}]
-    if start.storage != "nodeDisk":
+    store: dict[str, Any] = {}
+    if start.storage == "streamer":
+        server |= {"modelSource": {"source": "modelStore", "by": "streamer"}, "revision": _REVISION}
+        bucket = {"mode": "existing", "name": "my-models"}
+        store["modelStore"] = {"bucket": bucket, "copy": False, "projectNumber": "123456789012"}
+    elif start.storage != "nodeDisk":
         server["modelVolume"] = {"claim": "models", "storage": start.storage}
     raw = {
         "cluster": {"mode": "standard", "location": "us-central1"},
         "huggingFace": {"tokenSource": "config"},
         "nodePools": {"l4": pool},
         "servers": {"chat": server},
+        **store,
     }
     identity = StackIdentity(project="gke-llm-inference", stack="startup", gcp_project="my-project")
     (plan,) = plan_stack(parse_settings(raw), identity, catalog).servers

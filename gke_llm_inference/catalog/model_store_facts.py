@@ -27,6 +27,8 @@ class ModelStoreFacts(Facts):
     """What the program may do with the bucket."""
     reader_roles: tuple[str, ...]
     """What a server that reads from it may do with the bucket."""
+    cache_roles: tuple[str, ...]
+    """What a server that keeps what it compiled may do with a bucket of its own."""
     parallel_files: Positive
     """Files that are copied at a time."""
     chunk_mib: Positive

@@ -14,7 +14,7 @@ from gke_llm_inference.planning.access.plan import (
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
 from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
 from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan, TierPlan
-from gke_llm_inference.planning.compile_cache.plan import CacheDisk, CompileCachePlan
+from gke_llm_inference.planning.compile_cache.plan import CacheBucket, CacheDisk, CompileCachePlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan, RepositoryPlan
 from gke_llm_inference.planning.model_source.plan import (
     BucketCaches,
@@ -62,6 +62,7 @@ __all__ = [
     "AutoscalingPlan",
     "BucketCaches",
     "BucketPlan",
+    "CacheBucket",
     "CacheDisk",
     "CapacityPlan",
     "Catalog",

@@ -100,7 +100,16 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
     )
     probes = probe_plan(start.expected_seconds, facts.health_path)
     deadline = progress_deadline_seconds(start, probes, shutdown, catalog.startup)
-    kept = plan_compile_cache(settings, name=name, image=server.image, catalog=catalog)
+    kept = plan_compile_cache(
+        settings,
+        facts,
+        name=name,
+        namespace=stack.namespace,
+        image=server.image,
+        cluster=cluster,
+        token=token,
+        catalog=catalog,
+    )
     deadline += server.capacity.wait_seconds if server.capacity else 0
     selector = {"app.kubernetes.io/component": "inference-server", "app.kubernetes.io/instance": name}
     tracing = tracing_of(stack.observability.tracing, server.version, catalog.tracing[settings.server])
@@ -110,6 +119,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
         selector=selector,
         port=facts.port,
         reads=source.source.reads,
+        keeps_in_bucket=kept is not None and kept.bucket is not None,
         cluster=cluster.settings,
         collects_metrics=stack.observability.metrics.enabled,
         native_autoscaling=stack.sources.has_native([settings]),
@@ -217,7 +227,7 @@ def _on_one_node(settings: ServerSettings, kept: CompileCachePlan | None) -> str
     volume = settings.model_volume
     if volume is not None and volume.access_mode == "ReadWriteOnce":
         return "the model's volume"
-    return "the disk of the compile cache" if kept else None
+    return "the disk of the compile cache" if kept and kept.disk else None
 
 
 def _holder(server: TimedServer) -> tuple[str, dict[str, str]] | None:

@@ -17,6 +17,7 @@ from gke_llm_inference.planning.boot_disks.decide import (
     pool_boot_disk_findings,
 )
 from gke_llm_inference.planning.cluster import plan_cluster
+from gke_llm_inference.planning.compile_cache.state import bucket_clashes
 from gke_llm_inference.planning.faster import FasterTrials
 from gke_llm_inference.planning.flow import Flow, start
 from gke_llm_inference.planning.goals import Goals
@@ -237,6 +238,7 @@ def frame_of(
             *of_store,
             *pool_boot_disk_findings(settings.node_pools.items(), cluster, catalog.gke.secondary_boot_disk),
             *allowlist_findings(settings, cluster),
+            *bucket_clashes(settings),
             *network_policy_findings(settings),
             *clashes("servers", settings.servers),
             *gateway_findings(settings, cluster, catalog),

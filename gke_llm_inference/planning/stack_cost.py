@@ -7,7 +7,7 @@ from gke_llm_inference.catalog import GIB, Catalog
 from gke_llm_inference.catalog.cost_facts import CostFacts, read_cost_facts
 from gke_llm_inference.catalog.facts import machine_family
 from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan
-from gke_llm_inference.planning.compile_cache.plan import CacheDisk
+from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH, Cost, pool_cost, tiers_cost
 from gke_llm_inference.planning.machines import candidates, holds
 from gke_llm_inference.planning.node_pools import least_running_nodes, running_nodes
@@ -198,7 +198,7 @@ def _disks(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> Iterator[Cost
     types = {name: kind for kind, name in catalog.disks.storage_classes.items()}
     for server in plan.servers:
         if server.compile_cache:
-            yield _compile_cache(server, server.compile_cache.disk, types, region, facts)
+            yield _compile_cache(server, server.compile_cache, types, region, facts)
         if server.resources.cache_on_disk:
             yield _cache_disks(server, types.get(server.resources.cache_storage_class or "", ""), region, facts)
 
@@ -251,8 +251,11 @@ def _cache_disks(server: ServerPlan, kind: str, region: str, facts: CostFacts) -
 
 
 def _compile_cache(
-    server: ServerPlan, disk: CacheDisk, types: Mapping[str, str], region: str, facts: CostFacts
+    server: ServerPlan, kept: CompileCachePlan, types: Mapping[str, str], region: str, facts: CostFacts
 ) -> CostPart:
+    disk = kept.disk
+    if disk is None:
+        return _steady(f"bucket of {server.key}'s compile cache", None, missing="what is not written yet")
     kind = types.get(disk.storage_class, "")
     title = f"disk of {server.key}'s compile cache: {disk.size_gib} GB of {kind or 'an unknown type'}"
     price = _times(disk.size_gib / HOURS_PER_MONTH, facts.disk(kind, region))

@@ -28,7 +28,8 @@ from gke_llm_inference.planning.capacity_tiers.pools import listed_pools, place_
 from gke_llm_inference.planning.capacity_tiers.warnings import flex_start_warnings
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
-from gke_llm_inference.planning.compile_cache.state import cache_disk_findings, with_kept_cache
+from gke_llm_inference.planning.compile_cache.decide import kept_in_bucket
+from gke_llm_inference.planning.compile_cache.state import cache_bucket_findings, cache_disk_findings, with_kept_cache
 from gke_llm_inference.planning.extra import flags_of, overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
@@ -109,6 +110,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         ),
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
+        *cache_bucket_findings(path, settings, server.stack.cluster, server.stack.token),
         *server_boot_disk_findings(path, settings, server.stack.cluster, catalog.gke.secondary_boot_disk),
         *pod_findings(path, settings, facts, catalog),
         *(patch_findings(f"{path}.podPatch", settings.pod_patch, catalog.pod_fields) if settings.pod_patch else ()),
@@ -234,7 +236,12 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         findings += found
         resources = replace(resources, cache_storage_class=storage_class)
     findings += resource_problems(path, resources, settings.resources, server.stored_gib, host)
-    resources = with_sidecar(with_additions(resources, settings.pod), server.source, stack.catalog)
+    resources = with_sidecar(
+        with_additions(resources, settings.pod),
+        server.source,
+        stack.catalog,
+        keeps_in_bucket=kept_in_bucket(settings) is not None,
+    )
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
         resources, found = raised_requests(path, settings, resources, stack.catalog)
@@ -360,7 +367,9 @@ def _is_certain(server: ModeledServer, findings: Findings) -> bool:
     """Whether what is wrong leaves the memory as it is: access to the model, its volume, what stands apart from it."""
     path = server.path
     return all(
-        problem.path.startswith((f"{path}.modelSource", f"{path}.modelVolume"))
+        problem.path.startswith(
+            (f"{path}.keepCompileCache", f"{path}.modelSource", f"{path}.modelVolume", f"{path}.secondaryBootDisk")
+        )
         or apart_with(problem.path.removeprefix(f"{path}.").partition(".")[0].partition("[")[0])
         or (problem.path == f"{path}.model" and server.model.gated)
         for problem in problems_of(findings)

@@ -52,7 +52,7 @@ from gke_llm_inference.settings.cluster import (
     StandardCluster,
     SystemPool,
 )
-from gke_llm_inference.settings.compile_cache import CompileCacheOnDisk
+from gke_llm_inference.settings.compile_cache import CompileCacheInBucket, CompileCacheOnDisk
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.hugging_face import (
     ConfigToken,
@@ -140,6 +140,7 @@ __all__ = [
     "BootDiskAllowlistSettings",
     "CapacityTier",
     "ClusterSettings",
+    "CompileCacheInBucket",
     "CompileCacheOnDisk",
     "ConfigApiKeys",
     "ConfigToken",

@@ -201,7 +201,7 @@ class _ServerSettings(Settings):
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
     secondary_boot_disk: ServerBootDisk | None = None
-    """A disk with the server's image that nodes start with; on Standard this belongs to the node pool."""
+    """A disk with the server's image, for nodes that GKE makes for it; those of a node pool have it in nodePools."""
     capacity: Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)] | None = (
         None
     )

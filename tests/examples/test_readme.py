@@ -19,6 +19,7 @@ APIS = {
     "projects": "cloudresourcemanager",
     "secretmanager": "secretmanager",
     "serviceaccount": "iam",
+    "storage": "storage",
 }
 
 
@@ -51,6 +52,18 @@ def test_every_api_that_a_setting_needs_besides_is_named(recordings: Recordings,
     program = REPOSITORY / "tests" / "components" / f"{sample}_sample.py"
     named = {api for command in commands("gcloud services enable") for api in command[3:]}
     assert apis_of([recordings.program(program)]) <= named
+
+
+def test_the_api_of_buckets_is_named(recordings: Recordings) -> None:
+    server = "{server: vllm, model: Qwen/Qwen2.5-7B-Instruct, maxModelLen: 4096, keepCompileCache: %s}"
+    kept = '{storage: bucket, name: acme-chat, projectNumber: "123456789012"}'
+    stack = (
+        "config:\n  gcp:project: my-project\n"
+        "  gke-llm-inference:cluster: {mode: autopilot, location: us-central1}\n"
+        f"  gke-llm-inference:servers: {{chat: {server % kept}}}\n"
+    )
+    named = {api for command in commands("gcloud services enable") for api in command[3:]}
+    assert "storage.googleapis.com" in apis_of([recordings.config(stack)]) <= named
 
 
 def test_the_api_that_streams_images_is_named_though_no_resource_calls_it() -> None:

@@ -134,7 +134,7 @@ def test_one_stack_of_a_cluster_makes_the_list() -> None:
         (
             on_disk() | {"cluster": {"mode": "autopilot", "location": "us-central1", "gkeVersion": "1.30.0-gke.1"}},
             "cluster.gkeVersion",
-            "1.30.0-gke.1 is before 1.30.1-gke.1329000, from which Autopilot has secondary boot disks",
+            "1.30.0-gke.1 is before 1.30.1-gke.1329000, from which nodes that GKE makes have such disks",
         ),
         (
             {**in_pool(), "cluster": {"mode": "standard", "location": "us-central1", "gkeVersion": "1.28.1-gke.1"}},
@@ -155,6 +155,23 @@ def test_one_stack_of_a_cluster_makes_the_list() -> None:
 )
 def test_what_cannot_work_is_refused(raw: Raw, path: str, what: str) -> None:
     assert (path, what) in refused(raw)
+
+
+@pytest.mark.parametrize("mode", ["autopilot", "standard"])
+def test_a_compute_class_makes_nodes_that_start_with_it(mode: str) -> None:
+    tiers = {"capacity": ["onDemand", "spot"], "model": QWEN["model"], "maxModelLen": 4096}
+    raw = on_disk(VLLM, **tiers) | {
+        "cluster": {"mode": mode, "location": "us-central1", "gkeVersion": "1.35.6-gke.1049000"}
+    }
+    plan = planned(raw)
+    (compute_class,) = plan.compute_classes
+    assert [rule.secondary_boot_disk for rule in compute_class.rules] == [IMAGE, IMAGE]
+    assert plan.boot_disk_allowlist is not None
+    assert plan.boot_disk_allowlist.patterns == (IMAGE,)
+    (server,) = plan.servers
+    # The class alone says what nodes there are.
+    assert not any("boot-disk" in key for key in server.node_selector)
+    assert server.start.part("imagePull").seconds == 10
 
 
 def test_a_list_that_nothing_asks_is_warned_of() -> None:

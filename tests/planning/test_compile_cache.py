@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gke_llm_inference.planning.pod.template import pod_template
-from tests.planning.support import CATALOG, only_problem, only_server, planned, problems_of, standard_stack
+from tests.planning.support import (
+    CATALOG,
+    GEMMA,
+    existing_stack,
+    only_problem,
+    only_server,
+    planned,
+    problems_of,
+    standard_stack,
+)
 from tests.settings.support import autopilot_stack
 
 if TYPE_CHECKING:
@@ -17,6 +26,15 @@ if TYPE_CHECKING:
 DISK: Raw = {"keepCompileCache": {"storage": "disk"}}
 REVISION = "a" * 40
 DIGEST = "sha256:" + "0123456789ab" * 5 + "cdef"
+
+
+BUCKET: Raw = {
+    "keepCompileCache": {"storage": "bucket", "name": "acme-gemma", "projectNumber": "123456789012"},
+}
+
+
+def in_bucket(**settings: Any) -> Raw:
+    return autopilot_stack(**{**BUCKET, **settings})
 
 
 def server_with(**settings: Any) -> ServerPlan:
@@ -37,6 +55,7 @@ def test_a_disk_of_the_servers_own_holds_what_it_compiled() -> None:
     server = server_with()
     assert server.compile_cache is not None
     disk = server.compile_cache.disk
+    assert disk is not None
     assert (disk.claim, disk.size_gib, disk.storage_class) == ("gemma-compile-cache", 10, "premium-rwo")
     spec = pod_template(server)["spec"]
     (container,) = spec["containers"]
@@ -125,6 +144,100 @@ def test_what_only_a_filled_cache_makes_fail_is_told_as_such() -> None:
     problem = only_problem(raw)
     assert problem.what == "does not fit 1 × nvidia-l4"
     assert problem.why.startswith("once the compile cache is filled, the profile passes, and then sampling")
+
+
+def test_a_bucket_of_the_servers_own_serves_any_number_of_replicas() -> None:
+    server = only_server(in_bucket(replicas=3))
+    kept = server.compile_cache
+    assert kept is not None
+    assert kept.disk is None
+    assert kept.bucket is not None
+    assert (kept.bucket.name, kept.bucket.location, kept.bucket.project) == ("acme-gemma", "us-central1", "my-project")
+    assert kept.bucket.member == (
+        "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/"
+        "my-project.svc.id.goog/subject/ns/llm-inference/sa/gemma"
+    )
+    assert kept.bucket.roles == ("roles/storage.bucketViewer", "roles/storage.objectUser")
+    template = pod_template(server)
+    (volume,) = (one for one in template["spec"]["volumes"] if one["name"] == "compile-cache")
+    assert volume["csi"] == {
+        "driver": "gcsfuse.csi.storage.gke.io",
+        "readOnly": False,
+        # Files of root could not be written by the user that vLLM runs as.
+        "volumeAttributes": {"bucketName": "acme-gemma", "mountOptions": "implicit-dirs,uid=2000,gid=0"},
+    }
+    assert template["metadata"]["annotations"]["gke-gcsfuse/volumes"] == "true"
+    assert server.rollout.reason != only_server(autopilot_stack(**DISK)).rollout.reason
+
+
+def test_its_pods_may_reach_the_bucket_and_request_what_mounts_it() -> None:
+    server, plain = only_server(in_bucket()), only_server(autopilot_stack())
+    assert server.network_policy is not None
+    assert plain.network_policy is not None
+    assert set(server.network_policy.features("out")) - set(plain.network_policy.features("out")) == {"identity"}
+    reasons = {one.why for one in server.network_policy.flows} - {one.why for one in plain.network_policy.flows}
+    assert reasons == {
+        "keeps what it compiled in its bucket; the policy cannot name its hosts",
+        "tokens of Workload Identity, to write to the bucket",
+    }
+    sidecar = CATALOG.model_sources.gcsfuse.sidecar
+    assert server.resources.beside_cpu_millicores == sidecar.cpu_millicores
+    assert server.resources.beside_memory_gib == sidecar.memory_gib
+
+
+def test_later_starts_are_planned_for_a_bucket_as_for_a_disk() -> None:
+    server = only_server(in_bucket(replicas=2))
+    assert server.start.new_node_seconds - server.start.later_node_seconds == 60
+    assert server.memory is not None
+    assert server.memory.request.compile_cache == "both"
+
+
+def test_windows_of_a_server_that_scales_to_many_follow_later_starts() -> None:
+    scaled = {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}
+    server, plain = only_server(in_bucket(**scaled)), only_server(autopilot_stack(**scaled))
+    assert server.autoscaling is not None
+    assert plain.autoscaling is not None
+    assert server.autoscaling.cold_start_seconds == plain.autoscaling.cold_start_seconds - 60
+    assert server.autoscaling.down.window_seconds == plain.autoscaling.down.window_seconds - 60
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "what"),
+    [
+        (
+            autopilot_stack(keepCompileCache={"storage": "bucket", "name": "acme-gemma"}),
+            "servers.gemma.keepCompileCache.projectNumber",
+            "is missing",
+        ),
+        (
+            existing_stack({"gemma": {**GEMMA, **BUCKET}}),
+            "servers.gemma.keepCompileCache.storage",
+            "needs the project and the region of the cluster",
+        ),
+        (
+            autopilot_stack() | {"servers": {key: {**GEMMA, **BUCKET} for key in ("one", "two")}},
+            "servers.two.keepCompileCache.name",
+            "acme-gemma is the bucket of servers.one too",
+        ),
+        (
+            in_bucket()
+            | {"modelStore": {"bucket": {"mode": "existing", "name": "acme-gemma"}, "projectNumber": "123456789012"}},
+            "servers.gemma.keepCompileCache.name",
+            "acme-gemma is the bucket of modelStore.bucket too",
+        ),
+    ],
+)
+def test_a_bucket_that_is_not_the_servers_alone_is_refused(raw: Raw, path: str, what: str) -> None:
+    assert (path, what) in [(one.path, one.what) for one in problems_of(raw)]
+
+
+def test_the_projects_number_may_stand_with_the_token() -> None:
+    token = {"tokenSource": "secretManager", "secret": "hf", "projectNumber": "210987654321"}
+    raw = autopilot_stack(keepCompileCache={"storage": "bucket", "name": "acme-gemma"}) | {"huggingFace": token}
+    kept = only_server(raw).compile_cache
+    assert kept is not None
+    assert kept.bucket is not None
+    assert "/projects/210987654321/" in kept.bucket.member
 
 
 @pytest.mark.parametrize(

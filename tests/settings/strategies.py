@@ -223,7 +223,9 @@ _SERVERS = st.one_of(
             "enforceEager": st.booleans(),
             "modelRunner": st.sampled_from(["V1", "V2"]),
             "compileCache": st.sampled_from(["cold", "warm"]),
-            "keepCompileCache": st.just({"storage": "disk"}),
+            "keepCompileCache": st.sampled_from(
+                [{"storage": "disk"}, {"storage": "bucket", "name": "acme-cache", "projectNumber": "123456"}]
+            ),
         },
     ),
     st.fixed_dictionaries(

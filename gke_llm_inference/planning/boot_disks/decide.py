@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gke_llm_inference.catalog.facts import BootDiskFacts
 from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan, HeldImages
+from gke_llm_inference.planning.capacity_tiers.asked import makes_nodes, needs_class
 from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import (
@@ -60,7 +61,7 @@ def boot_disk_selector(settings: ServerSettings, facts: BootDiskFacts) -> dict[s
 def plan_allowlist(settings: StackSettings, cluster: ClusterPlan, facts: BootDiskFacts) -> AllowlistPlan | None:
     """The list of disk images that the stack makes; None where it needs none, or another one makes it."""
     used = {disk.image for server in settings.servers.values() if (disk := server.secondary_boot_disk)}
-    if cluster.profile == "standard":
+    if cluster.profile == "standard" and not used:
         return None
     match settings.boot_disk_allowlist:
         case ExistingBootDiskAllowlist():
@@ -81,22 +82,24 @@ def server_boot_disk_findings(
     if disk is None:
         return
     where = f"{path}.secondaryBootDisk"
-    if cluster.profile == "standard":
+    if cluster.profile == "standard" and not makes_nodes(settings, cluster.profile):
         yield Finding(
             path=where,
             what="belongs to the node pool on a Standard cluster",
             why="there the pool's nodes start with it, whichever pod they run",
-            fix="move it to nodePools, as secondaryBootDisks",
+            fix="move it to nodePools, as secondaryBootDisks, or list capacity, for which GKE makes nodes",
         )
         return
     known = cluster.settings.gke_version
     if known is not None and version_parts(known) < version_parts(facts.autopilot_since):
         yield Finding(
             path="cluster.gkeVersion",
-            what=f"{known} is before {facts.autopilot_since}, from which Autopilot has secondary boot disks",
+            what=f"{known} is before {facts.autopilot_since}, from which nodes that GKE makes have such disks",
             why=f"{where} needs it",
             fix="upgrade the cluster, or remove secondaryBootDisk",
         )
+    if needs_class(settings, cluster.profile):
+        return
     prefix = facts.label.rpartition("/")[2]
     room = _LONGEST_NAME - len(prefix)
     if len(_name(disk.image)) > room:
@@ -112,7 +115,7 @@ def allowlist_findings(settings: StackSettings, cluster: ClusterPlan) -> Iterato
     """Problems and warnings of the list that allows disk images: one object of a cluster, whoever uses it."""
     asked = settings.boot_disk_allowlist
     users = [key for key, server in sorted(settings.servers.items()) if server.secondary_boot_disk]
-    if cluster.profile == "standard":
+    if cluster.profile == "standard" and not users:
         if asked is not None:
             yield Finding(
                 path="bootDiskAllowlist",

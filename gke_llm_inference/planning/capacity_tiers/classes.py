@@ -78,5 +78,6 @@ def _rule(server: PlacedServer, tier: TierPlan, *, last: bool) -> ClassRule:
         flex_start=flex_start,
         shutdown=spot_shutdown_of_class(server) if tier.model == "spot" else None,
         boot_disk_type=disks[0] if disks else None,
+        secondary_boot_disk=server.settings.secondary_boot_disk.image if server.settings.secondary_boot_disk else None,
         boot_disk_gb=max(_LEAST_BOOT_DISK_GB, boot_disk_for_gib(server.resources.ephemeral_storage_gib, catalog)),
     )

@@ -96,6 +96,7 @@ class ClassRule:
         shutdown: how long Spot machines take to end; None for GKE's own times.
         boot_disk_type: boot disk of the nodes; None for GKE's choice.
         boot_disk_gb: its size in GB; None for GKE's choice.
+        secondary_boot_disk: disk image with container images that the nodes start with; None for none.
         node_pool: key of the node pool that the rule is; None for machines that GKE makes.
 
     """
@@ -110,6 +111,7 @@ class ClassRule:
     shutdown: NodeShutdown | None = None
     boot_disk_type: str | None = None
     boot_disk_gb: int | None = None
+    secondary_boot_disk: str | None = None
     node_pool: str | None = None
 
 

@@ -4,31 +4,89 @@ import hashlib
 import re
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.facts import InferenceServerFacts
 from gke_llm_inference.planning.cache_disks import cache_storage_class
-from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE, CacheDisk, CompileCachePlan
-from gke_llm_inference.settings import ServerSettings, VllmSettings
+from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE, CacheBucket, CacheDisk, CompileCachePlan
+from gke_llm_inference.planning.model_source.fuse import fuse_annotations, plan_writable_fuse
+from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.settings import (
+    CompileCacheInBucket,
+    CompileCacheOnDisk,
+    HuggingFaceSettings,
+    SecretManagerToken,
+    ServerSettings,
+    VllmSettings,
+)
 
 _LONGEST_PART = 40
 
 
-def plan_compile_cache(settings: ServerSettings, *, name: str, image: str, catalog: Catalog) -> CompileCachePlan | None:
-    """Where a server keeps what it compiled; None where nothing is kept.
+def kept_in_bucket(settings: ServerSettings) -> CompileCacheInBucket | None:
+    """The bucket that a server keeps what it compiled in; None where it has none."""
+    asked = settings.keep_compile_cache if isinstance(settings, VllmSettings) else None
+    return asked if isinstance(asked, CompileCacheInBucket) else None
+
+
+def project_number(asked: CompileCacheInBucket, token: HuggingFaceSettings) -> str | None:
+    """Number of the cluster's project, from whichever setting has it."""
+    if asked.project_number is not None:
+        return asked.project_number
+    return token.project_number if isinstance(token, SecretManagerToken) else None
+
+
+def plan_compile_cache(
+    settings: ServerSettings,
+    facts: InferenceServerFacts,
+    *,
+    name: str,
+    namespace: str,
+    image: str,
+    cluster: ClusterPlan,
+    token: HuggingFaceSettings,
+    catalog: Catalog,
+) -> CompileCachePlan | None:
+    """Where a server keeps what it compiled; None where nothing is kept, or something that it needs is missing.
 
     Args:
         settings: the server's settings.
+        facts: what is known of such servers.
         name: name of its Kubernetes objects.
+        namespace: its namespace.
         image: the image that it runs.
+        cluster: the cluster.
+        token: where the Hugging Face token comes from, which may know the project's number.
         catalog: the facts to decide by.
 
     """
     asked = settings.keep_compile_cache if isinstance(settings, VllmSettings) else None
-    if asked is None:
-        return None
-    storage_class = cache_storage_class(settings.accelerator.type, catalog)
-    if storage_class is None:
-        return None
-    disk = CacheDisk(claim=f"{name}-compile-cache", size_gib=asked.size_gib, storage_class=storage_class)
-    return CompileCachePlan(key=cache_key(settings, image), disk=disk)
+    match asked:
+        case CompileCacheOnDisk(size_gib=size):
+            storage_class = cache_storage_class(settings.accelerator.type, catalog)
+            if storage_class is None:
+                return None
+            disk = CacheDisk(claim=f"{name}-compile-cache", size_gib=size, storage_class=storage_class)
+            return CompileCachePlan(key=cache_key(settings, image), disk=disk)
+        case CompileCacheInBucket():
+            number, project, region = project_number(asked, token), cluster.project, cluster.region
+            if number is None or project is None or region is None:
+                return None
+            fuse = catalog.model_sources.gcsfuse
+            user = (facts.user.uid, facts.user.gid) if facts.user else None
+            volume = plan_writable_fuse(asked.name, user, cluster, fuse)
+            bucket = CacheBucket(
+                name=asked.name,
+                project=project,
+                location=region,
+                member=f"principal://iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/"
+                f"{project}.svc.id.goog/subject/ns/{namespace}/sa/{name}",
+                roles=catalog.model_store.cache_roles,
+                volume=volume,
+                annotations=fuse_annotations(volume, fuse),
+                labels=cluster.labels,
+            )
+            return CompileCachePlan(key=cache_key(settings, image), bucket=bucket)
+        case None:
+            return None
 
 
 def cache_environment(plan: CompileCachePlan | None) -> dict[str, str]:

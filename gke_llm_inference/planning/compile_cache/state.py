@@ -6,8 +6,17 @@ from pathlib import PurePosixPath
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.arguments import MODELS_DIRECTORY
 from gke_llm_inference.planning.cache_disks import cache_storage_class
+from gke_llm_inference.planning.compile_cache.decide import kept_in_bucket, project_number
 from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE
-from gke_llm_inference.settings import CompileCacheOnDisk, Finding, ServerSettings, VllmSettings
+from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.settings import (
+    CompileCacheOnDisk,
+    Finding,
+    HuggingFaceSettings,
+    ServerSettings,
+    StackSettings,
+    VllmSettings,
+)
 
 
 def with_kept_cache(
@@ -51,6 +60,48 @@ def cache_disk_findings(path: str, settings: ServerSettings, catalog: Catalog) -
         )
 
 
+def cache_bucket_findings(
+    path: str, settings: ServerSettings, cluster: ClusterPlan, token: HuggingFaceSettings
+) -> Iterator[Finding]:
+    """Problems where the cache is to be in a bucket, and what it takes is not known."""
+    asked = kept_in_bucket(settings)
+    if asked is None:
+        return
+    where = f"{path}.keepCompileCache"
+    if cluster.project is None or cluster.region is None:
+        yield Finding(
+            path=f"{where}.storage",
+            what="needs the project and the region of the cluster",
+            why="the bucket is made in both, and IAM knows the server by the cluster's project",
+            fix="use storage: disk, or state the cluster by its name and location, with gcp:project",
+        )
+    if project_number(asked, token) is None:
+        yield Finding(
+            path=f"{where}.projectNumber",
+            what="is missing",
+            why="IAM knows Kubernetes service accounts by the number of the cluster's project",
+            fix="set it to what this prints: gcloud projects describe PROJECT --format 'value(projectNumber)'",
+        )
+
+
+def bucket_clashes(settings: StackSettings) -> Iterator[Finding]:
+    """Problems of buckets that two servers, or a server and the store of models, would have."""
+    store = settings.model_store.bucket.name if settings.model_store else None
+    users = {store: "modelStore.bucket"} if store else {}
+    for key, server in sorted(settings.servers.items()):
+        asked = kept_in_bucket(server)
+        if asked is None:
+            continue
+        if asked.name in users:
+            yield Finding(
+                path=f"servers.{key}.keepCompileCache.name",
+                what=f"{asked.name} is the bucket of {users[asked.name]} too",
+                why="whoever may write there runs code in the server, so that the bucket is the server's alone",
+                fix="use a name of its own",
+            )
+        users.setdefault(asked.name, f"servers.{key}")
+
+
 def _kept_findings(path: str, settings: VllmSettings) -> Iterator[Finding]:
     where = f"{path}.keepCompileCache"
     if settings.compile_cache == "warm":
@@ -80,5 +131,5 @@ def _kept_findings(path: str, settings: VllmSettings) -> Iterator[Finding]:
             path=f"{where}.storage",
             what=f"{settings.most_replicas} replicas cannot share a disk that is written to",
             why="only one node can mount it; pods on others would wait for it forever",
-            fix="use one replica",
+            fix="use storage: bucket, or one replica",
         )

@@ -176,9 +176,19 @@ def plan_mount(
     return None
 
 
-def with_sidecar(resources: PodResources, source: ModelSource, catalog: Catalog) -> PodResources:
-    """The requests with those of the container that reads the bucket beside the server, where there is one."""
-    if source.path != "gcsfuse":
+def with_sidecar(
+    resources: PodResources, source: ModelSource, catalog: Catalog, *, keeps_in_bucket: bool = False
+) -> PodResources:
+    """The requests with those of the container that mounts buckets beside the server, where there is one.
+
+    Args:
+        resources: the requests without it.
+        source: where the model comes from.
+        catalog: the facts to decide by.
+        keeps_in_bucket: whether the server keeps what it compiled in a bucket.
+
+    """
+    if source.path != "gcsfuse" and not keeps_in_bucket:
         return resources
     sidecar = catalog.model_sources.gcsfuse.sidecar
     return replace(

@@ -38,6 +38,29 @@ def plan_fuse(source: ModelSource, cluster: ClusterPlan, facts: FuseFacts) -> Fu
     )
 
 
+def plan_writable_fuse(bucket: str, user: tuple[int, int] | None, cluster: ClusterPlan, facts: FuseFacts) -> FuseVolume:
+    """A whole bucket as a volume that pods write to, without what only reading models needs.
+
+    Args:
+        bucket: name of the bucket.
+        user: user and group ids that the files belong to, as the driver heeds no fsGroup; root if None.
+        cluster: the cluster.
+        facts: what the driver takes.
+
+    """
+    sidecar = facts.sidecar
+    owner = [f"uid={user[0]}", f"gid={user[1]}"] if user else []
+    return FuseVolume(
+        driver=facts.driver,
+        attributes={"bucketName": bucket, "mountOptions": ",".join(["implicit-dirs", *owner])},
+        cpu_millicores=sidecar.cpu_millicores,
+        memory_gib=sidecar.memory_gib,
+        ephemeral_storage_gib=sidecar.ephemeral_storage_gib,
+        unlimited=cluster.profile == "standard",
+        writable=True,
+    )
+
+
 def fuse_annotations(volume: FuseVolume, facts: FuseFacts) -> dict[str, str]:
     """What the pod carries: what the container requests that reads the bucket, and its limits.
 

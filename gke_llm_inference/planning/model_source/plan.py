@@ -17,6 +17,7 @@ class FuseVolume:
         memory_gib: the same of memory.
         ephemeral_storage_gib: the same of the node's disk.
         unlimited: whether the container may take more of them.
+        writable: whether pods write there.
 
     """
 
@@ -26,11 +27,12 @@ class FuseVolume:
     memory_gib: int
     ephemeral_storage_gib: int
     unlimited: bool
+    writable: bool = False
 
     @property
     def source(self) -> dict[str, Any]:
         """The volume's source in a pod."""
-        return {"driver": self.driver, "readOnly": True, "volumeAttributes": dict(self.attributes)}
+        return {"driver": self.driver, "readOnly": not self.writable, "volumeAttributes": dict(self.attributes)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ def plan_network_policy(
     selector: Mapping[str, str],
     port: int,
     reads: Reads,
+    keeps_in_bucket: bool = False,
     cluster: ClusterSettings,
     collects_metrics: bool = False,
     native_autoscaling: bool = False,
@@ -70,6 +71,7 @@ def plan_network_policy(
         selector: labels of its pods.
         port: port of its container.
         reads: whom its pods call for the model.
+        keeps_in_bucket: whether its pods keep what they compiled in a bucket.
         cluster: the cluster, which says whether policies can name hosts.
         collects_metrics: whether its metrics are collected.
         native_autoscaling: whether GKE reads its load itself.
@@ -92,6 +94,7 @@ def plan_network_policy(
         *features.dns(facts),
         *features.model(facts, reads, by_name=cluster.fqdn_network_policy),
         *features.identity(facts, reads),
+        *(features.compile_cache(facts, by_name=cluster.fqdn_network_policy) if keeps_in_bucket else ()),
         *features.tracing(tracing),
         *features.opened(settings.allow_to),
     ]

@@ -177,6 +177,18 @@ def identity(facts: NetworkFacts, reads: Reads) -> Iterator[Flow]:
     yield from _metadata_server(facts, "tokens of Workload Identity, to read the bucket")
 
 
+def compile_cache(facts: NetworkFacts, *, by_name: bool) -> Iterator[Flow]:
+    """What a pod needs that keeps what it compiled in a bucket: the bucket, and the identity that may write there.
+
+    Args:
+        facts: the hosts.
+        by_name: whether the cluster's policies can name hosts.
+
+    """
+    yield from _internet(facts, facts.bucket_hosts, "keeps what it compiled in its bucket", by_name=by_name)
+    yield from _metadata_server(facts, "tokens of Workload Identity, to write to the bucket")
+
+
 def model_copy(facts: NetworkFacts, *, by_name: bool) -> Iterator[Flow]:
     """What a pod needs that copies models: Hugging Face, the bucket, and the identity that may write there.
 

@@ -42,7 +42,11 @@ def pod_template(plan: ServerPlan) -> dict[str, Any]:
 
 def planned_template(plan: ServerPlan) -> dict[str, Any]:
     """The same before its patch."""
-    annotations = {**plan.pod.annotations, **(plan.model_volume.annotations if plan.model_volume else {})}
+    annotations = {
+        **plan.pod.annotations,
+        **(plan.compile_cache.annotations if plan.compile_cache else {}),
+        **(plan.model_volume.annotations if plan.model_volume else {}),
+    }
     metadata = {"labels": dict(plan.labels)} | ({"annotations": annotations} if annotations else {})
     return {"metadata": metadata, "spec": _spec(plan)}
 
@@ -226,7 +230,10 @@ def _compile_cache_volumes(plan: ServerPlan) -> list[dict[str, Any]]:
     kept = plan.compile_cache
     if kept is None:
         return []
-    return [{"name": COMPILE_CACHE_VOLUME, "persistentVolumeClaim": {"claimName": kept.disk.claim}}]
+    if kept.bucket is not None:
+        return [{"name": COMPILE_CACHE_VOLUME, "csi": kept.bucket.volume.source}]
+    claim = {"claimName": kept.disk.claim} if kept.disk else {}
+    return [{"name": COMPILE_CACHE_VOLUME, "persistentVolumeClaim": claim}]
 
 
 def _compile_cache_mounts(plan: ServerPlan) -> list[dict[str, Any]]:
