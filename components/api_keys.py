@@ -3,13 +3,13 @@
 # Postponed annotations: naming the SDKs' modules in them would import these a second before they are needed.
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from gke_llm_inference.planning.access.api_keys import secret_content
 from gke_llm_inference.planning.access.plan import ApiKeyPlan
 from gke_llm_inference.settings import ConfigApiKeys, SecretManagerApiKeys
 
@@ -72,7 +72,7 @@ class ApiKeys(pulumi.ComponentResource):
                         name=plan.secret_name, namespace=args.namespace, labels=_LABELS
                     ),
                     type="Opaque",
-                    string_data={plan.secret_key: _content(plan, [args.keys[one] for one in names])},
+                    string_data=_content(plan, [args.keys[one] for one in names]),
                     opts=pulumi.ResourceOptions(
                         parent=self, depends_on=args.after, replace_with=args.replace_with or None
                     ),
@@ -106,10 +106,7 @@ class ApiKeys(pulumi.ComponentResource):
         self.register_outputs({"source": plan.settings.source})
 
 
-def _content(plan: ApiKeyPlan, keys: list[pulumi.Input[str]]) -> pulumi.Output[str]:
-    """What stands in the Secret: the one key, or a configuration file of vLLM with all of them."""
-    secrets = [pulumi.Output.secret(key) for key in keys]
-    if plan.file is None:
-        return secrets[0]
-    # JSON is YAML too.
-    return pulumi.Output.all(*secrets).apply(lambda values: json.dumps({"api-key": values}))
+def _content(plan: ApiKeyPlan, keys: list[pulumi.Input[str]]) -> dict[str, pulumi.Output[str]]:
+    """What stands in the Secret, by key."""
+    content = pulumi.Output.all(*map(pulumi.Output.secret, keys)).apply(lambda values: secret_content(plan, values))
+    return {name: content[name] for name in sorted(secret_content(plan, [""]))}

@@ -52,7 +52,7 @@ def first_version_without(vulnerabilities: Sequence[Vulnerability]) -> str | Non
 def vulnerability_warnings(
     path: str, kind: ServerKind, version: str, family: str, arguments: Collection[str], catalog: Catalog
 ) -> list[Finding]:
-    """One warning that names the known vulnerabilities of a server.
+    """One warning that names the known vulnerabilities of a server's version, and which of them it is open to.
 
     Args:
         path: where the server stands in the configuration.
@@ -63,16 +63,26 @@ def vulnerability_warnings(
         catalog: the facts to decide by.
 
     """
-    found = known_vulnerabilities(kind, version, catalog, family=family, arguments=arguments)
-    if not found:
+    known = known_vulnerabilities(kind, version, catalog)
+    if not known:
         return []
-    worst = max(found, key=_rank)
-    fixed = first_version_without(found)
+    reached = known_vulnerabilities(kind, version, catalog, family=family, arguments=arguments)
+    others = [one for one in known if one not in reached]
+    title, fixed = f"{catalog.servers[kind].title} {version}", first_version_without(known)
+    needs = "a model for images, video or audio, or a flag that the server does not have"
+    if reached:
+        worst = max(reached, key=_rank)
+        what = f"{title} has {_counted(reached)}: {_ids(reached)}"
+        why = f"the worst is {worst.id}: {worst.what[0].lower()}{worst.what[1:]}"
+        why += f"; with {needs}, also {_ids(others)}" if others else ""
+    else:
+        what = f"{title} has {_counted(others)} that this server is not open to: {_ids(others)}"
+        why = f"what lets them in is {needs}; a later change may"
     return [
         Finding(
             path=f"{path}.version",
-            what=f"{catalog.servers[kind].title} {version} has {_counted(found)}: {', '.join(one.id for one in found)}",
-            why=f"the worst is {worst.id}: {worst.what[0].lower()}{worst.what[1:]}",
+            what=what,
+            why=why,
             fix=f"use {fixed} or later" if fixed else "use a later version; no source names one that has them fixed",
             severity="warning",
         )
@@ -102,6 +112,10 @@ def _rank(one: Vulnerability) -> tuple[int, int]:
     """How bad it is: by severity, then by who can use it."""
     severity = SEVERITIES.index(one.severity) if one.severity else -1
     return severity, ("model", "client", "anyone").index(one.used_by)
+
+
+def _ids(some: Sequence[Vulnerability]) -> str:
+    return ", ".join(one.id for one in some)
 
 
 def _counted(found: Sequence[Vulnerability]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
+from gke_llm_inference.planning.access.api_keys import secret_content
 from gke_llm_inference.planning.plan import ServerPlan, StackPlan
 from local.gke.simulation import Simulation, Start, simulation_of
 from tests.cluster.follower import Follower
@@ -121,8 +121,7 @@ def annotated(server: ServerPlan) -> dict[str, str]:
 def keys_in_secret(server: ServerPlan, keys: Sequence[str]) -> Document:
     """What the Secret with the API keys holds."""
     assert server.api_keys is not None
-    several = server.api_keys.file is not None
-    return {server.api_keys.secret_key: json.dumps({"api-key": list(keys)}) if several else keys[0]}
+    return secret_content(server.api_keys, keys)
 
 
 def is_updated(cluster: Cluster, server: str) -> bool:

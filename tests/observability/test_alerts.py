@@ -282,6 +282,30 @@ def test_a_channel_without_alerts_is_a_warning() -> None:
     assert found == [("observability.alerts.notificationChannels", "has no effect")]
 
 
+@pytest.mark.parametrize(
+    ("change", "threshold", "why"),
+    [
+        ({}, 10, "twice the queue that Google's guide scales at; no objective says more"),
+        (
+            {"autoscaling": {"maxReplicas": 3, "target": {"waitingRequests": 12}}},
+            24,
+            "twice the queue that the autoscaler aims at, 12 a replica; no objective says more",
+        ),
+        (
+            {"autoscaling": {"maxReplicas": 3}},
+            6,
+            "twice the queue that the autoscaler aims at, 3 a replica; no objective says more",
+        ),
+    ],
+)
+def test_a_queue_is_too_long_by_what_the_autoscaler_aims_at(change: Raw, threshold: int, why: str) -> None:
+    plan = planned(watched({"chat": {**VLLM, **change}}))
+    (queue,) = (one.condition for one in plan.observability.alerts if one.kind == "queue")
+    assert queue is not None
+    assert queue.expression.endswith(f" > {threshold}")
+    assert (queue.threshold, queue.why) == (f"over {threshold} waiting a replica for 5m", why)
+
+
 def test_a_cluster_of_another_stack_has_alerts_that_know_no_cluster() -> None:
     raw = {**watched({"chat": VLLM}, {}), "cluster": {"mode": "existing", "stackReference": "acme/platform/prod"}}
     plan = planned(raw)

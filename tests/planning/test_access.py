@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.cli.access_report import access_lines
 from gke_llm_inference.planning import AllowedRoute, GatewayPlan, ServerPlan, StackPlan
+from gke_llm_inference.planning.access.api_keys import secret_content
 from gke_llm_inference.planning.access.exposed import guarded_paths
 from gke_llm_inference.planning.pod.template import pod_template
 from tests.planning.combinations import WATCHED
@@ -17,7 +18,7 @@ from tests.planning.support import CATALOG, UNFIT, existing_stack, only_problem,
 from tests.settings.support import PROPERTY
 
 if TYPE_CHECKING:
-    from gke_llm_inference.planning.access.plan import ServerAccess
+    from gke_llm_inference.planning.access.plan import ApiKeyPlan, ServerAccess
     from tests.settings.support import Raw
 
 VLLM = {"server": "vllm", "model": "Qwen/Qwen2.5-7B-Instruct", **UNFIT}
@@ -125,6 +126,36 @@ def test_what_is_let_through_follows_from_server_version_exposure_and_keys(
     settings_ = {**VLLM, **EXTERNAL, **asked}
     (reached,) = planned(one(settings_)).access.servers
     assert reached.routes == tuple(sorted(expected))
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ({**VLLM, "version": "0.33.0"}, {"api_key": "old", "api-keys.yaml": '{"api-key": ["new", "old"]}'}),
+        ({**VLLM, "version": "0.29.0"}, None),
+        (TGI, None),
+    ],
+)
+def test_a_secret_holds_what_templates_with_one_key_and_with_two_read(
+    server: Raw, expected: dict[str, str] | None
+) -> None:
+    def keys(*names: str) -> tuple[ApiKeyPlan, dict[str, str]]:
+        raw = one({**server, **INTERNAL, "apiKeys": {"source": "config", "keys": ["apiKey", "apiKey2"][: len(names)]}})
+        plan = planned(raw).servers[0].api_keys
+        assert plan is not None
+        return plan, secret_content(plan, names)
+
+    before, first = keys("old")
+    after, last = keys("new")
+    assert (before.secret_key, after.secret_key, last["api_key"]) == ("api_key", "api_key", "new")
+    if expected is None:
+        assert (first, last) == ({"api_key": "old"}, {"api_key": "new"})
+        return
+    both, content = keys("new", "old")
+    assert content == expected
+    # What the pods before and after read is there as well, with the keys that they take.
+    assert content[before.secret_key] == first[before.secret_key] == "old"
+    assert last[both.secret_key] == '{"api-key": ["new"]}'
 
 
 def test_routes_of_ones_own_are_added_once() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from gke_llm_inference.catalog import ServerKind
     from gke_llm_inference.catalog.vulnerability_facts import Vulnerability
 
+VERSIONS: list[tuple[ServerKind, str]] = [
+    (kind, version) for kind, facts in CATALOG.servers.items() for version in facts.known_versions
+]
 ALL = [one for facts in CATALOG.vulnerabilities.values() for one in facts.vulnerabilities]
 
 
@@ -129,9 +134,35 @@ def test_a_stack_gets_one_warning_for_each_server_that_names_them_all() -> None:
     (warning,) = [one for one in warnings if is_of_vulnerabilities(one)]
     assert warning.path == "servers.old.version"
     assert warning.what == "vLLM 0.19.1 has 3 known vulnerabilities: CVE-2026-48746, CVE-2026-54235, CVE-2026-55574"
-    assert warning.why == "the worst is CVE-2026-48746: a crafted Host header gets past the API key"
+    assert warning.why == (
+        "the worst is CVE-2026-48746: a crafted Host header gets past the API key; with a model for images, video or "
+        "audio, or a flag that the server does not have, also CVE-2026-44222, CVE-2026-44223, CVE-2026-47155, "
+        "CVE-2026-12491, CVE-2026-54233, CVE-2026-54234, CVE-2026-54236, CVE-2026-55514"
+    )
     assert warning.fix == "use 0.24.0 or later"
     assert warning.severity == "warning"
+
+
+@given(st.sampled_from(VERSIONS), st.sampled_from(["qwen2", "qwen2_vl", "gemma"]))
+def test_a_version_with_vulnerabilities_is_never_without_a_warning(
+    version: tuple[ServerKind, str], family: str
+) -> None:
+    warnings = vulnerability_warnings("servers.a", *version, family, (), CATALOG)
+    told = {one for one in ids(*version) for warning in warnings if one in f"{warning.what} {warning.why}"}
+    assert told == ids(*version)
+    assert len(warnings) == bool(told)
+
+
+def test_a_server_that_is_open_to_none_of_them_hears_that() -> None:
+    (warning,) = vulnerability_warnings("servers.a", "tgi", "2.3.1", "qwen2", (), CATALOG)
+    assert warning.what == (
+        "Text Generation Inference 2.3.1 has a known vulnerability that this server is not open to: CVE-2026-0599"
+    )
+    assert warning.why == (
+        "what lets them in is a model for images, video or audio, or a flag that the server does not have; a later "
+        "change may"
+    )
+    assert warning.fix == "use 3.3.7 or later"
 
 
 def test_where_no_source_names_a_fixed_version_none_is_promised() -> None:

@@ -1,12 +1,13 @@
 """How a server gets its API keys: from a variable, or where it reads several, from a file that is mounted."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.access.exposed import asks_for_key
 from gke_llm_inference.planning.access.plan import ApiKeyPlan
 from gke_llm_inference.planning.names import dns_label
-from gke_llm_inference.planning.versions import version_parts
+from gke_llm_inference.planning.versions import full_version, version_parts
 from gke_llm_inference.settings import (
     ConfigApiKeys,
     ExistingSecretApiKeys,
@@ -38,6 +39,7 @@ def plan_api_keys(key: str, settings: ServerSettings, project: str | None, catal
     asked = settings.api_keys
     secret_name = dns_label(f"{dns_label(key)}-api-keys")
     count: int | None = 1
+    file_key = None
     match asked:
         case NoApiKeys():
             return None
@@ -45,6 +47,7 @@ def plan_api_keys(key: str, settings: ServerSettings, project: str | None, catal
             count = len(keys)
             file = count > 1
             secret_key = _FILE if file else _ONE_KEY
+            file_key = _FILE if file or _reads_file(settings, catalog) else None
         case ExistingSecretApiKeys() | SecretManagerApiKeys():
             file = asked.content == "vllmConfiguration"
             count = None if file else 1
@@ -58,9 +61,35 @@ def plan_api_keys(key: str, settings: ServerSettings, project: str | None, catal
         count=count,
         variable=None if file else catalog.access[settings.server].key_variable,
         file=f"{KEYS_DIRECTORY}/{_FILE}" if file else None,
+        file_key=file_key,
         reader_name=dns_label(f"{secret_name}-reader"),
         project=project,
     )
+
+
+def _reads_file(settings: ServerSettings, catalog: Catalog) -> bool:
+    """Whether a server's version may be given several keys."""
+    since = catalog.access[settings.server].key_file_since
+    version = full_version(settings.version or catalog.servers[settings.server].default_version)
+    return since is not None and version_parts(version) >= version_parts(since)
+
+
+def secret_content(plan: ApiKeyPlan, keys: Sequence[str]) -> dict[str, str]:
+    """What stands in a Secret that the stack makes, by key.
+
+    It is the same for one key and for two: a pod that starts while another number of keys is rolled out finds what its
+    own template names. One that reads a single key is from before the new one came, so it gets the last.
+
+    Args:
+        plan: how the server gets its keys.
+        keys: the keys in the order of the settings, the new one first.
+
+    """
+    content = {_ONE_KEY: keys[-1]}
+    if plan.file_key is not None:
+        # JSON is YAML too.
+        content[plan.file_key] = json.dumps({"api-key": list(keys)})
+    return content
 
 
 def api_key_arguments(plan: ApiKeyPlan | None) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ class ApiKeyPlan:
         file: where the file with the keys is mounted; None where the server reads the variable.
         reader_name: Kubernetes service account that reads Secret Manager.
         project: Google Cloud project of the stack.
+        file_key: what a file with all keys stands under in a Secret that the stack makes; None where it makes none, and
+            where the server's version reads no file.
 
     """
 
@@ -42,6 +44,7 @@ class ApiKeyPlan:
     file: str | None
     reader_name: str
     project: str | None
+    file_key: str | None = None
 
     @property
     def made(self) -> bool:

@@ -170,12 +170,21 @@ def _waiting_limit(server: Watched) -> tuple[int, str]:
     facts, performance = server.thresholds, server.plan.performance
     objective = server.ttft
     if performance is None or performance.highest is None or objective is None:
+        aimed = _waiting_target(server)
+        if aimed is not None:
+            return 2 * aimed, f"twice the queue that the autoscaler aims at, {aimed} a replica; no objective says more"
         return facts.waiting_per_replica, "twice the queue that Google's guide scales at; no objective says more"
     rate, seconds = performance.highest.rate, objective.milliseconds / 1000
     return (
         max(1, math.ceil(rate * seconds)),
         f"what a replica ends within objectives.ttft: {rate:.2f} requests a second for {number(seconds)} s",
     )
+
+
+def _waiting_target(server: Watched) -> int | None:
+    """Waiting requests of each replica that the autoscaler adds one at; None where it does not look at them."""
+    scaling = server.plan.autoscaling
+    return next((one.target for one in scaling.signals if one.name == "waiting"), None) if scaling else None
 
 
 def _kv_cache(server: Watched) -> Condition | None:
