@@ -15,9 +15,6 @@ from local.gke.view import Document, View, is_leaving, is_pending, name_of
 
 # From asking for a machine to a node that is ready; what users see of L4 machines is one to three minutes.
 _NODE_SECONDS = 90
-# GKE asks again five minutes after machines ran out: NpcBackoffDuration of GoogleCloudPlatform/cluster-autoscaler
-# @7d25050, pkg/backoff/gke_mig_backoff.go.
-_COOL_SECONDS = 300
 
 
 class ScaleUp:
@@ -25,6 +22,7 @@ class ScaleUp:
 
     def __init__(self, api: Api, catalog: Catalog) -> None:
         self._api = api
+        self._cooldown = catalog.gke.compute_class.cooldown_seconds
         system = catalog.gke.system_pods
         self._system = Amount(cpu=system.cpu_millicores / 1000, memory=system.memory_mib * 2**20)
         # Nodes that were asked for: when those whose machine is found are there, until when the others wait for one.
@@ -56,7 +54,7 @@ class ScaleUp:
             self._system,
             Market(view.classes, stock, frozenset(self._cooling), zones_of_pods(view.pods, view.claims, view.volumes)),
         )
-        self._cooling |= dict.fromkeys(decision.ran_out, view.later(_COOL_SECONDS))
+        self._cooling |= dict.fromkeys(decision.ran_out, view.later(self._cooldown))
         for added in decision.added:
             # Nodes that a pool always has are there from its beginning.
             seconds = 0 if added.number < added.pool.min_nodes else _NODE_SECONDS
@@ -83,7 +81,7 @@ class ScaleUp:
                 self._coming[name] = (view.later(_NODE_SECONDS), Addition(added.pool, added.number, zone))
             elif due <= view.now:
                 del self._coming[name]
-                self._cooling[added.pool.name] = view.later(_COOL_SECONDS)
+                self._cooling[added.pool.name] = view.later(self._cooldown)
 
     def _tell(self, pending: Sequence[Document], decision: Decision, wall: float) -> None:
         """Make the events of the pods that wait, where they have not heard the same before."""

@@ -151,7 +151,7 @@ def _planned_pool(plan: NodePoolPlan, region: str, catalog: Catalog) -> Pool:
         provision=_provision(plan),
         clients=clients,
         labels=labels,
-        taints=tuple(Taint(taint.key, taint.value, _EFFECTS[taint.effect]) for taint in settings.taints),
+        taints=tuple(Taint(taint.key, taint.value, _EFFECTS[taint.effect]) for taint in plan.taints),
         catalog=catalog,
     )
 
