@@ -41,6 +41,8 @@ def _of_property(change: ResourceChange, one: PropertyChange) -> Iterator[Effect
         what = "it, with everything on it" if change.resource.type == _CLUSTER else "it"
         text = f"deletion protection is lost: a destroy, or a change that replaces it, deletes {what}"
         yield Effect(Severity.WEAKENED, text, gist=_LOST)
+    elif last == "forceDestroy" and one.new is True:
+        yield Effect(Severity.WEAKENED, "deleting it deletes what it holds as well", gist=_LOST)
     elif last in ("reclaimPolicy", "persistentVolumeReclaimPolicy") and one.old == "Retain":
         yield Effect(Severity.WEAKENED, "what its volumes hold is deleted with their claims", gist=_LOST)
     elif last in _POWERS and one.new is True:

@@ -94,6 +94,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         *_api_key_problems("server", arguments.server, ConfigApiKeys | SecretManagerApiKeys),
         *_exposure_problems(arguments.server),
         *_capacity_problems(arguments.server, arguments.profile),
+        *_source_problems(arguments.server),
     ]
     settings = StackSettings(
         # Only the profile decides anything; the program's Kubernetes provider knows the cluster.
@@ -114,7 +115,9 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
     try:
         plan = plan_stack(_with_files(settings), identity)
     except Refusal as refusal:
-        raise Refusal([*problems, *map(located, refusal.problems)]) from None
+        told = {problem.path for problem in problems}
+        rest = [one for one in map(located, refusal.problems) if one.path not in told]
+        raise Refusal([*problems, *rest]) from None
     if problems:
         raise Refusal(problems)
     return replace(plan, warnings=tuple(map(located, plan.warnings)))
@@ -220,6 +223,20 @@ def _capacity_problems(server: ServerSettings, profile: ClusterProfile) -> list[
             what="needs a whole stack",
             why="a compute class is of the whole cluster, and this component makes one server only",
             fix="use InferenceStack, or one tier that says no more than its model",
+        )
+    ]
+
+
+def _source_problems(server: ServerSettings) -> list[Finding]:
+    """A single server has no store made for it."""
+    if server.store_source is None:
+        return []
+    return [
+        Finding(
+            path="server.modelSource",
+            what="needs a whole stack",
+            why="a store of models is a stack's, and this component makes one server only",
+            fix="use InferenceStack, or modelVolume with a claim of your own",
         )
     ]
 

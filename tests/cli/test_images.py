@@ -166,6 +166,23 @@ def test_an_image_that_comes_through_a_repository_is_recorded_by_where_it_comes_
     ]
 
 
+def test_the_image_of_what_copies_models_is_one_of_the_stacks(
+    stack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gke_llm_inference.cli.registry.digest_of", digest)
+    commit = "a" * 40
+    models = f"[{{model: Qwen/Qwen2.5-7B-Instruct, revision: {commit}}}]"
+    store = f'{{bucket: {{mode: create}}, projectNumber: "123456789012", models: {models}}}'
+    stack.write_text(
+        STACK.format(image="team/vllm:v0.26.0").replace("  # the servers", f"  gke-llm-inference:modelStore: {store}")
+    )
+    assert main(["images", "--config-file", str(stack), "--record", "--json"]) == 0
+    rows = {one["image"]: one["servers"] for one in json.loads(capsys.readouterr().out)}
+    image = "docker.io/library/python:3.13.9-slim"
+    assert rows == {image: ["modelStore"], "team/vllm:v0.26.0": ["one", "two"]}
+    assert yaml.safe_load(stack.read_text())["config"][KEY][image] == digest(image)
+
+
 def test_an_image_with_a_digest_of_its_own_is_left_alone(
     registry: Registry, stack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,11 +118,13 @@ def test_protection_of_a_cluster(before: Any, after: Any, sign: str) -> None:
         ("gcp:sql/databaseInstance:DatabaseInstance", {"deletionProtection": True}, {"deletionProtection": False}),
         ("gcp:filestore/instance:Instance", {"deletionProtectionEnabled": True}, {"deletionProtectionEnabled": False}),
         ("kubernetes:storage.k8s.io/v1:StorageClass", {"reclaimPolicy": "Retain"}, {"reclaimPolicy": "Delete"}),
+        ("gcp:storage/bucket:Bucket", {"forceDestroy": False}, {"forceDestroy": True}),
     ],
 )
 def test_protection_of_other_resources(type_: str, before: Any, after: Any) -> None:
     lines = lines_of(recording(resource(type_, "x", before)), recording(resource(type_, "x", after)))
-    assert any("is lost" in line or "is deleted with" in line for line in lines)
+    told = ("is lost", "is deleted with", "deletes what it holds")
+    assert any(text in line for line in lines for text in told)
 
 
 def test_protection_by_options() -> None:

@@ -93,3 +93,13 @@ def test_a_copy_that_fails_ends_the_update_and_the_next_makes_it_anew(bench: Ben
     assert len(replaced) == 1
     assert replaced[0].startswith("model-store-model-copy-")
     assert bench.deployment()["status"]["readyReplicas"] == 1
+
+
+def test_on_autopilot_the_copy_finds_a_node_too(autopilot_bench: Bench) -> None:
+    text = stack().replace("mode: standard", "mode: autopilot")
+    text = "\n".join(line for line in text.splitlines() if "nodePools" not in line and "l4:" not in line)
+    events = up(autopilot_bench, text)
+    job = autopilot_bench.find("batch/v1", "Job", job_of(events).removeprefix("model-store-"))
+    assert job is not None
+    assert job["status"]["succeeded"] == 1
+    assert autopilot_bench.deployment()["status"]["readyReplicas"] == 1

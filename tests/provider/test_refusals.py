@@ -294,6 +294,11 @@ def test_decisions_of_the_plan_are_refused_at_their_property(provider: Provider)
             {"servers": "is not a known argument", "cluster": "is not a known argument"},
             id="arguments of a stack",
         ),
+        pytest.param(
+            {"server": {**MODEL, "modelSource": {"source": "modelStore"}}},
+            {"server.modelSource": "needs a whole stack"},
+            id="store",
+        ),
         pytest.param({"server": MODEL, "namespace": "Chat"}, {"namespace": "is not a DNS label"}, id="namespace"),
         pytest.param({"server": MODEL, "profile": "gke"}, {"profile": "is not a known choice"}, id="profile"),
         pytest.param({"server": MODEL, "tokenVersion": 7}, {"tokenVersion": "is not text"}, id="token version"),

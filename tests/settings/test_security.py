@@ -125,6 +125,15 @@ PAIRS = {
 }
 
 
+def test_a_recorded_commit_is_as_good_as_one_of_the_servers_own() -> None:
+    model = autopilot_stack()["servers"]["gemma"]["model"]
+    recorded = {**autopilot_stack(), "modelRevisions": {model: COMMIT}}
+    assert weaker(recorded, autopilot_stack(revision=COMMIT)) == []
+    (found,) = weaker(autopilot_stack(), recorded)
+    assert found.path == "servers.gemma.revision"
+    assert found.fix.endswith("gke-llm-inference models --stack prod --record")
+
+
 @pytest.mark.parametrize(("path", "pair"), PAIRS.items(), ids=PAIRS)
 def test_a_weaker_setting_is_found_with_reason_and_fix(path: str, pair: tuple[Raw, Raw]) -> None:
     weak, strong = pair

@@ -84,9 +84,11 @@ def plan_model_store(
     bucket = _bucket(asked, cluster, name=name, project=owner, location=location)
     models = _models(asked, settings, {key: one for key, one in readers.items() if key not in wrong}, bucket, catalog)
     held = {(one.model, one.revision): one for one in models}
-    for key, one in readers.items():
-        if key not in wrong and (problem := findings.not_stored(key, one, models)):
-            found.append(problem)
+    found += [
+        findings.not_stored(key, one, models)
+        for key, one in readers.items()
+        if key not in wrong and (one.model, one.revision) not in held
+    ]
     read = {key: known for key, one in readers.items() if (known := held.get((one.model, one.revision or "")))}
     accounts = _Accounts(pool, number, settings.namespace)
     if asked.copies:
@@ -168,19 +170,24 @@ def _models(
     named = {(one.model, one.revision) for one in asked.models or ()}
     if asked.models is None:
         named = {(one.model, one.revision or "") for one in readers.values()}
+    sizes = _sizes(settings, catalog)
     return tuple(
-        StoredModel(bucket=bucket.name, model=model, revision=revision, gib=_gib(model, settings, catalog))
+        StoredModel(bucket=bucket.name, model=model, revision=revision, gib=sizes.get(model))
         for model, revision in sorted(named)
     )
 
 
-def _gib(model: str, settings: StackSettings, catalog: Catalog) -> float | None:
-    """Size of a model's weights: as its server describes it, or as the catalog does."""
-    for key, server in sorted(settings.servers.items()):
-        if server.model == model and (served := served_model(f"servers.{key}", server, catalog)[0]):
-            return served.checkpoint_gib
-    known = catalog.models.get(model)
-    return known.weights_gib if known else None
+def _sizes(settings: StackSettings, catalog: Catalog) -> dict[str, float]:
+    """Size of each model's weights in GiB: as a server of it describes it, or as the catalog does."""
+    sizes = {model: known.weights_gib for model, known in catalog.models.items()}
+    servers = {
+        server.model: (f"servers.{key}", server) for key, server in sorted(settings.servers.items(), reverse=True)
+    }
+    for model, (path, server) in servers.items():
+        served, _ = served_model(path, server, catalog)
+        if served is not None:
+            sizes[model] = served.checkpoint_gib
+    return sizes
 
 
 def _gated(models: tuple[StoredModel, ...], settings: StackSettings, catalog: Catalog) -> list[str]:

@@ -9,6 +9,7 @@ from gke_llm_inference.settings.model_store import is_commit
 
 PATH = "modelStore"
 """Where the store stands in the configuration."""
+_SHOWN = 5
 _RECORD = "gke-llm-inference models --record"
 
 
@@ -68,11 +69,9 @@ def revision_problem(key: str, revision: str | None) -> Finding | None:
     return None
 
 
-def not_stored(key: str, server: ServerSettings, models: Iterable[StoredModel]) -> Finding | None:
-    """What is wrong where a server reads what the store does not hold."""
+def not_stored(key: str, server: ServerSettings, models: Iterable[StoredModel]) -> Finding:
+    """What is wrong where a server reads what the store does not hold: another revision is there, or none."""
     held = list(models)
-    if any((one.model, one.revision) == (server.model, server.revision) for one in held):
-        return None
     revisions = [one.revision for one in held if one.model == server.model]
     if revisions:
         closest = nearest(server.revision or "", revisions) or revisions[0]
@@ -120,9 +119,9 @@ def another_region(bucket: BucketPlan, readers: Mapping[str, StoredModel]) -> It
     """A warning of a bucket that is not in the cluster's region."""
     if bucket.crosses_to is None:
         return
-    each = ", ".join(
-        f"{key} {'an unknown size' if one.gib is None else f'{one.gib:.1f} GiB'}" for key, one in readers.items()
-    )
+    sizes = [f"{key} {'an unknown size' if one.gib is None else f'{one.gib:.1f} GiB'}" for key, one in readers.items()]
+    more = [f"and {len(sizes) - _SHOWN} more"] if len(sizes) > _SHOWN else []
+    each = ", ".join([*sizes[:_SHOWN], *more])
     yield Finding(
         path=f"{PATH}.bucket.location",
         what=f"{bucket.location} is not the cluster's {bucket.crosses_to}",
@@ -134,7 +133,7 @@ def another_region(bucket: BucketPlan, readers: Mapping[str, StoredModel]) -> It
 
 def unused(asked: ModelStoreSettings, models: Iterable[StoredModel], read: Iterable[StoredModel]) -> Iterator[Finding]:
     """Warnings of what no server reads: it may be misspelled, and it is paid for."""
-    held, used = list(models), set(read)
+    held, used = list(models), {(one.model, one.revision) for one in read}
     if not held:
         yield Finding(
             path=PATH,
@@ -144,7 +143,7 @@ def unused(asked: ModelStoreSettings, models: Iterable[StoredModel], read: Itera
             severity="warning",
         )
     for index, one in enumerate(asked.models or ()):
-        if not any((one.model, one.revision) == (used_one.model, used_one.revision) for used_one in used):
+        if (one.model, one.revision) not in used:
             yield Finding(
                 path=f"{PATH}.models[{index}]",
                 what=f"no server reads {one.model} at {one.revision}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from gke_llm_inference.planning.network_policy.decide import NetworkPolicyPlan
 
@@ -155,13 +156,24 @@ class ModelStorePlan:
 
     def stored(self, model: str, revision: str | None) -> StoredModel | None:
         """A model at a revision; None where the store does not hold it."""
-        return next((one for one in self.models if (one.model, one.revision) == (model, revision)), None)
+        return self._by_revision.get((model, revision))
 
     def read_by(self, server: str) -> StoredModel | None:
         """What a server reads, by its name in the configuration; None where it does not read from the store."""
-        return next((one.model for one in self.readers if one.server == server), None)
+        return self._by_server.get(server)
 
     def copied_for(self, server: str) -> ModelCopy | None:
         """The Job that copies what a server reads; None without one."""
-        read = self.read_by(server)
-        return next((one for one in self.copies if one.model == read), None)
+        return self._by_copied.get(self.read_by(server))
+
+    @cached_property
+    def _by_revision(self) -> dict[tuple[str, str | None], StoredModel]:
+        return {(one.model, one.revision): one for one in self.models}
+
+    @cached_property
+    def _by_server(self) -> dict[str, StoredModel]:
+        return {one.server: one.model for one in self.readers}
+
+    @cached_property
+    def _by_copied(self) -> dict[StoredModel | None, ModelCopy]:
+        return {one.model: one for one in self.copies}
