@@ -373,6 +373,19 @@ def test_machines_that_do_not_attach_such_a_volume_are_refused() -> None:
     assert problem.path == "servers.qwen.modelVolume.storage"
 
 
+def test_every_tier_attaches_the_volume_and_is_in_its_zone() -> None:
+    def on_tiers(*tiers: Raw | str) -> Raw:
+        disk = source("hyperdiskMl", disk={"zone": "us-central1-a"})
+        return on_autopilot({"capacity": list(tiers), "maxModelLen": 4096, "allowUnfit": True, **disk})
+
+    a100: Raw = {"model": "spot", "machineType": "a2-highgpu-1g", "accelerator": "nvidia-tesla-a100"}
+    plan = planned(on_tiers("onDemand", a100)).servers[0]
+    assert plan.node_selector["topology.kubernetes.io/zone"] == "us-central1-a"
+    t4: Raw = {"model": "spot", "machineType": "n1-standard-8", "accelerator": "nvidia-tesla-t4"}
+    found = [one for one in problems_of(on_tiers("onDemand", t4)) if one.path == "servers.qwen.modelSource.by"]
+    assert [one.what for one in found] == ["machines of tier spot n1-standard-8 do not attach Hyperdisk ML"]
+
+
 def test_a_cluster_of_others_needs_the_class_of_nodes_itself() -> None:
     raw = existing_stack(
         {"qwen": {**QWEN, "revision": COMMIT, **source("hyperdiskMl", disk={"zone": "us-central1-a"})}},
