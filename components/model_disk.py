@@ -94,17 +94,22 @@ def model_disk(
 
 
 def transfer_nodes(
-    plan: TransferNodes, served_apis: ServedApis | None, opts: pulumi.ResourceOptions
+    plan: TransferNodes,
+    service_account: pulumi.Input[str] | None,
+    served_apis: ServedApis | None,
+    opts: pulumi.ResourceOptions,
 ) -> apiextensions.CustomResource:
     """The ComputeClass that GKE looks for when it fills a volume.
 
     Args:
         plan: the nodes.
+        service_account: email that they run as; the cluster's own default if None.
         served_apis: what the ComputeClass waits by; it is made at once if None.
         opts: its options.
 
     """
     api_version, kind = specs.COMPUTE_CLASS
+    account = {"nodePoolConfig": {"serviceAccount": service_account}} if service_account is not None else {}
     return apiextensions.CustomResource(
         plan.name,
         api_version=api_version,
@@ -112,6 +117,6 @@ def transfer_nodes(
         metadata=meta.v1.ObjectMetaArgs(
             name=served_apis.once_served(api_version, kind, plan.name) if served_apis else plan.name
         ),
-        spec=specs.compute_class_spec(plan),
+        spec={**specs.compute_class_spec(plan), **account},
         opts=opts,
     )

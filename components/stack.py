@@ -157,7 +157,8 @@ def create_stack(
     sources: list[pulumi.Resource] = []
     if plan.transfer_nodes:
         own = pulumi.ResourceOptions(provider=cluster.provider, replace_with=together or None)
-        sources.append(transfer_nodes(plan.transfer_nodes, cluster.served_apis, options(own)))
+        account = cluster.node_service_account
+        sources.append(transfer_nodes(plan.transfer_nodes, account, cluster.served_apis, options(own)))
     if plan.bucket_caches and plan.model_store:
         made = store.bucket if store else None
         bucket_caches(plan.bucket_caches, made.name if made else plan.model_store.bucket.name, options())

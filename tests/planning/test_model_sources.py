@@ -21,7 +21,7 @@ from gke_llm_inference.planning.model_source.streamer import largest_tensor_byte
 from gke_llm_inference.planning.models import served_model
 from gke_llm_inference.planning.pod.template import pod_template
 from gke_llm_inference.planning.stack_cost import stack_cost
-from gke_llm_inference.settings import Finding, VllmSettings, parse_settings
+from gke_llm_inference.settings import Finding, Refusal, VllmSettings, parse_settings
 from tests.planning.support import (
     CATALOG,
     GEMMA,
@@ -30,6 +30,7 @@ from tests.planning.support import (
     existing_stack,
     only_problem,
     only_server,
+    outcome_of,
     planned,
     problems_of,
     standard_stack,
@@ -373,6 +374,19 @@ def test_machines_that_do_not_attach_such_a_volume_are_refused() -> None:
     assert problem.path == "servers.qwen.modelVolume.storage"
 
 
+def test_every_tier_attaches_the_volume_and_is_in_its_zone() -> None:
+    def on_tiers(*tiers: Raw | str) -> Raw:
+        disk = source("hyperdiskMl", disk={"zone": "us-central1-a"})
+        return on_autopilot({"capacity": list(tiers), "maxModelLen": 4096, "allowUnfit": True, **disk})
+
+    a100: Raw = {"model": "spot", "machineType": "a2-highgpu-1g", "accelerator": "nvidia-tesla-a100"}
+    plan = planned(on_tiers("onDemand", a100)).servers[0]
+    assert plan.node_selector["topology.kubernetes.io/zone"] == "us-central1-a"
+    t4: Raw = {"model": "spot", "machineType": "n1-standard-8", "accelerator": "nvidia-tesla-t4"}
+    found = [one for one in problems_of(on_tiers("onDemand", t4)) if one.path == "servers.qwen.modelSource.by"]
+    assert [one.what for one in found] == ["machines of tier spot n1-standard-8 do not attach Hyperdisk ML"]
+
+
 def test_a_cluster_of_others_needs_the_class_of_nodes_itself() -> None:
     raw = existing_stack(
         {"qwen": {**QWEN, "revision": COMMIT, **source("hyperdiskMl", disk={"zone": "us-central1-a"})}},
@@ -415,6 +429,44 @@ def test_one_place_of_the_model_is_enough() -> None:
 def test_other_checkpoints_are_not_proposed_for_what_the_store_holds() -> None:
     raw = stack({"model": "google/gemma-7b-it", "allowUnfit": True})
     assert not any("model" in dict(one.changes) for one in only_server(raw).alternatives)
+
+
+@given(
+    kind=st.sampled_from(["vllm", "tgi"]),
+    version=st.sampled_from([None, "0.10.0", "0.15.0", "0.26.0", "0.33.0"]),
+    by=st.sampled_from([None, "streamer", "gcsfuse", "hyperdiskMl"]),
+    gke=st.sampled_from([None, "1.32.2-gke.1297001", NEW]),
+    autopilot=st.booleans(),
+    by_name=st.booleans(),
+    preset=st.sampled_from([(), ("bitsandbytes",), ("awq",)]),
+)
+def test_no_server_of_the_store_reaches_hugging_face(
+    kind: str, version: str | None, by: str | None, gke: str | None, autopilot: bool, by_name: bool, preset: Any
+) -> None:
+    """Whatever is asked: it is refused, or its pods have no token and may call the bucket at most."""
+    disk = {"disk": {"zone": "us-central1-a"}} if by == "hyperdiskMl" else {}
+    server: Raw = {"server": kind, "presets": list(preset), "allowUnfit": True, **source(by, **disk)}
+    if version is not None and kind == "vllm":
+        server["version"] = version
+    raw = (on_autopilot if autopilot else stack)(server, fqdnNetworkPolicy=by_name)
+    raw["cluster"] = {key: value for key, value in {**raw["cluster"], "gkeVersion": gke}.items() if value}
+    raw["huggingFace"] = {"tokenSource": "config"}
+    outcome = outcome_of(raw)
+    if isinstance(outcome, Refusal):
+        return
+    (plan,) = outcome.servers
+    assert plan.model_source is not None
+    assert outcome.model_store is not None
+    assert plan.network_policy is not None
+    template = str(pod_template(plan))
+    assert not plan.uses_token
+    assert "HF_TOKEN" not in template
+    hosts = plan.network_policy.fqdn_spec
+    assert "hugging" not in str(hosts)
+    assert ("storage.googleapis.com" in str(hosts)) == (by_name and plan.model_source.source.reads == "bucket")
+    assert [one.account for one in outcome.model_store.readers] == [plan.model_source.reader]
+    assert ("gke-gcsfuse" in template) == (plan.model_source.source.path == "gcsfuse")
+    assert plan.model_source.source.path == by or by is None
 
 
 MODEL, _ = served_model("server", VllmSettings.model_validate(QWEN), CATALOG)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from gke_llm_inference.catalog.facts import machine_family
 from gke_llm_inference.planning.machines import candidates
 from gke_llm_inference.planning.model_source.disk import disk_zone, zones_with_gpu
-from gke_llm_inference.planning.stages import PlacedServer
+from gke_llm_inference.planning.stages import TieredServer
 from gke_llm_inference.settings import ExistingCluster, Finding
 
 
-def placed_findings(server: PlacedServer) -> Iterator[Finding]:
+def placed_findings(server: TieredServer) -> Iterator[Finding]:
     """Problems and warnings of what a server needs of its machines and in its zones: a volume, or a cache."""
     volume = server.settings.model_volume
     if volume is not None and volume.storage == "hyperdiskMl":
@@ -24,21 +24,31 @@ def placed_findings(server: PlacedServer) -> Iterator[Finding]:
         yield _cache_finding(server)
 
 
-def _machine_findings(server: PlacedServer, setting: str, fix: str) -> Iterator[Finding]:
+def _machine_findings(server: TieredServer, setting: str, fix: str) -> Iterator[Finding]:
     """The problem of machines that do not attach Hyperdisk ML; none where the machines are not known."""
-    gpus, pool = server.settings.accelerator, server.pool
     facts = server.stack.catalog.model_sources.hyperdisk_ml
-    machines = [pool.machine_type] if pool else candidates(gpus.type, gpus.count, server.stack.catalog)
-    if machines and not any(_family(name) in facts.families for name in machines):
-        yield Finding(
-            path=f"{server.path}.{setting}",
-            what=f"machines with {gpus.type} do not attach Hyperdisk ML",
-            why=f"the families {', '.join(facts.families)} do; the pods would wait for the volume forever",
-            fix=fix,
-        )
+    for what, machines in _machines(server):
+        if machines and not any(_family(name) in facts.families for name in machines):
+            yield Finding(
+                path=f"{server.path}.{setting}",
+                what=f"{what} do not attach Hyperdisk ML",
+                why=f"the families {', '.join(facts.families)} do; the pods would wait for the volume forever",
+                fix=fix,
+            )
 
 
-def _disk_findings(server: PlacedServer) -> Iterator[Finding]:
+def _machines(server: TieredServer) -> Iterator[tuple[str, list[str]]]:
+    """The machines that the server may get, each kind with what to call it: those of its tiers, pool or GPU."""
+    if server.capacity is not None:
+        for tier in server.capacity.tiers:
+            yield f"machines of tier {tier.title}", [tier.machine_type]
+        return
+    gpus, pool = server.settings.accelerator, server.pool
+    names = [pool.machine_type] if pool else candidates(gpus.type, gpus.count, server.stack.catalog)
+    yield f"machines with {gpus.type}", names
+
+
+def _disk_findings(server: TieredServer) -> Iterator[Finding]:
     yield from _machine_findings(server, "modelSource.by", "use by: gcsfuse, or by: streamer with vLLM")
     if isinstance(server.stack.cluster.settings, ExistingCluster):
         name = server.stack.catalog.model_sources.hyperdisk_ml.compute_class
@@ -51,10 +61,18 @@ def _disk_findings(server: PlacedServer) -> Iterator[Finding]:
         )
 
 
-def _zone_findings(server: PlacedServer) -> Iterator[Finding]:
+def _zone_findings(server: TieredServer) -> Iterator[Finding]:
     path = f"{server.path}.modelSource.disk.zone"
     pool, zone = server.pool, disk_zone(server.settings, server.pool)
     zones = _zones(server)
+    for what, offered in _later_tiers(server):
+        if zone is not None and offered and zone not in offered:
+            yield Finding(
+                path=path,
+                what=f"{zone} is not a zone of {what}",
+                why="the pods follow the volume, and would never find that tier there",
+                fix=f"use a zone of all tiers, such as {offered[0]}, or leave the tier out of capacity",
+            )
     if zone is None:
         yield Finding(
             path=path,
@@ -73,7 +91,17 @@ def _zone_findings(server: PlacedServer) -> Iterator[Finding]:
         )
 
 
-def _cache_finding(server: PlacedServer) -> Finding:
+def _later_tiers(server: TieredServer) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The tiers after the first, each with its zones; none where they are not known."""
+    region, known = server.stack.cluster.region, server.stack.catalog.accelerators
+    for pool in server.tier_pools[1:]:
+        yield f"node pool {pool.key}", pool.zones
+    for tier in server.capacity.tiers[1:] if server.capacity else ():
+        if tier.node_pool is None and region is not None and tier.gpu_type in known:
+            yield f"tier {tier.title}", known[tier.gpu_type].zones_in(region)
+
+
+def _cache_finding(server: TieredServer) -> Finding:
     path = f"{server.path}.modelSource.anywhereCache"
     store = server.stack.model_store
     if not _zones(server):
@@ -99,7 +127,7 @@ def _cache_finding(server: PlacedServer) -> Finding:
     )
 
 
-def _zones(server: PlacedServer) -> tuple[str, ...]:
+def _zones(server: TieredServer) -> tuple[str, ...]:
     return zones_with_gpu(server.settings, server.pool, server.stack.cluster.region, server.stack.catalog)
 
 
