@@ -237,6 +237,10 @@ def _replicas(facts: ServerFacts) -> str:
     return f"{least}{facts.replicas:,}"
 
 
+def _tiers(facts: ServerFacts) -> str:
+    return ", then ".join(map(quote, facts.tiers))
+
+
 def _targets(facts: ServerFacts) -> str:
     return ", ".join(f"{target:,} {quote(name)}" for name, target in facts.targets)
 
@@ -254,6 +258,7 @@ _FIGURES: tuple[
     ("GPUs per replica", _server_gpus, _no_note),
     ("choice of the goals", _words(lambda facts: facts.choice), _choice_note),
     ("machine", _words(lambda facts: facts.machine), _no_note),
+    ("capacity, in this order", _tiers, _no_note),
     ("node pool", _words(lambda facts: facts.node_pool), _no_note),
     ("GPU memory", _fit, _no_note),
     ("context", _tokens(lambda facts: facts.context), _no_note),
@@ -316,6 +321,9 @@ def _usd(facts: ServerFacts) -> _Usd:
     """Cost of a server; where the plan has none, its machines at list price, to which a premium comes."""
     if facts.monthly_usd is not None:
         return _Usd(facts.monthly_usd, region=facts.region, of=facts.price_region)
+    if facts.tier_usd is not None and facts.replicas is not None:
+        amount = facts.replicas * facts.tier_usd * HOURS_PER_MONTH
+        return _Usd(amount, is_least=True, region=facts.region, of=facts.price_region or facts.region)
     catalog = load_catalog()
     machine = catalog.machine_types.get(facts.machine or "")
     if machine is None or facts.gpus is None or facts.replicas is None:

@@ -51,6 +51,8 @@ class ServerFacts:
         scaling_source: what reads the metrics by which their number changes.
         targets: requests for each replica that are aimed at, by what is counted.
         pace: how fast replicas come and go.
+        tiers: ways in which its machines are provided, in their order, each with its machine.
+        tier_usd: USD an hour of a replica on the cheapest tier whose price is known.
         calibrated: whether the memory plan rests on measurements of this version and GPU.
         region: the region of the stack.
         price_region: the region whose prices the costs are.
@@ -76,6 +78,8 @@ class ServerFacts:
     gpus: int | None = None
     machine: str | None = None
     node_pool: str | None = None
+    tiers: tuple[str, ...] = ()
+    tier_usd: float | None = None
     verdict: str | None = None
     context: int | None = None
     largest_context: int | None = None
@@ -228,6 +232,8 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         gpus=_whole(placement.get("gpus")),
         machine=_text(placement.get("machineType")),
         node_pool=_text(placement.get("nodePool")),
+        tiers=tuple(_tiers(document.get("capacity"))),
+        tier_usd=_tier_usd(document.get("capacity")),
         verdict=_text(document.get("verdict")),
         context=_whole(memory.get("askedContext")),
         largest_context=_whole(memory.get("largestContext")),
@@ -254,6 +260,21 @@ def _server(name: str, document: dict[str, Any]) -> ServerFacts:
         choice=_choice(choice),
         choice_reason=_text(choice.get("why")) or "",
     )
+
+
+def _tiers(capacity: Any) -> Iterator[str]:
+    """Ways in which a server's machines are provided, each with its machine."""
+    tiers = _mapping(capacity).get("tiers")
+    for tier in map(_mapping, tiers if isinstance(tiers, list) else ()):
+        words = [_text(tier.get(key)) for key in ("model", "machineType", "nodePool")]
+        yield " ".join(word for word in words if word)
+
+
+def _tier_usd(capacity: Any) -> float | None:
+    """USD an hour of a replica on the cheapest tier."""
+    tiers = _mapping(capacity).get("tiers")
+    prices = [_number(_mapping(tier).get("usdPerHour")) for tier in (tiers if isinstance(tiers, list) else ())]
+    return min((price for price in prices if price is not None), default=None)
 
 
 def _targets(signals: Any) -> Iterator[tuple[str, int]]:

@@ -22,6 +22,7 @@ from gke_llm_inference.planning.calibrations import calibration_decision, calibr
 from gke_llm_inference.planning.capacity_tiers.asked import makes_nodes, needs_class, with_first_tier
 from gke_llm_inference.planning.capacity_tiers.classes import spot_shutdown_of_class
 from gke_llm_inference.planning.capacity_tiers.decide import plan_capacity
+from gke_llm_inference.planning.capacity_tiers.findings import has_several, of_first, of_tier
 from gke_llm_inference.planning.capacity_tiers.pods import raised_for_tiers, storage_class_for_tiers
 from gke_llm_inference.planning.capacity_tiers.pools import listed_pools, place_lists
 from gke_llm_inference.planning.capacity_tiers.warnings import flex_start_warnings
@@ -209,7 +210,7 @@ def memory(server: CommandedServer, findings: Findings) -> WeighedServer:
     stack = server.stack
     plan = plan_memory(server.request, stack.catalog.memory)
     alternatives = stack.propose(server, plan) if stack.propose and plan.verdict in ("tight", "does not fit") else ()
-    findings += check_fit(server.path, server.settings, plan, alternatives)
+    findings += check_fit(of_first(server.path, server.settings), server.settings, plan, alternatives)
     return WeighedServer(**vars(server), memory=plan, alternatives=alternatives)
 
 
@@ -297,7 +298,8 @@ def performance(server: PlacedServer, findings: Findings) -> TimedServer:
     stack = server.stack
     plan = performance_of(server)
     faster = stack.propose_faster(server, plan) if stack.propose_faster and plan.verdict == "misses" else ()
-    findings += speed_findings(server.path, server.settings, plan, faster)
+    of_speed = speed_findings(server.path, server.settings, plan, faster)
+    findings += of_tier(server.path, 0, of_speed) if has_several(server.settings) else of_speed
     assumed = None if server.settings.workload else assumed_workload(plan)
     decided = tuple(filter(None, (assumed, calibration_decision(server))))
     return TimedServer(**{**vars(server), "decisions": (*server.decisions, *decided)}, performance=plan, faster=faster)

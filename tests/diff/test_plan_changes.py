@@ -57,6 +57,15 @@ def test_a_longer_context() -> None:
     }
 
 
+def test_another_list_of_tiers_is_told_with_the_machines_of_each() -> None:
+    tiers = ["onDemand", {"model": "spot", "machineType": "a2-highgpu-1g"}]
+    before = Case("autopilot", {"servers.gemma.capacity": tiers, "servers.gemma.maxModelLen": 2048}).config
+    after = Case("autopilot", {"servers.gemma.capacity": tiers[::-1], "servers.gemma.maxModelLen": 2048}).config
+    said = sentences(plan_changes(facts(before), facts(after)))["gemma"]
+    first, second = "onDemand g2-standard-8", "spot a2-highgpu-1g"
+    assert f"capacity, in this order: {first}, then {second} → {second}, then {first}" in said
+
+
 def test_more_gpus_and_what_they_cost_where_the_price_is_not_known() -> None:
     changes = changed("autopilot", {"servers.gemma.accelerator": {"count": 2}})
     (lines,) = sentences(changes).values()

@@ -252,6 +252,26 @@ def test_a_tier_whose_gpu_does_not_hold_the_model_is_refused() -> None:
     assert problem.fix == "remove the tier, or name a GPU with more memory"
 
 
+def test_a_first_tier_that_does_not_fit_or_is_too_slow_is_named_too() -> None:
+    raw = autopilot(["spot", {"model": "spot", "machineType": "a2-highgpu-1g"}], model="google/gemma-2-9b-it")
+    raw["huggingFace"] = {"tokenSource": "config"}
+    problem = only_problem(raw)
+    assert (problem.path, problem.what) == ("servers.chat.capacity[0]", "does not fit 1 × nvidia-l4")
+    slow: Raw = {"workload": {"profile": "chat", "requestRate": 0.1}, "objectives": {"tpot": {"milliseconds": 45}}}
+    found = problems_of(autopilot(["spot", A100], **slow))
+    assert [one.path for one in found] == ["servers.chat.capacity[0]"]
+    assert found[0].what.startswith("objectives.tpot is missed: ")
+
+
+def test_pods_that_follow_the_load_count_the_tiers_that_are_passed_over() -> None:
+    scaled: Raw = {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}
+    one, two = (only(autopilot(tiers, **scaled)).autoscaling for tiers in (["onDemand"], ["onDemand", "spot"]))
+    assert one is not None
+    assert two is not None
+    assert two.cold_start_seconds == one.cold_start_seconds + 300
+    assert two.bounds_why == "its compute class makes nodes as far as the project's quota goes"
+
+
 def test_a_tier_whose_gpu_lacks_what_the_settings_need_is_refused_with_the_setting() -> None:
     tiers = ["onDemand", {"model": "spot", "accelerator": "nvidia-tesla-t4"}]
     problem = only_problem(standard(tiers, model="google/gemma-3-1b-it"))

@@ -112,6 +112,20 @@ def alert(server: str = "server", **changes: Any) -> Resource:
     return resource(ALERT_POLICY, f"alert-{server}", properties)
 
 
+IN_CLASS = {"cloud.google.com/compute-class": "chat"}
+COMPUTE_CLASS = resource(
+    "kubernetes:cloud.google.com/v1:ComputeClass",
+    "class",
+    {
+        "metadata": {"name": "chat"},
+        "spec": {
+            "priorities": [
+                {"machineType": "g2-standard-8", "gpu": {"type": "nvidia-l4", "count": 1}},
+                {"machineType": "a2-highgpu-1g", "gpu": {"type": "nvidia-tesla-a100", "count": 1}},
+            ]
+        },
+    },
+)
 UNCOLLECTED = ("server", "has no PodMonitoring, so that its metrics are not collected")
 UNTOLD = ("server", "has no alert policy that names it")
 UNGUARDED = tuple(("server", f"has no NetworkPolicy that denies {direction}") for direction in ("egress", "ingress"))
@@ -923,6 +937,19 @@ CASES = (
     ),
     Case(
         "gpu-budget",
+        "the dearest tier of a compute class",
+        (server(replicas=20, nodeSelector=IN_CLASS), COMPUTE_CLASS),
+        # 730 × 20 × 3.6734
+        (
+            (
+                "",
+                "GPU machines may cost 53,632 USD a month at the list prices of us-central1, more than the ceiling of "
+                "10,000 USD (server: 20 × GPU of a2-highgpu-1g)",
+            ),
+        ),
+    ),
+    Case(
+        "gpu-budget",
         "no price",
         (pool({"machineType": "a4-highgpu-8g"}),),
         (("", "no price is known of l4: 3 × a4-highgpu-8g: the ceiling of 10,000 USD cannot be checked"),),
@@ -941,6 +968,12 @@ CASES = (
             ("l4", "nvidia-h100-80gb is not an allowed GPU; allowed: nvidia-l4"),
             ("server", "nvidia-tesla-t4 is not an allowed GPU; allowed: nvidia-l4"),
         ),
+    ),
+    Case(
+        "allowed-gpus",
+        "a tier of a compute class",
+        (server(nodeSelector=IN_CLASS), COMPUTE_CLASS),
+        (("class", "nvidia-tesla-a100 is not an allowed GPU; allowed: nvidia-l4"),),
     ),
     Case("allowed-gpus", "allowed", (pool(), server())),
     Case("allowed-gpus", "unknown", (pool({"guestAccelerators": UNKNOWN}), server(nodeSelector=UNKNOWN))),

@@ -27,14 +27,14 @@ from gke_llm_inference.settings import (
 )
 
 if TYPE_CHECKING:
-    from gke_llm_inference.planning.plan import ClusterPlan, NodePoolPlan, ServerPlan, StartPlan
-    from gke_llm_inference.planning.stages import StackFrame, TimedServer
+    from gke_llm_inference.planning.plan import ClusterPlan, ServerPlan, StartPlan
+    from gke_llm_inference.planning.stages import StackFrame, TieredServer, TimedServer
 
 _PROJECT = "PROJECT"
 
 
 def plan_autoscaling(
-    server: "TimedServer", start: "StartPlan", sources: StackSources, *, port: int
+    server: "TieredServer", start: "StartPlan", sources: StackSources, *, port: int
 ) -> tuple[AutoscalingPlan | None, list[Finding]]:
     """How a server scales, with problems and warnings of it; None where it does not, or nothing is known to aim at.
 
@@ -52,12 +52,13 @@ def plan_autoscaling(
     source, why = sources.of(asked)
     room = room_of(server.memory, server.performance, catalog.memory)
     signals, findings = _signals(server, asked, room)
+    passed = server.capacity.wait_seconds if server.capacity else 0
     # A pod that is added is never the first.
-    longest = start.later_node_seconds
+    longest = start.later_node_seconds + passed
     keda = _keda(stack.cluster, stack.namespace, name, catalog) if source == "keda" else None
     holder = asked.scale_to_zero
     interceptor = (
-        _interceptor(name, stack.namespace, sources.asked.keda_namespace, port, start, catalog)
+        _interceptor(name, stack.namespace, sources.asked.keda_namespace, port, longest, catalog)
         if isinstance(holder, HttpHolder)
         else None
     )
@@ -67,7 +68,7 @@ def plan_autoscaling(
         source_why=why,
         min_replicas=asked.min_replicas,
         max_replicas=asked.max_replicas,
-        bounds_why=_bounds(server.pool, stack.cluster),
+        bounds_why=_bounds(server, stack.cluster),
         # The interceptor counts waiting requests among the running ones, and is asked for nothing else.
         signals=signals if interceptor is None else tuple(one for one in signals if one.name == "running"),
         holds=room.requests,
@@ -151,7 +152,13 @@ def _target_findings(path: str, asked: AutoscalingSettings, room: Room, server: 
     )
 
 
-def _bounds(pool: "NodePoolPlan | None", cluster: "ClusterPlan") -> str:
+def _bounds(server: "TieredServer", cluster: "ClusterPlan") -> str:
+    pool = server.pool
+    if len(server.tier_pools) > 1:
+        names = ", ".join(f"nodePools.{one.key}" for one in server.tier_pools)
+        return f"{names} grow as far as all of their servers at their most need"
+    if server.capacity is not None and server.capacity.compute_class is not None:
+        return "its compute class makes nodes as far as the project's quota goes"
     if pool is not None:
         clients = pool.settings.sharing.max_clients if pool.settings.sharing else 1
         gpus = pool.settings.max_nodes * pool.settings.accelerator.count
@@ -177,7 +184,7 @@ def _keda(cluster: "ClusterPlan", namespace: str, name: str, catalog: Catalog) -
 
 
 def _interceptor(
-    name: str, namespace: str, keda_namespace: str, port: int, start: "StartPlan", catalog: Catalog
+    name: str, namespace: str, keda_namespace: str, port: int, longest: int, catalog: Catalog
 ) -> InterceptorPlan:
     facts = catalog.autoscaling.http_add_on
     return InterceptorPlan(
@@ -186,5 +193,5 @@ def _interceptor(
         scaler=f"{facts.scaler}.{keda_namespace}:{facts.scaler_port}",
         port=port,
         # Twice what the start is expected to take, as for the startup probe.
-        wait_seconds=2 * start.new_node_seconds,
+        wait_seconds=2 * longest,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
-from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE, SPOT_LABEL
+from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL, FLEX_START_LABEL, GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.access.api_keys import KEYS_DIRECTORY
 from gke_llm_inference.planning.compile_cache.plan import CACHE_DIRECTORY
 from gke_llm_inference.planning.model_volume import mount_path as model_path
@@ -54,11 +54,11 @@ def _toleration_findings(path: str, settings: ServerSettings) -> Iterator[Findin
     seen: set[tuple[str, str]] = set()
     for index, one in enumerate(settings.pod.tolerations):
         where = f"{path}.pod.tolerations[{index}]"
-        if one.key in (GPU_RESOURCE, SPOT_LABEL):
+        if one.key in (GPU_RESOURCE, SPOT_LABEL, FLEX_START_LABEL, COMPUTE_CLASS_LABEL):
             yield Finding(
                 path=f"{where}.key",
                 what=f"{one.key} is decided by the plan",
-                why="pods tolerate GPU nodes always, and Spot nodes where they are provisioned so",
+                why="pods tolerate GPU nodes always, and Spot and flex-start nodes where they are provisioned so",
                 fix="remove it",
             )
         elif (one.key, one.effect) in seen:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL
 from gke_llm_inference.planning.cluster import region_of
+from gke_llm_inference.policy.compute_classes import class_gpus, is_compute_class
 from gke_llm_inference.policy.model import ResourcePolicy
 from gke_llm_inference.policy.pools import CLUSTER, NODE_POOL
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
@@ -66,6 +67,8 @@ def _regions(resource: Resource, settings: RegionSettings) -> Iterator[str]:
 
 def _gpus(resource: Resource, settings: GpuSettings) -> Iterator[str]:
     named = set(gpu_types(resource))
+    if is_compute_class(resource):
+        named |= set(class_gpus(resource))
     selected = at(pod_spec(resource), "nodeSelector", ACCELERATOR_LABEL) if is_workload(resource) else None
     if isinstance(selected, str):
         named.add(selected)

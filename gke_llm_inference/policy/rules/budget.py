@@ -10,6 +10,7 @@ from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE, SPOT_LABEL
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
+from gke_llm_inference.policy.compute_classes import class_machines
 from gke_llm_inference.policy.model import StackPolicy
 from gke_llm_inference.policy.pools import hides_gpus, is_gpu_pool, largest_size
 from gke_llm_inference.policy.resources import Opaque, Resource, at, number
@@ -51,16 +52,41 @@ def gpu_cost(resources: Sequence[Resource], catalog: Catalog) -> list[Share]:
     """What the GPUs of a stack cost at most: every GPU pool at its largest.
 
     A stack without GPU pools of its own, as on Autopilot, is counted by its servers: the cheapest machines that hold
-    their GPUs, which is the least that it costs with all replicas. What is not known yet is left out.
+    their GPUs, which is the least that it costs with all replicas. Servers of a compute class that makes machines are
+    counted on the dearest of them. What is not known yet is left out.
     """
     pools = [resource for resource in resources if is_gpu_pool(resource)]
-    if pools or any(hides_gpus(resource) for resource in resources):
-        return [share for pool in pools if (share := _pool_share(pool, catalog)) is not None]
-    return [
+    servers = [resource for resource in resources if is_server(resource)]
+    tiers = {server.urn: list(class_machines(server, resources)) for server in servers}
+    on_tiers = [
         share
-        for server in resources
-        if is_server(server) and (share := _server_share(server, resources, catalog)) is not None
+        for server in servers
+        if tiers[server.urn] and (share := _tier_share(server, tiers[server.urn], resources, catalog)) is not None
     ]
+    if pools or any(hides_gpus(resource) for resource in resources):
+        return [*on_tiers, *(share for pool in pools if (share := _pool_share(pool, catalog)) is not None)]
+    rest = [server for server in servers if not tiers[server.urn]]
+    return [*on_tiers, *(one for server in rest if (one := _server_share(server, resources, catalog)) is not None)]
+
+
+def _tier_share(
+    server: Resource, tiers: Sequence[tuple[str, bool]], resources: Sequence[Resource], catalog: Catalog
+) -> Share | None:
+    """A server on the dearest machine that its compute class may make; without a price if one of them has none."""
+    counts = [number(container.at("resources", "limits", GPU_RESOURCE)) for container in containers(server)]
+    gpus, replicas = sum(count for count in counts if count), most_replicas(server, resources)
+    if not gpus or not replicas:
+        return None
+    priced: list[tuple[float, str]] = []
+    for name, spot in tiers:
+        machine = catalog.machine_types.get(name)
+        title = f"{server.name}: {replicas * gpus:g} × GPU of {name}{' (Spot)' if spot else ''}"
+        if machine is None or machine.usd_per_hour is None:
+            return Share(title, None, catalog.prices.reference_region)
+        usd = machine.usd_per_hour.spot if spot else machine.usd_per_hour.on_demand
+        priced.append((replicas * gpus * usd / machine.gpus, title))
+    usd, title = max(priced)
+    return Share(title, usd, catalog.prices.reference_region)
 
 
 def _pool_share(pool: Resource, catalog: Catalog) -> Share | None:
