@@ -58,7 +58,9 @@ def plan_autoscaling(
     keda = _keda(stack.cluster, stack.namespace, name, catalog) if source == "keda" else None
     holder = asked.scale_to_zero
     interceptor = (
-        _interceptor(name, stack.namespace, sources.asked.keda_namespace, port, longest, catalog)
+        _interceptor(
+            name, stack.namespace, sources.asked.keda_namespace, port, start.new_node_seconds + passed, catalog
+        )
         if isinstance(holder, HttpHolder)
         else None
     )
