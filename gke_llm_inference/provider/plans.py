@@ -14,6 +14,7 @@ from gke_llm_inference.provider.arguments import GCP_PROJECT, Component, ServerA
 from gke_llm_inference.settings import (
     ConfigApiKeys,
     ConfigToken,
+    ExistingBootDiskAllowlist,
     ExistingCluster,
     Finding,
     Refusal,
@@ -96,6 +97,7 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         *_capacity_problems(arguments.server, arguments.profile),
         *_source_problems(arguments.server),
     ]
+    has_disk = arguments.server.secondary_boot_disk is not None
     settings = StackSettings(
         # Only the profile decides anything; the program's Kubernetes provider knows the cluster.
         cluster=ExistingCluster(mode="existing", profile=arguments.profile, kubeconfig_context=name),
@@ -104,6 +106,8 @@ def server_plan(raw: Mapping[str, Any], name: str, identity: StackIdentity) -> S
         create_namespace=False,
         servers={name: arguments.server},
         autoscaling=_scaled(arguments.server),
+        # The cluster's list is not a single server's to make.
+        boot_disk_allowlist=ExistingBootDiskAllowlist(mode="existing") if has_disk else None,
     )
 
     def located(finding: Finding) -> Finding:

@@ -74,7 +74,7 @@ _UNBOUNDED = 1e6
 def autopilot_policies(catalog: Catalog) -> list[dict[str, Any]]:
     """The policies and their bindings."""
     return [
-        *_validating("autopilot-pods", _pods(), _variables(catalog), _pod_rules()),
+        *_validating("autopilot-pods", _pods(), _variables(catalog), _pod_rules(catalog.gke.secondary_boot_disk.label)),
         *_validating("autopilot-system-namespaces", _system_objects(), [], _namespace_rules()),
         *_mutating("autopilot-requests", _variables(catalog)),
     ]
@@ -157,7 +157,7 @@ def _total(resource: str) -> str:
     )
 
 
-def _pod_rules() -> list[dict[str, str]]:
+def _pod_rules(boot_disk_label: str) -> list[dict[str, str]]:
     known = (
         "variables.gpus == 0 || !(variables.type in variables.maxima) "
         "|| !(string(variables.gpus) in variables.maxima[variables.type])"
@@ -195,7 +195,7 @@ def _pod_rules() -> list[dict[str, str]]:
             "autogke-no-host-port: host ports are not allowed",
         ),
         (
-            f"variables.selector.all(key, key in {_cel(list(_SELECTORS))} "
+            f"variables.selector.all(key, key in {_cel(list(_SELECTORS))} || key.startsWith('{boot_disk_label}') "
             "|| !(key.contains('cloud.google.com') || key.contains('kubernetes.io')))",
             "autogke-node-affinity-selector-limitation: a node selector's key is not allowed",
         ),

@@ -166,7 +166,10 @@ def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
     provision = _asked(server.node_selector)
     driver = server.node_selector.get(DRIVER_VERSION_LABEL, "default")
     disk = max(DEFAULT_DISK_GB, boot_disk_for_gib(server.resources.ephemeral_storage_gib, catalog))
-    name = "-".join(["nap", machine, *_suffix(provision), driver, str(disk)])
+    boot_disk = catalog.gke.secondary_boot_disk.label
+    labels = {key: value for key, value in server.node_selector.items() if key.startswith(boot_disk)}
+    images = [key.removeprefix(boot_disk) for key in sorted(labels)]
+    name = "-".join(["nap", machine, *_suffix(provision), driver, str(disk), *images])
     return gpu_pool(
         name,
         machine,
@@ -178,7 +181,7 @@ def _pool_for(server: ServerPlan, region: str, catalog: Catalog) -> Pool | None:
         driver=driver,
         provision=provision,
         clients=1,
-        labels={},
+        labels=labels,
         taints=(),
         catalog=catalog,
     )
