@@ -45,6 +45,7 @@ class Follower:
         self._times: dict[str, ShutdownPlan] = {}
         self._core, self._discovery = cluster.core, client.DiscoveryV1Api(cluster.api)
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self._deleted: dict[str, float] = {}
         self._stopped = asyncio.Event()
         self.ready: tuple[str, ...] = ()
         self.servers: dict[str, StandIn] = {}
@@ -92,9 +93,19 @@ class Follower:
                 )
             )
             if ready != self.ready:
+                ago = self._seconds_since(set(self.ready) - set(ready)) if set(ready) < set(self.ready) else 0.0
                 self.ready = ready
-                self.proxy.follow([self.servers[uid] for uid in ready])
+                self.proxy.follow([self.servers[uid] for uid in ready], ago)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _seconds_since(self, gone: set[str]) -> float:
+        """How long ago the last of some endpoints began to end, 0 if one has not.
+
+        The delay of the proxy stands for all that it takes from there. What the control plane's part of it takes on
+        this machine while others use it is no more than that.
+        """
+        now = asyncio.get_running_loop().time()
+        return min((now - self._deleted.get(uid, now) for uid in gone), default=0.0)
 
     def _look(self) -> tuple[list[Any], list[Any]]:
         selector = ",".join(f"{key}={value}" for key, value in sorted(self._plan.selector.items()))
@@ -137,6 +148,7 @@ class Follower:
         for uid, server in self.servers.items():
             deleted = uid not in known or known[uid].metadata.deletion_timestamp is not None
             if deleted and uid not in self._ending:
+                self._deleted[uid] = asyncio.get_running_loop().time()
                 self._ending[uid] = asyncio.ensure_future(end(server, self._times[uid], speed=self._speed))
 
 

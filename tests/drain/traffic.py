@@ -42,9 +42,10 @@ class Proxy:
         """Where it sends requests now."""
         return tuple(one for one in self._known if one not in self._unwell)
 
-    def follow(self, endpoints: Iterable[StandIn]) -> None:
-        """The endpoints have changed; it learns of it after its delay."""
-        asyncio.get_running_loop().call_later(self._delay, self._learn, next(self._changes), tuple(endpoints))
+    def follow(self, endpoints: Iterable[StandIn], ago: float = 0.0) -> None:
+        """The endpoints have changed, so many seconds ago; it learns of it its delay after that."""
+        delay = max(0.0, self._delay - ago)
+        asyncio.get_running_loop().call_later(delay, self._learn, next(self._changes), tuple(endpoints))
 
     def _learn(self, change: int, endpoints: tuple[StandIn, ...]) -> None:
         if change > self._latest:

@@ -184,6 +184,12 @@ def test_the_plan_promises_no_answer_more_time_than_its_pod_has() -> None:
 
 REFUSED: list[tuple[Raw, str, str, str]] = [
     (
+        one({**VLLM, **INTERNAL, "routes": [{"path": "/a"}, {"path": "/a", "method": "GET"}, {"path": "/a"}]}),
+        "servers.chat.routes[2]",
+        "is the same as routes[0]",
+        "remove one of them, or correct it",
+    ),
+    (
         one({**VLLM, **EXTERNAL, "hostname": None}),
         "servers.chat.hostname",
         "is missing, while the server's exposure is external",

@@ -34,6 +34,10 @@ RAISED = ("servers.gemma.resources.cpu: becomes 21 vCPU", "servers.gemma.resourc
 OLD_VERSION = "servers.gemma.version: vLLM 0.10.0 has 9 known vulnerabilities: " + ", ".join(
     one.id for one in known_vulnerabilities("vllm", "0.10.0", load_catalog(), family="gemma", arguments=())
 )
+OLD_TGI = (
+    "servers.gemma.version: Text Generation Inference 2.3.1 has a known vulnerability that this server is not open to: "
+    "CVE-2026-0599"
+)
 OLDER_ENGINE = "servers.gemma.presets[0]: fp8-kv-cache-e5m2 makes vLLM fall back to its older engine on an L4"
 
 WARNINGS = {
@@ -41,11 +45,11 @@ WARNINGS = {
     "staging": {TOKEN, MAINTENANCE.format("gemma-tgi", " (Pulumi.staging.yaml)")},
     "prod": set(),
     "local": {TOKEN},
-    "tgi-2-9b-it": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
-    "tgi-7b-bitsandbytes": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
-    "tgi-7b-bitsandbytes-nf4": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
-    "tgi-7b-it-tensorparallelism": {TOKEN, MAINTENANCE.format("gemma", ""), *RAISED},
-    "tgi-7b-token": {TOKEN, MAINTENANCE.format("gemma", "")},
+    "tgi-2-9b-it": {TOKEN, MAINTENANCE.format("gemma", ""), OLD_TGI, *RAISED},
+    "tgi-7b-bitsandbytes": {TOKEN, MAINTENANCE.format("gemma", ""), OLD_TGI, *RAISED},
+    "tgi-7b-bitsandbytes-nf4": {TOKEN, MAINTENANCE.format("gemma", ""), OLD_TGI, *RAISED},
+    "tgi-7b-it-tensorparallelism": {TOKEN, MAINTENANCE.format("gemma", ""), OLD_TGI, *RAISED},
+    "tgi-7b-token": {TOKEN, MAINTENANCE.format("gemma", ""), OLD_TGI},
     "vllm-7b": {TOKEN, OLD_VERSION, *RAISED},
     "vllm-7b-awq": {TOKEN, OLD_VERSION},
     "vllm-7b-it-tensorparallelism": {TOKEN, OLD_VERSION, *RAISED},

@@ -54,6 +54,7 @@ def server_access_findings(
     """
     yield from api_key_findings(path, settings, version, project, catalog)
     yield from picker_findings(path, settings, version, gateway, catalog)
+    yield from _repeated_routes(path, settings)
     exposure = exposure_of(settings, gateway)
     if exposure == "none":
         yield from _unused(path, settings)
@@ -110,6 +111,18 @@ def _unused(path: str, settings: ServerSettings) -> Iterator[Finding]:
                 why="the server's exposure is none, so that no load balancer passes requests on to it",
                 fix=f"set exposure, or remove {key}",
                 severity="warning",
+            )
+
+
+def _repeated_routes(path: str, settings: ServerSettings) -> Iterator[Finding]:
+    for index, route in enumerate(settings.routes):
+        first = settings.routes.index(route)
+        if first < index:
+            yield Finding(
+                path=f"{path}.routes[{index}]",
+                what=f"is the same as routes[{first}]",
+                why=f"{route.method} {route.path} is let through once; one of the two may be meant for another path",
+                fix="remove one of them, or correct it",
             )
 
 
