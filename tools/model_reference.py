@@ -25,8 +25,8 @@ A model with experts, latent attention or a vision tower is *estimated*: what th
 its plan states a band, and goals take it only where it fits at the upper bound. Models that embed or rank are refused:
 plans are for servers that generate text.
 
-`?` stands for what no source says. *Since* is the smallest vLLM version of those looked at, from 0.6.0 on, which has the
-model's class; TGI loads a model where its family is among the types of [its own](#formats).
+`?` stands for what no source says. *Since* is the smallest vLLM version of those looked at, from 0.6.0 on, that has the
+class of the model; TGI loads one where its family is among the types of [its own](#formats).
 """
 _UNSOURCED = """## What has no source
 

@@ -12,7 +12,7 @@ from gke_llm_inference.planning.memory.from_settings import served_weights_forma
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.settings import ResourceSettings
-from gke_llm_inference.terminal import rendered
+from gke_llm_inference.terminal import wrapped
 
 _FORMATS = (("bf16", "own precision"), ("fp8", "FP8 on load"), ("awq", "4-bit AWQ"))
 _TASKS = {"embed": "embeds", "rerank": "ranks"}
@@ -86,28 +86,26 @@ def models_text(rows: Sequence[ModelRow]) -> str:
 
     A model has a line of what it is, and one for each of its weights.
     """
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model and weights", overflow="fold")
-    for name in ("context", "at once", "USD/h"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    lines = [_cells("model and weights", "context", "at once", "USD/h", "verdict")]
     told = ""
     for row in rows:
         if not row.context:
             continue
         if row.model != told:
             told = row.model
-            table.add_row(f"{row.model}: {_described(row)}")
+            lines += wrapped(f"{row.model}: {_described(row)}", rest="    ")
         price = f"{row.usd_per_hour:.2f}" if row.usd_per_hour is not None else "?"
-        table.add_row(f"  {row.weights}", f"{row.context:,}", f"{row.concurrency:.1f}", price, row.verdict)
+        lines.append(_cells(f"  {row.weights}", f"{row.context:,}", f"{row.concurrency:.1f}", price, row.verdict))
     left_out = sum(not row.context and row.verdict != "not planned" for row in rows)
     unplanned = sum(row.verdict == "not planned" for row in rows)
-    notes = f"{left_out} combination{'s do' if left_out != 1 else ' does'} not fit."
+    lines.append(f"{left_out} combination{'s do' if left_out != 1 else ' does'} not fit.")
     if unplanned:
-        notes += f" {unplanned} models that embed or rank are not planned."
-    return rendered(table, notes)
+        lines.append(f"{unplanned} models that embed or rank are not planned.")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cells(weights: str, context: str, at_once: str, price: str, verdict: str) -> str:
+    return f"{weights:<28}{context:>12}{at_once:>10}{price:>9}  {verdict}"
 
 
 def _described(row: ModelRow) -> str:
