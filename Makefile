@@ -159,6 +159,7 @@ generate: $(VENV)/.development ## Write the JSON schema and the generated pages 
 	@$(BIN)/python -m tools.preset_reference > docs/presets.md
 	@$(BIN)/python -m tools.guide_checklist > docs/guide-checklist.md
 	@$(BIN)/python -m tools.memory_reference > docs/planning.md
+	@$(BIN)/python -m tools.model_reference > docs/models.md
 	@$(BIN)/python -m tools.performance_reference > docs/performance.md
 	@$(BIN)/python -m tools.policy_reference > docs/policies.md
 	@$(BIN)/python -m tools.vulnerability_reference > docs/vulnerabilities.md

@@ -62,7 +62,7 @@ _FREE_AT_START = re.compile(r"\((\d+\.\d+)/\d+\.\d+ GiB\) on startup")
 _FLASHINFER = {"minimum": 394.0, "tokenBytes": 16.0}
 
 # Bits of a linear layer's weight by the formats' definitions. Groups of 128 with a 16-bit scale are 0.125 bits, with a
-# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights, MXFP4 8 bits for 32.
+# 4-bit zero point 0.15625; NF4 has 32 bits for 64 weights, MXFP4 8 bits for 32, NVFP4 8 bits for 16.
 _DEFINED_BITS = {
     "bf16": 16,
     "fp8": 8,
@@ -77,6 +77,7 @@ _DEFINED_BITS = {
     "squeezellm": 4.15625,
     "bitsandbytes": 4.5,
     "mxfp4": 4.25,
+    "nvfp4": 4.5,
 }
 # Start of the fit: what the formulas state, before any measurement is read.
 _THEORY: dict[str, Any] = {
@@ -176,7 +177,11 @@ class Run:
 def fit(cases: Iterable[Mapping[str, Any]], date: str) -> VllmConstants:
     """The constants that fit the cases best; the error margin is left at 0."""
     every = list(cases)
-    facts = MemoryFacts(vllm=VllmConstants.model_validate(_THEORY), versions=load_catalog().memory.versions)
+    facts = MemoryFacts(
+        vllm=VllmConstants.model_validate(_THEORY),
+        versions=load_catalog().memory.versions,
+        unmeasured=load_catalog().memory.unmeasured,
+    )
     runs = [_run(case, facts) for case in every if not case.get("patch") and case.get("weights_mib")]
     document = {key: dict(value) if isinstance(value, dict) else value for key, value in _THEORY.items()}
     document |= {"source": SOURCE, "date": date, "measurements": len(every), "used": len(runs)}
@@ -211,7 +216,9 @@ def leave_one_out(cases: Sequence[Mapping[str, Any]], date: str = "") -> list[An
     compared = []
     for model in sorted({str(case["model"]) for case in cases}):
         constants = fit([case for case in cases if case["model"] != model], date)
-        facts = MemoryFacts(vllm=constants, versions=load_catalog().memory.versions)
+        facts = MemoryFacts(
+            vllm=constants, versions=load_catalog().memory.versions, unmeasured=load_catalog().memory.unmeasured
+        )
         compared += compare({line: case for line, case in enumerate(cases, 1) if case["model"] == model}, facts)
     return sorted(compared, key=lambda entry: entry.line)
 
@@ -445,7 +452,9 @@ def _start_context(every: list[Mapping[str, Any]], default: float) -> float:
 
 
 def _residuals(cases: Sequence[Mapping[str, Any]], constants: VllmConstants, left_out: list[float]) -> dict[str, Any]:
-    facts = MemoryFacts(vllm=constants, versions=load_catalog().memory.versions)
+    facts = MemoryFacts(
+        vllm=constants, versions=load_catalog().memory.versions, unmeasured=load_catalog().memory.unmeasured
+    )
     entries = [entry for entry in compare(cases, facts) if not entry.set_aside]
 
     def sizes(predicted: str, measured: str) -> list[float]:

@@ -22,8 +22,9 @@ requests of the asked context run at once, and one of four verdicts:
 * **fits**: the server starts, with more to spare than the error margin.
 * **tight**: the estimate says that it starts, but by the error margin, or by 300 MiB of uncertainty about its peak, it
   may not.
-* **estimated**: an extra argument or a variable changes memory or routes in a way that is not modeled. The plan states
-  a band, what it takes at least and at most, and warns where it stands.
+* **estimated**: an extra argument or a variable changes memory or routes in a way that is not modeled, or the model has
+  experts, latent attention, a vision tower or NVFP4 weights, which were not measured. The plan states a band, what it
+  takes at least and at most, and warns where it stands. Goals take such a server where it fits at the upper bound.
 * **does not fit**: the server refuses or dies at start. The reason says where: *start* (the budget is more than what is
   free), *load* (the weights do not load), *profile* (one request of the asked context does not fit into the KV cache)
   or *runtime* (the profile passes, and sampling a full batch or capturing CUDA graphs runs out of memory).

@@ -93,7 +93,7 @@ def _checkpoint(technique: str) -> dict[str, Any]:
     known = known_checkpoints(MODEL, formats, load_catalog())
     if known:
         return {"model": known[0]}
-    numbers = load_catalog().models[MODEL].model_dump(by_alias=True, exclude_none=True)
+    numbers = load_catalog().models[MODEL].described()
     return {"architecture": {**numbers, "checkpoint": formats[0]}}
 
 

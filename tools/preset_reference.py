@@ -126,8 +126,7 @@ def _settings(preset: str, server: ServerKind, version: str) -> ServerSettings:
     given: dict[str, Any] = {"server": server, "version": version, "model": model, "presets": (preset,)}
     if preset == "squeezellm":
         llama = load_catalog().models["meta-llama/Llama-2-13b-hf"]
-        numbers = llama.model_dump(exclude={"gated", "family"})
-        given |= {"architecture": {**numbers, "family": llama.family, "checkpoint": "squeezellm"}}
+        given |= {"architecture": {**llama.described(), "checkpoint": "squeezellm"}}
     return (VllmSettings if server == "vllm" else TgiSettings).model_validate(given)
 
 

@@ -9,12 +9,12 @@ from gke_llm_inference.catalog.facts import (
     Accelerator,
     InferenceServerFacts,
     MachineType,
-    Model,
     ModelArchitecture,
     PodBounds,
     ServerKind,
 )
 from gke_llm_inference.catalog.loader import load_catalog
+from gke_llm_inference.catalog.model_facts import Model
 
 __all__ = [
     "GIB",

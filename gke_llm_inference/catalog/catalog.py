@@ -11,13 +11,11 @@ from gke_llm_inference.catalog.autoscaling_facts import AutoscalingFacts
 from gke_llm_inference.catalog.effects import Effects
 from gke_llm_inference.catalog.facts import (
     Accelerator,
-    Checkpoint,
     DiskFacts,
     Facts,
     GkeFacts,
     InferenceServerFacts,
     MachineType,
-    Model,
     Prices,
     ServerKind,
     StartupFacts,
@@ -25,8 +23,10 @@ from gke_llm_inference.catalog.facts import (
 )
 from gke_llm_inference.catalog.flags import ServerFlags, flag_files
 from gke_llm_inference.catalog.gpu_metric_facts import GpuMetrics
+from gke_llm_inference.catalog.loading_facts import ServerLoading
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.metric_facts import ServerMetrics
+from gke_llm_inference.catalog.model_facts import Checkpoint, Model, UnplannedModel
 from gke_llm_inference.catalog.model_source_facts import ModelSourceFacts, read_model_sources
 from gke_llm_inference.catalog.model_store_facts import ModelStoreFacts, read_model_store_facts
 from gke_llm_inference.catalog.network_facts import NetworkFacts
@@ -51,6 +51,10 @@ class Catalog(Facts):
     prices: Prices
     models: dict[str, Model]
     checkpoints: dict[str, Checkpoint]
+    loading: dict[ServerKind, ServerLoading]
+    """What each server loads: classes of models, and formats by GPU."""
+    unplanned_models: dict[str, UnplannedModel]
+    """Models by id whose plan would be wrong."""
     servers: dict[ServerKind, InferenceServerFacts]
     access: dict[ServerKind, AccessFacts]
     """What a load balancer may let through to each server, and what an API key guards."""

@@ -34,6 +34,8 @@ class Amount(Facts):
     """Share of what layers with a sliding window take more where they keep the whole context."""
     logits: float = 0.0
     """Share of the logits of all prompt tokens of a step."""
+    latent: float = 0.0
+    """Share of the keys and values that latent attention unpacks at once: 64 Ki tokens of every head, in 16 bits."""
     per_unit: float = 0.0
     """MiB for each unit of the value."""
 

@@ -355,6 +355,8 @@ class ModelArchitecture(DescribedFacts):
     unloaded_parameters: Annotated[int, Field(ge=0)] = 0
     """Parameters of the checkpoint beside the others that a server does not load, such as those that predict further
     tokens."""
+    vision_parameters: Annotated[int, Field(ge=0)] = 0
+    """Parameters of a vision tower and of what brings its output to the language model."""
     latent_width: Positive | None = None
     """Width of a token's compressed keys and values (kv_lora_rank + qk_rope_head_dim), for latent attention."""
     sliding_window: SlidingWindow | None = None
@@ -366,25 +368,6 @@ class ModelArchitecture(DescribedFacts):
     def weights_gib(self) -> float:
         """Size of the checkpoint at its own dtype, in GiB."""
         return self.parameters * DTYPE_BYTES[self.dtype] / GIB
-
-
-class Model(ModelArchitecture):
-    """A model of the catalog."""
-
-    family: str
-    gated: bool
-    """Whether Hugging Face asks for a token of an account that accepted the license."""
-
-
-class Checkpoint(Facts):
-    """A quantized checkpoint of a model of the catalog."""
-
-    base: str
-    """Id of the model that it was made from."""
-    format: Literal["awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes"]
-    bits: Literal[4, 8] | None = None
-    """Bits of a linear layer's weight, where the format does not say it."""
-    gated: bool
 
 
 class ContainerUser(Facts):

@@ -6,8 +6,10 @@ from gke_llm_inference.catalog.catalog import Catalog
 from gke_llm_inference.catalog.effects import read_effects
 from gke_llm_inference.catalog.facts import MachineType, Prices
 from gke_llm_inference.catalog.files import directory, read
+from gke_llm_inference.catalog.loading_facts import read_loading
 from gke_llm_inference.catalog.memory_facts import read_memory_facts
 from gke_llm_inference.catalog.metric_facts import read_metrics
+from gke_llm_inference.catalog.model_facts import read_models
 from gke_llm_inference.catalog.preset_facts import read_presets
 from gke_llm_inference.catalog.shutdown_facts import read_shutdown
 from gke_llm_inference.catalog.tracing_facts import read_tracing
@@ -24,7 +26,6 @@ def load_catalog() -> Catalog:
     """
     root = directory()
     machines = read(root / "machine_types.yaml")
-    models = read(root / "models.yaml")
     prices = Prices.model_validate(read(root / "prices.yaml"))
     return Catalog.model_validate(
         {
@@ -35,8 +36,8 @@ def load_catalog() -> Catalog:
             },
             "systemMachineTypes": machines["systemMachineTypes"],
             "prices": prices,
-            "models": models["models"],
-            "checkpoints": models["checkpoints"],
+            **read_models(),
+            "loading": read_loading(),
             "servers": {kind: read(root / "servers" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "access": {kind: read(root / "servers" / "access" / f"{kind}.yaml") for kind in ("vllm", "tgi")},
             "autoscaling": read(root / "autoscaling.yaml"),

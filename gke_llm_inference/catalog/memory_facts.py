@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gke_llm_inference.catalog.effects import Amount
 from gke_llm_inference.catalog.facts import Facts
 from gke_llm_inference.catalog.files import directory, read
 
@@ -253,11 +254,39 @@ class VersionFacts(Facts):
     """From the smallest GPU up."""
 
 
+class UnmeasuredPart(Facts):
+    """A part of models whose memory was not measured, with bounds of it."""
+
+    name: str
+    what: str
+    """What it does, as the end of a sentence that begins with its name."""
+    at_least: Amount = Amount()
+    at_most: Amount
+
+
+class UnmeasuredParts(Facts):
+    """Parts of models whose memory was not measured."""
+
+    experts: UnmeasuredPart
+    latent_attention: UnmeasuredPart
+    vision: UnmeasuredPart
+    nvfp4: UnmeasuredPart
+
+
+class UnmeasuredFacts(Facts):
+    """Bounds of what was not measured, and what they rest on."""
+
+    source: str
+    date: str
+    parts: UnmeasuredParts
+
+
 class MemoryFacts(Facts):
     """Everything that a memory plan rests on."""
 
     vllm: VllmConstants
     versions: VersionFacts
+    unmeasured: UnmeasuredFacts
 
 
 MEASURED_VERSION = "0.26.0"
@@ -279,6 +308,11 @@ def read_version_facts() -> VersionFacts:
     return VersionFacts.model_validate(read(directory("memory") / "versions.yaml"))
 
 
+def read_unmeasured_facts() -> UnmeasuredFacts:
+    """Read the bounds of what was not measured."""
+    return UnmeasuredFacts.model_validate(read(directory("memory") / "unmeasured.yaml"))
+
+
 def read_memory_facts() -> MemoryFacts:
     """Read the facts that ship with the package.
 
@@ -286,4 +320,8 @@ def read_memory_facts() -> MemoryFacts:
         pydantic.ValidationError: a file does not have the shape that this module states.
 
     """
-    return MemoryFacts(vllm=VllmConstants.model_validate(read(constants_path())), versions=read_version_facts())
+    return MemoryFacts(
+        vllm=VllmConstants.model_validate(read(constants_path())),
+        versions=read_version_facts(),
+        unmeasured=read_unmeasured_facts(),
+    )

@@ -7,7 +7,18 @@ from pydantic import Field
 from gke_llm_inference.catalog.facts import Facts, ServerKind
 from gke_llm_inference.catalog.files import directory, read
 
-CheckpointFormat = Literal["none", "awq", "gptq", "fp8", "compressed-tensors", "squeezellm", "bitsandbytes", "mxfp4"]
+CheckpointFormat = Literal[
+    "none",
+    "awq",
+    "gptq",
+    "fp8",
+    "compressed-tensors",
+    "squeezellm",
+    "bitsandbytes",
+    "mxfp4",
+    "nvfp4",
+    "fbgemm",
+]
 """How a checkpoint's weights are quantized; `none` for one at its own precision."""
 
 

@@ -183,6 +183,8 @@ class Interview:
         table.add_column("GiB", justify="right")
         table.add_column("token")
         for name, model in self._catalog.models.items():
+            if model.task != "generate":
+                continue
             table.add_row(name, f"{model.weights_gib:.1f}", "needed" if model.gated else "")
         self._console.print(table)
         self._say("Their quantized checkpoints are known too.")

@@ -14,6 +14,8 @@ _SCALE_BITS = 20
 _MXFP4_BITS = 4.25
 # Groups of 128 carry a 16-bit scale and a 4-bit zero point each: exact to 0.01 GiB for published AWQ and GPTQ files.
 _FOUR_BITS = 4.15625
+# A scale of 8 bits for 16 weights: as many tensors as RedHatAI's NVFP4 checkpoints have by their headers.
+_NVFP4_BITS = 4.5
 # A 32-bit scale for 64 weights, as bitsandbytes writes NF4 and FP4 unless it quantizes the scales too.
 _BITSANDBYTES_BITS = 4.5
 
@@ -55,7 +57,7 @@ def _linear_bits(checkpoint: CheckpointFormat, bits: int | None) -> float | None
     match checkpoint:
         case "none":
             return None
-        case "fp8":
+        case "fp8" | "fbgemm":
             return _EIGHT_BITS
         case "compressed-tensors":
             return _FOUR_BITS if bits == 4 else _EIGHT_BITS
@@ -65,5 +67,7 @@ def _linear_bits(checkpoint: CheckpointFormat, bits: int | None) -> float | None
             return _EIGHT_BITS if bits == 8 else _BITSANDBYTES_BITS
         case "mxfp4":
             return _MXFP4_BITS
+        case "nvfp4":
+            return _NVFP4_BITS
         case "awq" | "squeezellm":
             return _FOUR_BITS

@@ -15,6 +15,7 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat, Technique
 from gke_llm_inference.planning.extra import overridden
+from gke_llm_inference.planning.loading import class_problems, format_problems
 from gke_llm_inference.planning.machines import gpu_counts
 from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
 from gke_llm_inference.planning.memory.request import (
@@ -65,8 +66,11 @@ def setting_problems(
     problems += _architecture_problems(request)
     problems += _context_problems(request)
     problems += _output_problems(path, settings, model)
-    problems += _checkpoint_problems(path, settings, version, model, catalog)
+    of_checkpoint = _checkpoint_problems(path, settings, version, model, catalog)
+    problems += of_checkpoint
     problems += _capability_problems(path, settings, model, catalog)
+    problems += class_problems(path, settings, version, model, catalog)
+    problems += [] if of_checkpoint else format_problems(path, settings, version, model, catalog)
     match settings:
         case VllmSettings():
             problems += _vllm_problems(path, settings, version, model)
@@ -386,11 +390,12 @@ def _checkpoint_problems(
 ) -> list[Finding]:
     quantization = settings.quantization
     # A quantization or preset that asks for the format is refused for itself.
+    own = catalog.loading[settings.server].methods.get(model.checkpoint, model.checkpoint)
     asked = quantization is not None or any(
         isinstance(preset, Technique) and model.checkpoint in preset.needs.checkpoint
         for preset in map(catalog.presets.get, settings.presets)
     )
-    if not asked and model.checkpoint not in _loaded_formats(settings, version, catalog):
+    if not asked and own not in _loaded_formats(settings, version, catalog):
         return [
             Finding(
                 path=f"{path}.configFile" if settings.config_file is not None else f"{path}.model",
@@ -434,7 +439,7 @@ def _loaded_formats(settings: ServerSettings, version: str, catalog: Catalog) ->
     flags = catalog.flags[settings.server].get(version)
     flag = flags.find("--quantization" if settings.server == "vllm" else "--quantize") if flags else None
     if flag is None or not flag.choices:
-        return get_args(CheckpointFormat)
+        return (*get_args(CheckpointFormat), *catalog.loading[settings.server].methods.values())
     return ("none", *(str(choice) for choice in flag.choices))
 
 

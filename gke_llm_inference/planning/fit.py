@@ -57,10 +57,10 @@ def _estimated(plan: MemoryPlan) -> list[Finding]:
             path=one.path,
             what=f"{one.name} {one.what}: the memory plan is estimated, not known",
             why=plan.reason,
-            fix="measure a start, or remove it",
+            fix="measure a start" if one.of_model else "measure a start, or remove it",
             severity="warning",
         )
-        for one in plan.request.unplanned
+        for one in plan.unplanned
     ]
 
 

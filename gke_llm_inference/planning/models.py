@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from gke_llm_inference.catalog import GIB, Catalog, ModelArchitecture
+from gke_llm_inference.catalog import GIB, Catalog, Model, ModelArchitecture
+from gke_llm_inference.catalog.model_facts import Checkpoint, Task
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.settings import Finding, ServerSettings, nearest
@@ -32,6 +33,8 @@ class ServedModel:
         checkpoint_bits: bits of a linear layer's weight in it, where the format leaves that open.
         checkpoint_type: type of its 8-bit weights, where the format leaves that open.
         checkpoint_group_size: weights that share a scale, where they are fewer than usual.
+        checkpoint_blockwise: whether every block of FP8 weights has a scale of its own.
+        loaded_as: the class by which a server loads it; empty where that is not known.
         stated_gib: size of the checkpoint as its index states it; None where it is not known.
 
     """
@@ -44,6 +47,8 @@ class ServedModel:
     checkpoint_bits: int | None = None
     checkpoint_type: Literal["float", "int"] = "float"
     checkpoint_group_size: int | None = None
+    checkpoint_blockwise: bool = False
+    loaded_as: str = ""
     stated_gib: float | None = None
 
     @property
@@ -60,14 +65,7 @@ class ServedModel:
 def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple[ServedModel | None, list[Finding]]:
     """The model of a server, or why it is not known."""
     if _NOT_GENERATING.search(settings.model):
-        return None, [
-            Finding(
-                path=f"{path}.model",
-                what=f"{settings.model} is a model for embeddings or ranking, by its name",
-                why="plans are for servers that generate text: such a server needs another task and no KV cache",
-                fix="use a model that generates text",
-            )
-        ]
+        return None, [_not_generating(path, settings.model)]
     given = settings.architecture
     known = catalog.models.get(settings.model)
     if given is not None:
@@ -82,18 +80,27 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
             given.checkpoint_bits,
             given.checkpoint_type,
             given.checkpoint_group_size,
+            given.checkpoint_blockwise,
+            known.loaded_as if known is not None else "",
             None if size is None else size / GIB,
         )
         return described, _size_problems(path, settings, described)
     if known is not None:
-        return ServedModel(settings.model, known, known.family, known.gated, "none"), []
+        problems = _task_problems(path, settings.model, known.task)
+        return None if problems else _of_catalog(settings.model, known), problems
     checkpoint = catalog.checkpoints.get(settings.model)
     if checkpoint is not None:
-        base = catalog.models[checkpoint.base]
-        return (
-            ServedModel(settings.model, base, base.family, checkpoint.gated, checkpoint.format, checkpoint.bits),
-            [],
-        )
+        return _of_checkpoint(settings.model, checkpoint, catalog.models[checkpoint.base]), []
+    unplanned = catalog.unplanned_models.get(settings.model)
+    if unplanned is not None:
+        return None, [
+            Finding(
+                path=f"{path}.model",
+                what=f"{settings.model} has {unplanned.what}",
+                why=unplanned.why,
+                fix="use a model whose layers attend to all tokens through a KV cache",
+            )
+        ]
     meant = nearest(settings.model, [*catalog.models, *catalog.checkpoints])
     return None, [
         Finding(
@@ -104,6 +111,44 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
             + f"describe it under {path}.architecture, or name its config.json under {path}.configFile",
         )
     ]
+
+
+def _of_catalog(name: str, known: Model) -> ServedModel:
+    return ServedModel(
+        name,
+        known,
+        known.family,
+        known.gated,
+        known.checkpoint,
+        checkpoint_blockwise=known.blockwise,
+        loaded_as=known.loaded_as,
+    )
+
+
+def _of_checkpoint(name: str, checkpoint: Checkpoint, base: Model) -> ServedModel:
+    return ServedModel(
+        name,
+        base,
+        base.family,
+        checkpoint.gated,
+        checkpoint.format,
+        checkpoint.bits,
+        checkpoint_blockwise=checkpoint.blockwise,
+        loaded_as=base.loaded_as,
+    )
+
+
+def _task_problems(path: str, name: str, task: Task) -> list[Finding]:
+    return [] if task == "generate" else [_not_generating(path, name, "embeddings" if task == "embed" else "ranking")]
+
+
+def _not_generating(path: str, name: str, task: str = "embeddings or ranking, by its name") -> Finding:
+    return Finding(
+        path=f"{path}.model",
+        what=f"{name} is a model for {task}",
+        why="plans are for servers that generate text: such a server needs another task and no KV cache",
+        fix="use a model that generates text",
+    )
 
 
 def _size_problems(path: str, settings: ServerSettings, model: ServedModel) -> list[Finding]:

@@ -79,6 +79,8 @@ class ArchitectureSettings(ModelArchitecture):
     """Whether the 8-bit weights of a compressed-tensors checkpoint are floating point (FP8) or integers (W8A8)."""
     checkpoint_group_size: PositiveInt | None = None
     """Weights that share a scale in a 4-bit checkpoint; 128 if absent."""
+    checkpoint_blockwise: bool = False
+    """Whether every block of an FP8 checkpoint's weights has a scale of its own (weight_block_size)."""
     checkpoint_bytes: Positive | None = None
     """Size of the checkpoint's files (total_size of its index); computed from the numbers if absent."""
 

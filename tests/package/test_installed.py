@@ -164,7 +164,7 @@ def test_one_top_level_name_is_installed_typed_and_small(installed: Installed) -
     assert info.endswith(".dist-info")
     assert f"{info}/licenses/LICENSE" in names
     assert "gke_llm_inference/py.typed" in names
-    assert "gke_llm_inference/catalog/models.yaml" in names
+    assert "gke_llm_inference/catalog/models/llama.yaml" in names
     assert "gke_llm_inference/components/inference_server.py" in names
     assert installed.wheel.stat().st_size < 1_000_000
     assert installed.sdist.stat().st_size < 1_000_000

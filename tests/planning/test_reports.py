@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
-from gke_llm_inference.cli.models_report import model_rows
+from gke_llm_inference.cli.models_report import model_rows, models_text
 from gke_llm_inference.cli.plan_report import stack_document, stack_text
 from gke_llm_inference.cli.unfit import plan_unfit
 from gke_llm_inference.planning import StackIdentity, StackPlan, plan_stack
@@ -358,3 +358,21 @@ def test_a_stack_that_is_too_slow_is_shown_with_what_would_do() -> None:
     text = stack_text(plan, CATALOG)
     assert f"  faster     {first['what'].split(',')[0][:40]}" in text
     assert f"{first['usdPerHour']:,.2f}" in text
+
+
+def test_the_models_of_a_gpu_are_told_within_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = models_text(list(model_rows("nvidia-h100-80gb", 1, CATALOG)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\nopenai/gpt-oss-20b: MoE, 20.9B, 4.2B active; apache-2.0; vLLM 0.10.1\n  its own mxfp4 " in text
+    assert "\nmeta-llama/Llama-3.1-8B-Instruct: dense, 8.0B; llama3.1, gated; awq," in text
+    assert text.endswith(" combinations do not fit.\n12 models that embed or rank are not planned.\n")
+
+
+def test_what_was_not_measured_is_estimated_in_the_list_of_models() -> None:
+    verdicts: dict[str, set[str]] = {}
+    for row in model_rows("nvidia-h100-80gb", 8, CATALOG):
+        verdicts.setdefault(row.kind, set()).add(row.verdict)
+    assert verdicts["MoE"] | verdicts["MoE, sees"] | verdicts["dense, sees"] <= {"estimated", "does not fit"}
+    assert verdicts["embeds"] | verdicts["ranks"] == {"not planned"}
+    assert "estimated" not in verdicts["dense"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Config = dict[str, Any]
 
@@ -222,6 +225,7 @@ BY_MODEL: dict[str, Config] = {
     "mistralai/Mixtral-8x7B-Instruct-v0.1": MIXTRAL,
     "Qwen/Qwen2.5-7B-Instruct": QWEN,
     "tiiuae/falcon-40b-instruct": FALCON_40B,
+    **yaml.safe_load((Path(__file__).parents[1] / "catalog" / "model_configs.yaml").read_text("utf-8")),
 }
 
 AWQ: Config = {"bits": 4, "group_size": 128, "quant_method": "awq", "version": "gemm", "zero_point": True}

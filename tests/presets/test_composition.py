@@ -37,6 +37,11 @@ from tests.presets.support import (
 PRESETS = load_catalog().presets
 TECHNIQUES = {name: preset for name, preset in PRESETS.items() if isinstance(preset, Technique)}
 
+SERVED_BY_BOTH = [
+    name
+    for name, model in CATALOG.models.items()
+    if (model.task, model.checkpoint) == ("generate", "none") and model.family in CATALOG.loading["tgi"].classes
+]
 OF_WEIGHTS_AND_CACHE = (FP8, E4M3)
 
 
@@ -251,7 +256,10 @@ def test_a_limit_that_a_model_has_not_the_context_for_is_left_out() -> None:
         (GEMMA, "awq", ["casperhansen/gemma-7b-it-awq", "stan-hua/Gemma-7B-Instruct-AWQ-4bit"]),
         ("google/gemma-7b", "awq", ["google/gemma-7b-AWQ"]),
         ("google/gemma-7b", "gptq", ["TechxGenus/gemma-7b-GPTQ", "shuyuej/gemma-7b-GPTQ"]),
-        ("google/gemma-3-12b-it", "compressed-tensors", ["ISTA-DASLab/gemma-3-12b-it-GPTQ-4b-128g"]),
+        (
+            *("google/gemma-3-12b-it", "compressed-tensors"),
+            ["ISTA-DASLab/gemma-3-12b-it-GPTQ-4b-128g", "RedHatAI/gemma-3-12b-it-FP8-dynamic"],
+        ),
         ("meta-llama/Llama-3.1-70B-Instruct", "awq", [LLAMA_70B_AWQ]),
     ],
 )
@@ -266,7 +274,7 @@ def test_a_preset_that_needs_a_checkpoint_proposes_those_of_the_catalog(
 
 @pytest.mark.parametrize("server", [VLLM, TGI])
 @pytest.mark.parametrize("preset", ["awq", "gptq", "compressed-tensors"])
-@pytest.mark.parametrize("model", CATALOG.models)
+@pytest.mark.parametrize("model", SERVED_BY_BOTH)
 def test_every_proposal_is_of_the_catalog_and_works(model: str, preset: str, server: str) -> None:
     problem = only_problem(server=server, model=model, presets=[preset])
     proposals = re.findall(r"[\w.-]+/[\w.-]+", problem.fix)

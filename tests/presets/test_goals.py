@@ -68,7 +68,8 @@ def test_the_cost_goal_takes_the_fewest_l4s_that_serve_the_model(model: dict[str
     assert plan.gpu_count == gpus
     assert f"--tensor-parallel-size={gpus}" in plan.arguments
     assert plan.memory is not None
-    assert plan.memory.verdict == "fits"
+    assert plan.memory.has_room
+    assert (plan.memory.verdict == "estimated") is (model["model"] == MIXTRAL)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ NUMBERS = (
     *("layers", "hidden_size", "intermediate_size", "attention_heads", "kv_heads", "head_dim", "vocab_size"),
     *("max_positions", "dtype", "tied_embeddings", "sliding_window", "experts"),
 )
+GENERATORS = [name for name, model in CATALOG.models.items() if model.task == "generate"]
 REQUIRED = (
     *("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size"),
     "max_position_embeddings",
@@ -69,17 +70,15 @@ def problems_of(config: Config, **changes: Any) -> list[Finding]:
 # Families
 
 
-@pytest.mark.parametrize(
-    "name",
-    CATALOG.models,
-)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_the_numbers_of_a_model_are_those_of_the_catalog(name: str) -> None:
     known, found = CATALOG.models[name], read(configs.BY_MODEL[name])
     assert {key: getattr(found, key) for key in NUMBERS} == {key: getattr(known, key) for key in NUMBERS}
-    assert (found.family, found.checkpoint, found.gated) == (known.family, "none", False)
+    assert (found.family, found.checkpoint, found.gated) == (known.family, known.checkpoint, False)
+    assert (found.checkpoint_blockwise, found.vision_parameters) == (known.blockwise, known.vision_parameters)
 
 
-@pytest.mark.parametrize("name", CATALOG.models)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_parameters_are_exact_with_biases_norms_and_vision_tower(name: str) -> None:
     found, known = read(configs.BY_MODEL[name]), CATALOG.models[name]
     assert found.parameters == known.parameters
@@ -197,7 +196,7 @@ def test_a_checkpoint_of_a_method_that_is_not_known_is_not_taken_for_an_unquanti
     (problem,) = problems_of(configs.LLAMA_8B, quantization_config=quantization)
     assert (problem.what, problem.why) == ("its quant_method is not supported", "the weights' size depends on it")
     assert problem.fix == (
-        "use a checkpoint in one of: awq, gptq, fp8, compressed-tensors, bitsandbytes, mxfp4; "
+        "use a checkpoint in one of: awq, gptq, fp8, compressed-tensors, bitsandbytes, mxfp4, nvfp4, fbgemm; "
         "or give the numbers under architecture"
     )
 

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from gke_llm_inference.catalog import load_catalog
+from tools.extract_loading import registered
 from tools.extract_vllm_flags import FLAGS_DIRECTORY, read, render
 
 
@@ -22,3 +23,8 @@ def test_every_variable_that_the_package_reads_has_a_class(vllm_wheel: Path) -> 
     own, common = load_catalog().effects.variables("vllm")
     assert len(names) > 50
     assert sorted(name for name in names if not own.knows(name) and not common.knows(name)) == []
+
+
+def test_a_package_has_the_classes_of_models_that_the_catalog_says(vllm_version: str, vllm_wheel: Path) -> None:
+    known = load_catalog().loading["vllm"].classes
+    assert {name for name, one in known.items() if one.has(vllm_version)} == registered(vllm_wheel) & known.keys()

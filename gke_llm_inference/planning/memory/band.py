@@ -7,6 +7,8 @@ from gke_llm_inference.planning.memory.demand import FixedDemand
 from gke_llm_inference.planning.memory.request import MemoryRequest, Unplanned, own_bytes
 from gke_llm_inference.planning.memory.sharding import MIB
 
+_UNPACKED_TOKENS = 64 * 1024
+
 
 @dataclass(frozen=True)
 class Band:
@@ -26,9 +28,9 @@ class Band:
 
 def band_of(request: MemoryRequest, fixed: FixedDemand, activation: float, context: int) -> Band:
     """The band of all that is not modeled for a context."""
-    if not request.unplanned:
+    if not fixed.unplanned:
         return Band()
-    bands = [_band(one, request, fixed, activation, context) for one in request.unplanned]
+    bands = [_band(one, request, fixed, activation, context) for one in fixed.unplanned]
     # Nothing frees more than all weights.
     low = max(-fixed.weights, sum(one.low for one in bands))
     weights = max(-fixed.weights, sum(one.weights for one in bands))
@@ -45,11 +47,18 @@ def _band(one: Unplanned, request: MemoryRequest, fixed: FixedDemand, activation
             + amount.lora * _adapters_mib(one, request, fixed)
             + amount.window * _window_mib(fixed, context)
             + amount.logits * _logits_mib(request, fixed)
+            + amount.latent * _latent_mib(request, fixed)
             + amount.per_unit * one.value
         )
 
     weights = one.at_least.weights * fixed.weights + min(0.0, one.at_least.per_unit * one.value)
     return Band(mib(one.at_least), mib(one.at_most), weights)
+
+
+def _latent_mib(request: MemoryRequest, fixed: FixedDemand) -> float:
+    """Keys and values that latent attention unpacks at once on one GPU."""
+    given = request.architecture
+    return 2 * _UNPACKED_TOKENS * given.attention_heads * given.head_dim / fixed.shard.gpus / MIB
 
 
 def _adapters_mib(one: Unplanned, request: MemoryRequest, fixed: FixedDemand) -> float:

@@ -17,6 +17,7 @@ from gke_llm_inference.planning.memory.request import (
     CompileCache,
     Limits,
     MemoryRequest,
+    Unplanned,
     format_name,
     kv_bytes,
     tgi_version_facts,
@@ -27,10 +28,10 @@ from gke_llm_inference.planning.memory.sharding import (
     CacheLayout,
     ModelShard,
     shard_of,
-    text_parameters,
     tgi_layout,
     vllm_layout,
 )
+from gke_llm_inference.planning.memory.unmeasured import unmeasured_parts
 from gke_llm_inference.planning.memory.weights import load_peak_mib, weights_mib
 
 # Sizes for which vLLM captures CUDA graphs with 256 sequences: 1, 2, 4, 8 to 256 by 8, 272 to 512 by 16.
@@ -38,9 +39,6 @@ _USUAL_SIZES = 51
 _LARGEST_SIZE = 512
 _GRAPH_START = 4
 _MORE_DECODE_GRAPHS = 1.15
-# More parameters than the language model's shapes account for, as a multiple: a vision tower.
-_MORE_THAN_TEXT = 1.01
-_VISION_MARGIN_MIB = 500.0
 _FLASHINFER_HEADS = (64, 128, 256, 512)
 
 
@@ -59,6 +57,7 @@ class FixedDemand:
         extra_margin: what comes on top of it for what was not measured.
         calibrated: whether the constants were measured for this server, version and number of GPUs.
         notes: what limits the plan's certainty.
+        unplanned: what takes memory that is not modeled: flags, variables, and parts of the model.
 
     """
 
@@ -72,6 +71,7 @@ class FixedDemand:
     extra_margin: float
     calibrated: bool
     notes: tuple[str, ...]
+    unplanned: tuple[Unplanned, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +118,8 @@ def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> 
     if request.tensor_parallel > 1 or request.pipeline_parallel > 1:
         extra, calibrated = facts.versions.tensor_parallel.error_margin_mib, False
         notes.append(f"several GPUs: {facts.versions.tensor_parallel.source}")
-    if request.architecture.experts:
-        extra, calibrated = extra + 0.01 * weights, False
-        notes.append("mixture of experts: activation is not measured here")
-    if request.architecture.parameters > _MORE_THAN_TEXT * text_parameters(request.architecture):
-        extra, calibrated = extra + _VISION_MARGIN_MIB, False
-        notes.append("more than a language model, such as a vision tower, whose activation is not measured here")
+    parts = unmeasured_parts(request, facts)
+    notes += [f"{part.name}: {part.what}" for part in parts]
     return FixedDemand(
         limits=limits,
         shard=shard,
@@ -133,8 +129,9 @@ def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> 
         load_peak=load_peak,
         error_margin=margin,
         extra_margin=extra,
-        calibrated=calibrated,
+        calibrated=calibrated and not parts,
         notes=tuple(notes),
+        unplanned=(*request.unplanned, *parts),
     )
 
 

@@ -12,9 +12,11 @@ _CHECKPOINTS = {
     "awq": "awq",
     "gptq": "gptq",
     "fp8": "ctfp8",
+    "fbgemm": "ctfp8",
     "squeezellm": "squeezellm",
     "bitsandbytes": "bitsandbytes",
     "mxfp4": "mxfp4",
+    "nvfp4": "nvfp4",
 }
 _ON_LOAD = {
     "fp8": "fp8",

@@ -94,8 +94,9 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
         error_margin_mib=_error_margin(fixed, activation),
         band_mib=(band.low, band.high),
         contexts=_Contexts(request, limits, facts, ("cold", "warm") if request.compile_cache == "both" else (asked,)),
-        calibrated=fixed.calibrated and request.kv_cache_mib is None and not request.unplanned,
+        calibrated=fixed.calibrated and request.kv_cache_mib is None and not fixed.unplanned,
         notes=fixed.notes,
+        unplanned=fixed.unplanned,
         start_context_mib=facts.vllm.runtime.start_context_mib,
     )
 
@@ -154,7 +155,8 @@ def _state(
     concurrency = blocks / layout.request_blocks(context)
     peak = _peak(request, fixed, facts, demand, context)
     verdict, cause = _judge(request, fixed, facts, demand, context)
-    if request.unplanned and verdict != "does not fit":
+    has_room = verdict == "fits"
+    if fixed.unplanned and verdict != "does not fit":
         verdict = "estimated"
     return MemoryState(
         activation_mib=demand.activation,
@@ -168,6 +170,7 @@ def _state(
         graphs_outside_mib=0.0 if inside else demand.graphs_outside,
         verdict=verdict,
         cause=cause,
+        has_room=has_room,
     )
 
 
@@ -178,7 +181,7 @@ def _left(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, conte
     """
     if request.kv_cache_mib is not None:
         return request.kv_cache_mib
-    least = band_of(request, fixed, demand.activation, context).low if request.unplanned else 0.0
+    least = band_of(request, fixed, demand.activation, context).low if fixed.unplanned else 0.0
     return fixed.budget - fixed.weights - demand.activation - demand.non_torch - demand.graphs_inside - least
 
 
@@ -198,7 +201,7 @@ def _pool(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, conte
 def _peak(request: MemoryRequest, fixed: FixedDemand, facts: MemoryFacts, demand: StartDemand, context: int) -> float:
     """Most memory that is used until the server is ready, in MiB: the whole pool is allocated at once."""
     pool = _pool(request, fixed, demand, context)[0]
-    least = band_of(request, fixed, demand.activation, context).low if request.unplanned else 0.0
+    least = band_of(request, fixed, demand.activation, context).low if fixed.unplanned else 0.0
     return facts.vllm.runtime.process_mib + fixed.weights + pool + demand.beyond + least
 
 
@@ -211,7 +214,7 @@ def _judge(
     needed = fixed.layout.request_mib(context)
     charge = 0.0 if request.kv_cache_mib is not None else demand.flashinfer_in_estimate
     left = _left(request, fixed, demand, context) - charge
-    band = band_of(request, fixed, demand.activation, context) if request.unplanned else _NO_BAND
+    band = band_of(request, fixed, demand.activation, context) if fixed.unplanned else _NO_BAND
     load = fixed.load_peak + band.weights + runtime.process_mib
     in_torch = peak - runtime.process_mib - demand.outside_torch
     if request.server == "vllm" and fixed.budget > total - runtime.start_context_mib:

@@ -49,6 +49,7 @@ WEIGHTS_FORMATS: dict[str, WeightsFormat] = {
     "squeezellm": WeightsFormat(4, "marlin"),
     "bitsandbytes": WeightsFormat(4, "bitsandbytes", on_load=True),
     "mxfp4": WeightsFormat(4, "marlin"),
+    "nvfp4": WeightsFormat(4, "marlin"),
 }
 """Weights formats by the names that the measurements use; `ct` stands for compressed-tensors."""
 
@@ -92,6 +93,7 @@ class Unplanned:
         value: its value, where that is a number.
         adapters: rank of all adapters that are loaded at once.
         host_mib: what it takes of the pod's own memory.
+        of_model: whether it is a part of the model rather than a flag or variable.
 
     """
 
@@ -103,6 +105,7 @@ class Unplanned:
     value: float = 0.0
     adapters: int = 0
     host_mib: float = 0.0
+    of_model: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from gke_llm_inference.planning.memory.request import Limits, MemoryRequest
+from gke_llm_inference.planning.memory.request import Limits, MemoryRequest, Unplanned
 
 Verdict = Literal["fits", "tight", "estimated", "does not fit"]
 Cause = Literal["", "start", "load", "profile", "runtime"]
@@ -31,6 +31,7 @@ class MemoryState:
         graphs_outside_mib: CUDA graphs that come on top of the budget.
         verdict: whether the server starts.
         cause: at which point it fails: what is free at start, loading, the profile, or running after it.
+        has_room: whether it starts with all that is not modeled at its most, the error margin to spare.
 
     """
 
@@ -45,6 +46,7 @@ class MemoryState:
     graphs_outside_mib: float
     verdict: Verdict
     cause: Cause
+    has_room: bool
 
 
 class LongestContexts(Protocol):
@@ -78,7 +80,8 @@ class MemoryPlan:
         contexts: how long a context may be, worked out when it is asked for.
         calibrated: whether the constants were measured for this server, version and number of GPUs.
         notes: what limits the plan's certainty.
-        band_mib: what flags and variables that are not modeled take of the GPU beyond the plan, at least and at most.
+        band_mib: what is not modeled takes of the GPU beyond the plan, at least and at most.
+        unplanned: what is not modeled: flags, variables, and parts of the model.
         start_context_mib: memory that is taken before the server compares what is free with its budget.
 
     """
@@ -99,6 +102,7 @@ class MemoryPlan:
     start_context_mib: float
     contexts: LongestContexts = field(compare=False, repr=False)
     band_mib: tuple[float, float] = (0.0, 0.0)
+    unplanned: tuple[Unplanned, ...] = ()
 
     @property
     def largest_context(self) -> int:
@@ -136,6 +140,11 @@ class MemoryPlan:
         return self.judged.verdict
 
     @property
+    def has_room(self) -> bool:
+        """Whether the server starts for certain: with all that is not modeled at its most, the margin to spare."""
+        return self.state.has_room
+
+    @property
     def reason(self) -> str:
         """Why it does not fit, is tight, or is only estimated; empty where it fits."""
         why = self.reason_of(self.judged)
@@ -147,7 +156,7 @@ class MemoryPlan:
             return _why_estimated(self, state)
         least, cause = self.band_mib[0], _reason(self, state, self.start_context_mib)
         if cause and least > 0:
-            names = ", ".join(one.name for one in self.request.unplanned)
+            names = ", ".join(one.name for one in self.unplanned)
             return f"{names}: takes at least {_gib(least)} of each GPU beside the plan; {cause}"
         return cause
 
@@ -243,7 +252,7 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
 
 
 def _why_estimated(plan: MemoryPlan, state: MemoryState) -> str:
-    names = ", ".join(one.name for one in plan.request.unplanned)
+    names = ", ".join(one.name for one in plan.unplanned)
     spare = state.kv_cache_mib - plan.needed_mib
     return (
         f"{names}: takes {plan.band} beyond the plan; one request of {plan.limits.max_model_len} tokens needs "

@@ -148,7 +148,7 @@ def candidates(
     """
     work = _Work(server, given, taken, context)
     found = [candidate for offer in offers for candidate in work.on(offer)]
-    fitting = tuple(candidate for candidate in found if candidate.plan.verdict == "fits")
+    fitting = tuple(candidate for candidate in found if candidate.plan.has_room)
     return fitting or tuple(found)
 
 
@@ -217,7 +217,13 @@ class _Work:
         if (facts.bits or (8 if facts.format == "fp8" else 4)) != bits:
             return None
         model = replace(
-            base, id=name, gated=facts.gated, checkpoint=facts.format, checkpoint_bits=facts.bits, stated_gib=None
+            base,
+            id=name,
+            gated=facts.gated,
+            checkpoint=facts.format,
+            checkpoint_bits=facts.bits,
+            checkpoint_blockwise=facts.blockwise,
+            stated_gib=None,
         )
         method = self._method(facts.format, model, gpu)
         if method is None:
@@ -297,7 +303,7 @@ class _Work:
             plan = plan_memory(request, facts)
             if not self._states("maxModelLen") and plan.limits.max_model_len < self._context:
                 continue
-            if plan.verdict == "fits":
+            if plan.has_room:
                 return asked, request, plan
             if plan.starts:
                 near = near or (asked, request, plan)

@@ -40,7 +40,13 @@ def fewest_gpus(server: ModeledServer, given: ServerSettings) -> Fewest | None:
     gpu = given.accelerator.type
     plans = {count: plan for count in _counts(server) if (plan := _plan(server, given, count)) is not None}
     chosen = next(
-        (count for verdict in ("fits", "tight") for count, plan in plans.items() if plan.verdict == verdict), None
+        (
+            count
+            for certain in (True, False)
+            for count, plan in plans.items()
+            if plan.has_room or (not certain and plan.starts)
+        ),
+        None,
     )
     if chosen is not None:
         reason = f"{chosen} × {gpu} hold weights and a context of {plans[chosen].limits.max_model_len:,} tokens"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from gke_llm_inference.catalog.facts import Dtype, Experts, SlidingWindow
 from gke_llm_inference.catalog.model_family_facts import ModelFamily, model_families
 from gke_llm_inference.settings.findings import Finding, Refusal
 from gke_llm_inference.settings.model_config import layers
-from gke_llm_inference.settings.model_config.checkpoint import precision_of
+from gke_llm_inference.settings.model_config.checkpoint import MODELOPT_FILE, modelopt_config, precision_of
 from gke_llm_inference.settings.model_config.files import MOST_CONFIG_BYTES, read_object
 from gke_llm_inference.settings.model_config.index import checkpoint_bytes
 from gke_llm_inference.settings.model_config.keys import key_problems, task_problems
@@ -55,7 +56,13 @@ def read_architecture(file: Path, path: str) -> ArchitectureSettings:
         Refusal: with every problem of the file.
 
     """
-    found = architecture_of(read_object(file, path, MOST_CONFIG_BYTES), path, beside=file.parent)
+    config = read_object(file, path, MOST_CONFIG_BYTES)
+    optimized = file.parent / MODELOPT_FILE
+    if optimized.is_file() and not config.get("quantization_config"):
+        config["quantization_config"] = modelopt_config(
+            read_object(optimized, path, MOST_CONFIG_BYTES, kind=MODELOPT_FILE)
+        )
+    found = architecture_of(config, path, beside=file.parent)
     size = checkpoint_bytes(file.parent, path)
     return found if size is None else found.model_copy(update={"checkpoint_bytes": size})
 
@@ -105,6 +112,7 @@ def architecture_of(
         parameters=counted.total + vision,
         unquantized_parameters=counted.routers + counted.rest + vision + kept,
         unloaded_parameters=counted.unloaded,
+        vision_parameters=vision,
         layers=text["num_hidden_layers"],
         hidden_size=text["hidden_size"],
         intermediate_size=text["intermediate_size"],
@@ -123,7 +131,41 @@ def architecture_of(
         checkpoint_bits=precision.bits,
         checkpoint_type=precision.kind,
         checkpoint_group_size=precision.group_size,
+        checkpoint_blockwise=precision.blockwise,
     )
+
+
+@dataclass(frozen=True)
+class WeightCounts:
+    """How the parameters of a model are divided.
+
+    Attributes:
+        text: those of the language model.
+        vision: those of a vision tower and of what brings its output to the language model.
+        active: those of the language model that one token visits.
+
+    """
+
+    text: layers.Parameters
+    vision: int
+    active: int
+
+
+def weight_counts(config: Mapping[str, Any]) -> WeightCounts:
+    """How the parameters of a model are divided, by the keys of a config.json that `architecture_of` takes."""
+    text, family = _language_model(config)
+    _fill_in(text)
+    counted = layers.parameters_of(text, family, tied=_tied(config, family))
+    vision = 0
+    if isinstance(config.get("vision_config"), dict):
+        tower, numbers, _ = vision_tower(config)
+        vision = vision_parameters(tower, numbers, config, text["hidden_size"])
+    experts = _experts(text)
+    idle = 0
+    if experts:
+        of_experts = sum(matrix.parameters for matrix in counted.matrices if matrix.of_experts)
+        idle = of_experts - of_experts * experts.per_token // experts.count
+    return WeightCounts(counted, vision, counted.total - idle)
 
 
 def _language_model(config: Mapping[str, Any]) -> tuple[dict[str, Any], ModelFamily]:

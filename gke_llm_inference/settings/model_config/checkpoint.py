@@ -17,8 +17,16 @@ FORMATS: tuple[CheckpointFormat, ...] = (
     "compressed-tensors",
     "bitsandbytes",
     "mxfp4",
+    "nvfp4",
+    "fbgemm",
     "squeezellm",
 )
+# What files call a format that has another name here.
+_METHODS: dict[str, CheckpointFormat] = {"fbgemm_fp8": "fbgemm"}
+_MODELOPT: dict[str, CheckpointFormat] = {"FP8": "fp8", "NVFP4": "nvfp4"}
+"""Formats by the quant_algo of NVIDIA's Model Optimizer."""
+MODELOPT_FILE = "hf_quant_config.json"
+"""What Model Optimizer writes beside a config.json that may say nothing of quantization."""
 _BITS: dict[str, tuple[int, ...]] = {"awq": (4,), "gptq": (4, 8)}
 # Every group of weights has a scale of its own; smaller ones than these take more memory than was measured.
 _USUAL_GROUP = 128
@@ -58,6 +66,7 @@ class CheckpointPrecision:
         kind: type of 8-bit weights, where the format leaves that open.
         group_size: weights that share a scale, where they are fewer than usual.
         is_kept: whether a linear layer stays at the model's own precision.
+        blockwise: whether every block of FP8 weights has a scale of its own.
 
     """
 
@@ -66,6 +75,7 @@ class CheckpointPrecision:
     kind: Literal["float", "int"] = "float"
     group_size: int | None = None
     is_kept: Callable[[Matrix], bool] = lambda _matrix: False
+    blockwise: bool = False
 
 
 def precision_of(config: Mapping[str, Any], path: str) -> tuple[CheckpointPrecision, list[Finding]]:
@@ -80,6 +90,11 @@ def precision_of(config: Mapping[str, Any], path: str) -> tuple[CheckpointPrecis
     if not isinstance(quantization, dict):
         return CheckpointPrecision("none"), []
     method = str(quantization.get("quant_method", "")).lower()
+    if method == "gguf":
+        return CheckpointPrecision("none"), [_gguf(path)]
+    method = _METHODS.get(method, method)
+    if method == "modelopt":
+        method = _MODELOPT.get(str(quantization.get("quant_algo", "")).upper(), method)
     if method not in FORMATS:
         return CheckpointPrecision("none"), [_unsupported(path)]
     if method == "compressed-tensors":
@@ -94,8 +109,26 @@ def precision_of(config: Mapping[str, Any], path: str) -> tuple[CheckpointPrecis
             precision.kind,
             precision.group_size,
             _all_but_experts if method == "mxfp4" else left_alone,
+            method == "fp8" and bool(quantization.get("weight_block_size")),
         ),
         [*problems, *unclear],
+    )
+
+
+def modelopt_config(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The quantization_config that a hf_quant_config.json stands for; empty where it names no algorithm."""
+    stated = document.get("quantization")
+    if not isinstance(stated, dict) or not stated.get("quant_algo"):
+        return {}
+    return {"quant_method": "modelopt", "quant_algo": stated["quant_algo"], "ignore": stated.get("exclude_modules")}
+
+
+def _gguf(path: str) -> Finding:
+    return Finding(
+        path=path,
+        what="its weights are GGUF, which is not supported",
+        why="vLLM 0.24 and newer do not load it and TGI never did; older versions of vLLM unpack it with slow kernels",
+        fix="use the model's own checkpoint, or one in AWQ, GPTQ or FP8",
     )
 
 
@@ -134,7 +167,9 @@ def _compressed(quantization: Mapping[str, Any], path: str) -> tuple[CheckpointP
         if isinstance(group, dict) and isinstance(group.get("weights"), dict)
     ]
     stated = {(one.get("num_bits"), one.get("type")) for one in weights}
-    problems = []
+    problems: list[Finding] = []
+    if weights and all(_is_nvfp4(one) for one in weights):
+        return CheckpointPrecision("nvfp4"), problems
     if len({bits for bits, _ in stated}) > 1:
         problems.append(_mixed(path))
     elif any(bits not in (4, 8, None) for bits, _ in stated):
@@ -144,14 +179,19 @@ def _compressed(quantization: Mapping[str, Any], path: str) -> tuple[CheckpointP
             Finding(
                 path=path,
                 what="its weights are 4-bit floating point, which is not supported",
-                why="NVFP4 and MXFP4 of compressed-tensors take more than 4-bit integers, how much is not measured",
-                fix="use a W4A16, W8A8 or FP8 checkpoint, or give the numbers under architecture",
+                why="MXFP4 of compressed-tensors takes more than 4-bit integers, how much is not known",
+                fix="use an NVFP4, W4A16, W8A8 or FP8 checkpoint, or give the numbers under architecture",
             )
         )
     bits: Literal[4, 8] = 4 if any(bits == 4 for bits, _ in stated) else 8
     kind: Literal["float", "int"] = "int" if bits == 8 and any(type_ == "int" for _, type_ in stated) else "float"
     sizes = [size for one in weights if (size := _small_group(one.get("group_size"))) is not None]
     return CheckpointPrecision("compressed-tensors", bits, kind, min(sizes) if sizes and bits == 4 else None), problems
+
+
+def _is_nvfp4(weights: Mapping[str, Any]) -> bool:
+    """Whether weights are 4-bit floating point with a scale for each 16."""
+    return (weights.get("num_bits"), weights.get("type"), weights.get("group_size")) == (4, "float", 16)
 
 
 def _small_group(size: object) -> int | None:

@@ -1,0 +1,37 @@
+"""Parts of a request's model whose memory was not measured: what makes its plan an estimate."""
+
+from collections.abc import Iterator
+
+from gke_llm_inference.catalog.memory_facts import MemoryFacts, UnmeasuredPart
+from gke_llm_inference.planning.memory.request import MemoryRequest, Unplanned, format_name
+from gke_llm_inference.planning.memory.sharding import text_parameters
+
+# More parameters than the language model's shapes account for, as a multiple: a vision tower that is not stated.
+_MORE_THAN_TEXT = 1.01
+
+
+def unmeasured_parts(request: MemoryRequest, facts: MemoryFacts) -> tuple[Unplanned, ...]:
+    """What the model or the format of a request has that was not measured, each with its bounds."""
+    return tuple(
+        Unplanned(
+            path=f"{request.path}.model",
+            name=part.name,
+            what=part.what,
+            at_least=part.at_least,
+            at_most=part.at_most,
+            of_model=True,
+        )
+        for part in _parts(request, facts)
+    )
+
+
+def _parts(request: MemoryRequest, facts: MemoryFacts) -> Iterator[UnmeasuredPart]:
+    given, known = request.architecture, facts.unmeasured.parts
+    if given.experts:
+        yield known.experts
+    if given.latent_width:
+        yield known.latent_attention
+    if given.vision_parameters or given.parameters > _MORE_THAN_TEXT * text_parameters(given):
+        yield known.vision
+    if format_name(request.weights_format) == "nvfp4":
+        yield known.nvfp4
