@@ -51,7 +51,7 @@ def test_pods_are_placed_and_ready_whatever_makes_them_start_faster(
     expect_placed(cluster, planned(raw), documents_of(recordings.config(config_text(raw))))
     claims = cluster.core.list_namespaced_persistent_volume_claim(NAMESPACE).items
     assert [(one.metadata.name, one.status.phase) for one in claims] == (
-        [("chat-compile-cache", "Bound")] if way == "disk" else []
+        [("chat-compile-cache-10gi-premium-rwo", "Bound")] if way == "disk" else []
     )
     if (mode, way) == ("autopilot", "boot disk"):
         assert {one.metadata.labels[LABEL] for one in cluster.gpu_nodes()} == {"CONTAINER_IMAGE_CACHE.my-project"}

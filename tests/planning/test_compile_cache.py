@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.settings.support import Raw
 
 DISK: Raw = {"keepCompileCache": {"storage": "disk"}}
+CLAIM = "gemma-compile-cache-10gi-premium-rwo"
+NO_CLASS = "no StorageClass of GKE's own makes a disk that its machines can attach"
 REVISION = "a" * 40
 DIGEST = "sha256:" + "0123456789ab" * 5 + "cdef"
 
@@ -56,13 +58,21 @@ def test_a_disk_of_the_servers_own_holds_what_it_compiled() -> None:
     assert server.compile_cache is not None
     disk = server.compile_cache.disk
     assert disk is not None
-    assert (disk.claim, disk.size_gib, disk.storage_class) == ("gemma-compile-cache", 10, "premium-rwo")
+    assert (disk.claim, disk.size_gib, disk.storage_class) == (CLAIM, 10, "premium-rwo")
     spec = pod_template(server)["spec"]
     (container,) = spec["containers"]
-    assert {"name": "compile-cache", "persistentVolumeClaim": {"claimName": "gemma-compile-cache"}} in spec["volumes"]
+    assert {"name": "compile-cache", "persistentVolumeClaim": {"claimName": CLAIM}} in spec["volumes"]
     assert {"name": "compile-cache", "mountPath": "/compile-cache"} in container["volumeMounts"]
     variables = {one["name"]: one.get("value") for one in container["env"]}
     assert variables["VLLM_CACHE_ROOT"] == f"/compile-cache/{server.compile_cache.key}"
+
+
+def test_another_size_is_another_claim() -> None:
+    """A claim is replaced by any change, and cannot go while a pod uses it."""
+    kept = server_with(keepCompileCache={"storage": "disk", "sizeGib": 20}).compile_cache
+    assert kept is not None
+    assert kept.disk is not None
+    assert (kept.disk.claim, kept.disk.size_gib) == ("gemma-compile-cache-20gi-premium-rwo", 20)
 
 
 def test_without_it_nothing_changes() -> None:
@@ -264,16 +274,17 @@ def test_the_projects_number_may_stand_with_the_token() -> None:
             "pod.volumes[0].mountPath",
             "/compile-cache would hide the compile cache",
         ),
-        (
-            {"accelerator": {"type": "nvidia-b200", "count": 8}},
-            "keepCompileCache.storage",
-            "no StorageClass of GKE's own makes a disk that machines with nvidia-b200 can attach",
-        ),
     ],
 )
 def test_what_cannot_work_is_refused(settings: Raw, path: str, what: str) -> None:
     found = problems_of(autopilot_stack(**DISK, **settings))
     assert (f"servers.gemma.{path}", what) in [(one.path, one.what) for one in found]
+
+
+def test_machines_that_attach_no_disk_which_gke_makes_keep_nothing_on_one() -> None:
+    gpus = {"type": "nvidia-h200-141gb", "count": 8, "memoryMib": 143000}
+    raw = existing_stack({"gemma": {**GEMMA, **DISK, "maxModelLen": 4096, "accelerator": gpus}})
+    assert ("servers.gemma.keepCompileCache.storage", NO_CLASS) in [(one.path, one.what) for one in problems_of(raw)]
 
 
 def test_a_server_that_compiles_nothing_keeps_nothing() -> None:

@@ -53,14 +53,12 @@ def plan_autoscaling(
     room = room_of(server.memory, server.performance, catalog.memory)
     signals, findings = _signals(server, asked, room)
     passed = server.capacity.wait_seconds if server.capacity else 0
-    # A pod that is added is never the first.
-    longest = start.later_node_seconds + passed
+    # A pod that is added is never the first, but what is held while there is none may wait for that.
+    longest, first = start.later_node_seconds + passed, start.new_node_seconds + passed
     keda = _keda(stack.cluster, stack.namespace, name, catalog) if source == "keda" else None
     holder = asked.scale_to_zero
     interceptor = (
-        _interceptor(
-            name, stack.namespace, sources.asked.keda_namespace, port, start.new_node_seconds + passed, catalog
-        )
+        _interceptor(name, stack.namespace, sources.asked.keda_namespace, port, first, catalog)
         if isinstance(holder, HttpHolder)
         else None
     )
