@@ -80,17 +80,20 @@ def longest_answer(server: WeighedServer) -> LongestAnswer:
     return _answer(tokens, _ASSUMED_TOKEN_MS, "assumed")
 
 
-def plan_shutdown(server: WeighedServer, end: PodEnd) -> tuple[ShutdownPlan, list[Finding]]:
+def plan_shutdown(
+    server: WeighedServer, end: PodEnd, elsewhere: Iterable[WeighedServer] = ()
+) -> tuple[ShutdownPlan, list[Finding]]:
     """How the pods of a server end, and what stands against how its stack wants them to.
 
     Args:
         server: the server.
         end: where its pods end.
+        elsewhere: the server on other GPUs that its pods may come to be on; the slowest decides.
 
     """
     limits = server.stack.catalog.gke.shutdown
     drain = drain_of(server.version, server.stack.catalog.shutdown[server.settings.server])
-    longest = longest_answer(server)
+    longest = max(map(longest_answer, (server, *elsewhere)), key=lambda one: one.seconds)
     asked, path = server.settings.shutdown, f"{server.path}.shutdown"
     if end.spot:
         grace = _spot_grace(server.settings, limits, end)

@@ -21,7 +21,7 @@ from gke_llm_inference.planning.cache_disks import local_ssd_gib
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.capacity_tiers.asked import makes_nodes, needs_class, with_first_tier
 from gke_llm_inference.planning.capacity_tiers.classes import spot_shutdown_of_class
-from gke_llm_inference.planning.capacity_tiers.decide import plan_capacity
+from gke_llm_inference.planning.capacity_tiers.decide import on_other_gpus, plan_capacity
 from gke_llm_inference.planning.capacity_tiers.findings import has_several, of_first, of_tier
 from gke_llm_inference.planning.capacity_tiers.pods import raised_for_tiers, storage_class_for_tiers
 from gke_llm_inference.planning.capacity_tiers.pools import listed_pools, place_lists
@@ -341,6 +341,7 @@ def rollout(server: TieredServer, findings: Findings) -> ServerPlan:
             longer=spot_shutdown_of_class(server) is not None,
             gateway=exposure_of(server.settings, server.stack.gateway) != "none",
         ),
+        on_other_gpus(server),
     )
     findings += found
     findings += spread_findings(server.path, server.settings, server.pool)

@@ -1,10 +1,13 @@
 """Compute classes as they are made: their rules, what they wait for, and what waits for them."""
 
+from typing import Any
+
+import jsonschema
 import pytest
 import yaml
 
 from gke_llm_inference.preview.recording import Recording
-from tests.support import DEPLOYMENT, NODE_POOL, Recordings, find, names_of, of_type
+from tests.support import DEPLOYMENT, NODE_POOL, REPOSITORY, Recordings, find, names_of, of_type
 
 CLASS = "kubernetes:cloud.google.com/v1:ComputeClass"
 TIERS = """\
@@ -105,3 +108,23 @@ def test_nodes_of_ordered_pools_take_the_pods_of_their_class_alone(pools: Record
         config = pool.inputs["nodeConfig"]
         assert config["labels"]["cloud.google.com/compute-class"] == name
         assert config["taints"] == [{"key": "cloud.google.com/compute-class", "value": name, "effect": "NO_SCHEDULE"}]
+
+
+def test_every_field_is_one_that_the_definition_has(tiers: Recording, pools: Recording) -> None:
+    definitions = yaml.safe_load((REPOSITORY / "local" / "gke" / "custom_resources.yaml").read_text("utf-8"))
+    (schema,) = [closed(one["spec"]) for one in definitions if one["kind"] == "ComputeClass"]
+    for recording in (tiers, pools):
+        (made,) = of_type(recording, CLASS)
+        jsonschema.validate(made.inputs["spec"], schema)
+
+
+def closed(schema: Any) -> Any:
+    """A schema that refuses every field which it does not name, as the API server does under strict validation."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+        made["additionalProperties"] = False
+    return made

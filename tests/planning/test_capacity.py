@@ -177,6 +177,13 @@ def test_a_grace_that_spot_does_not_give_is_refused_for_every_list_with_a_spot_t
     assert problem.what == "a grace period of 200 s is more than pods get on Spot"
 
 
+def test_answers_may_take_as_long_as_on_the_slowest_tier() -> None:
+    a100 = {"model": "onDemand", "machineType": "a2-highgpu-1g"}
+    one, two = (only(autopilot(tiers)).shutdown.longest for tiers in ([a100], [a100, "onDemand"]))
+    assert two == only(autopilot(["onDemand"])).shutdown.longest
+    assert two.seconds > one.seconds
+
+
 def test_the_deadline_of_an_update_holds_every_tier_that_is_passed_over() -> None:
     one, four = only(autopilot(["onDemand"])), only(autopilot(FOUR))
     waits = 300 + 300 + 1800

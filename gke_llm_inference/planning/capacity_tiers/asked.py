@@ -57,6 +57,12 @@ def gpu_of(tier: MachineTier, settings: ServerSettings, catalog: Catalog) -> str
     return tier.accelerator or settings.accelerator.type
 
 
+def all_gpus(settings: ServerSettings, catalog: Catalog) -> tuple[str, ...]:
+    """The GPUs of all tiers, that of the first one first, each once."""
+    others = (gpu_of(tier, settings, catalog) for _, tier in machine_tiers(settings))
+    return tuple(dict.fromkeys((settings.accelerator.type, *others)))
+
+
 def with_first_tier(
     path: str, settings: ServerSettings, cluster: ClusterPlan, catalog: Catalog
 ) -> tuple[ServerSettings, list[Finding]]:

@@ -1,6 +1,7 @@
 """Decides on the capacity of a server: every tier is checked like the first."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog.facts import ProvisioningName
 from gke_llm_inference.planning.capacity_tiers.asked import gpu_of, machine_tiers
@@ -13,7 +14,7 @@ from gke_llm_inference.planning.capacity_tiers.speed import speed_on
 from gke_llm_inference.planning.capacity_tiers.waits import wait_of
 from gke_llm_inference.planning.machines import candidates, holds, room_for_pods
 from gke_llm_inference.planning.pods import pod_request
-from gke_llm_inference.planning.stages import TimedServer
+from gke_llm_inference.planning.stages import TieredServer, TimedServer
 from gke_llm_inference.settings import Finding
 
 
@@ -64,6 +65,17 @@ def plan_capacity(server: TimedServer) -> tuple[CapacityPlan | None, list[Findin
     if not tiers:
         return None, findings
     return CapacityPlan(tiers=tuple(tiers), compute_class=plan_class(server, tiers)), findings
+
+
+def on_other_gpus(server: TieredServer) -> Iterator[TieredServer]:
+    """The server as it is on each GPU that a tier has and the first one has not."""
+    known = {server.settings.accelerator.type}
+    for tier in server.capacity.tiers if server.capacity else ():
+        if tier.memory is not None and tier.gpu_type not in known:
+            known.add(tier.gpu_type)
+            gpus = server.settings.accelerator.model_copy(update={"type": tier.gpu_type, "memory_mib": None})
+            settings = server.settings.model_copy(update={"accelerator": gpus})
+            yield replace(server, settings=settings, request=tier.memory.request, memory=tier.memory)
 
 
 def _places(server: TimedServer) -> tuple[list[_Place], list[Finding]]:

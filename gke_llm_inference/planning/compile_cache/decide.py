@@ -5,7 +5,12 @@ import re
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.facts import InferenceServerFacts
+<<<<<<< HEAD
 from gke_llm_inference.planning.capacity_tiers.pods import storage_class_for_tiers
+=======
+from gke_llm_inference.planning.cache_disks import cache_storage_class
+from gke_llm_inference.planning.capacity_tiers.asked import all_gpus
+>>>>>>> capacity
 from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE, CacheBucket, CacheDisk, CompileCachePlan
 from gke_llm_inference.planning.model_source.fuse import fuse_annotations, plan_writable_fuse
 from gke_llm_inference.planning.plan import ClusterPlan
@@ -61,7 +66,11 @@ def plan_compile_cache(
     asked = settings.keep_compile_cache if isinstance(settings, VllmSettings) else None
     match asked:
         case CompileCacheOnDisk(size_gib=size):
+<<<<<<< HEAD
             storage_class, _ = storage_class_for_tiers("", settings, catalog)
+=======
+            storage_class = cache_storage_class(all_gpus(settings, catalog), catalog)
+>>>>>>> capacity
             if storage_class is None:
                 return None
             # Another disk has another name: the old one cannot go before the pod that uses it.

@@ -5,7 +5,12 @@ from pathlib import PurePosixPath
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
 from gke_llm_inference.planning.arguments import MODELS_DIRECTORY
+<<<<<<< HEAD
 from gke_llm_inference.planning.capacity_tiers.pods import storage_class_for_tiers
+=======
+from gke_llm_inference.planning.cache_disks import cache_storage_class
+from gke_llm_inference.planning.capacity_tiers.asked import all_gpus
+>>>>>>> capacity
 from gke_llm_inference.planning.compile_cache.decide import kept_in_bucket, project_number
 from gke_llm_inference.planning.compile_cache.plan import CACHE_VARIABLE
 from gke_llm_inference.planning.plan import ClusterPlan
@@ -51,7 +56,11 @@ def with_kept_cache(
 def cache_disk_findings(path: str, settings: ServerSettings, catalog: Catalog) -> Iterator[Finding]:
     """A problem where the cache is to be on a disk, and the server's machines attach none that GKE makes."""
     asked = settings.keep_compile_cache if isinstance(settings, VllmSettings) else None
+<<<<<<< HEAD
     if isinstance(asked, CompileCacheOnDisk) and storage_class_for_tiers(path, settings, catalog)[0] is None:
+=======
+    if isinstance(asked, CompileCacheOnDisk) and cache_storage_class(all_gpus(settings, catalog), catalog) is None:
+>>>>>>> capacity
         yield Finding(
             path=f"{path}.keepCompileCache.storage",
             what="no StorageClass of GKE's own makes a disk that its machines can attach",
