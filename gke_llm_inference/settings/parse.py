@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from gke_llm_inference.secret_rules import HUGGING_FACE_TOKEN, WHERE_SECRETS_GO, secrets_in
 from gke_llm_inference.settings.annotations import discriminator_of, fields_of, is_union, tagged, unwrapped
 from gke_llm_inference.settings.findings import Finding, Refusal
+from gke_llm_inference.settings.forms import in_words
 from gke_llm_inference.settings.pulumi_keys import TOKEN_KEY
 from gke_llm_inference.settings.stack import StackSettings
 
@@ -191,7 +192,7 @@ def _finding(root: type[BaseModel], raw: object, detail: ErrorDetails) -> Findin
             return Finding(
                 path=path,
                 what="does not have the right form",
-                why=f"it must match {context['pattern']}",
+                why=f"it takes {in_words(context['pattern'])}",
                 fix=location.help("correct it"),
             )
         case "invalid_key":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +13,7 @@ from google.oauth2.credentials import Credentials
 from gke_llm_inference.cli import quota_reader
 from gke_llm_inference.cli.quota_reader import ComputeEngine, QuotaError, read_quotas
 from gke_llm_inference.planning.quota import QuotaUse
+from tests.http_server import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,15 +48,10 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Api)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     Api.asked.clear()
     Api.status = 200
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), Api)) as address:
+        yield address
 
 
 def test_googles_library_reads_region_and_project(api: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from gke_llm_inference.cli.main import main
 from gke_llm_inference.cli.registry import RegistryError, digest_of, reference_of
 from gke_llm_inference.cli.stack_file import with_value
 from gke_llm_inference.errors import ConfigError
+from tests.http_server import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,12 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with Registry() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    running = Registry()
+    with served(running):
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

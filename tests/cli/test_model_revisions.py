@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ import yaml
 
 from gke_llm_inference.cli.hub import HubError, commit_of
 from gke_llm_inference.cli.main import main
+from tests.http_server import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,16 +74,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with Hub() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    running = Hub()
+    with served(running):
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         monkeypatch.setenv("HF_HOME", str(tmp_path / "nowhere"))
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
             monkeypatch.delenv(name, raising=False)
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

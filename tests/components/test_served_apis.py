@@ -5,7 +5,6 @@ import base64
 import json
 import ssl
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from components import served_apis
 from components.api_server import ApiServer, NoAnswerError, RefusedError
 from components.served_apis import ServedApis
 from local.gke.certificates import Authority
+from tests.http_server import served
 
 API, KIND = "gateway.networking.k8s.io/v1", "Gateway"
 TOKEN = "ya29.plantedPlantedPlanted0123456789"
@@ -79,11 +79,8 @@ def stand_in(tmp_path: Path) -> Iterator[StandIn]:
     context.load_cert_chain(pair.certificate, pair.key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     made.address = f"https://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with served(server):
+        yield made
 
 
 @pytest.fixture

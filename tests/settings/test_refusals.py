@@ -84,7 +84,7 @@ def test_problems_do_not_depend_on_the_order_of_keys() -> None:
         (
             (),
             "xyz",
-            "use one of: autoscaling, cluster, createNamespace, gateway, gpuQuota, huggingFace, imageDigests,",
+            "use one of: autoscaling, bootDiskAllowlist, cluster, createNamespace, gateway, gpuQuota, huggingFace,",
         ),
         (("cluster",), "locaton", "did you mean location?"),
         (("cluster",), "nodeConfig", "use one of: authorizedNetworks,"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from gke_llm_inference.catalog import load_catalog
+from tests.http_server import served
 from tools.check_prices import COMPUTE_ENGINE, KEY_VARIABLE, PriceError, asked, main, prices_of
 
 if TYPE_CHECKING:
@@ -142,15 +142,10 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Api)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     Api.asked.clear()
     Api.status = 200
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), Api)) as address:
+        yield f"http://{address}/v1"
 
 
 def test_every_page_is_read_and_the_key_is_in_a_header_alone(api: str) -> None:
