@@ -14,7 +14,7 @@ import gzip
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -96,7 +96,9 @@ CONSTANTS = (
     Constant("gpus.nvidia-h200-141gb.bf16_tflops", 785.0, 0.05),
     Constant("gpus.nvidia-h200-141gb.fp8_tflops", 1390.0, 0.07),
     Constant("attention.bandwidth", 0.93, 0.05),
+    Constant("attention.multiprocessor_gb_per_s", 28.0, 0.15),
     Constant("attention.block_gb_per_s", 31.5, 0.15),
+    Constant("attention.windowed_gb_per_s", 40.0, 0.3),
     Constant("attention.mixed_gb_per_s", 32.0, 0.2),
     Constant("attention.prefill.128", 0.43, 0.2),
     Constant("attention.prefill.256", 0.38, 0.2),
@@ -123,17 +125,30 @@ CONSTANTS = (
     Constant("host.sequence_ms", 0.035, 0.2),
     Constant("host.mixed_sequence_ms", 0.03, 1.0),
     Constant("host.joined_ms", 1.5, 0.5),
-    Constant("pipeline.start_ms", 1.5, 0.5),
+    Constant("host.jitter", 0.18, 0.3),
+    Constant("host.request_ms", 0.4, 0.3),
+    Constant("host.token_us", 0.5, 0.3),
+    Constant("pipeline.start_ms", 1.0, 0.7),
+    Constant("pipeline.start_sequence_ms", 0.04, 0.7),
     Constant("pipeline.end_ms", 0.5, 0.5),
 )
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A stretch of a run's steps: what each held, and when the scheduler was called."""
+    """A stretch of a run's steps: what each held, and when the scheduler was called.
+
+    Attributes:
+        id: of the run's configuration.
+        rows: seconds, sequences that decode, their context, prompt tokens, the positions that those attend to, requests
+            that they belong to, and requests that came before the step.
+        prompt: tokens of each request's prompt.
+
+    """
 
     id: str
     rows: tuple[tuple[float, ...], ...]
+    prompt: int
 
 
 def read_steps(ids: Iterable[str]) -> list[Steps]:
@@ -144,14 +159,25 @@ def read_steps(ids: Iterable[str]) -> list[Steps]:
             run = json.loads(line)
             if run["id"] not in wanted:
                 continue
-            rows = [tuple(float(value) for value in row) for row in run["steps"]]
+            rows = list(_with_arrivals(run))
             starts = range(_LEAD, len(rows) - _WINDOW - _LEAD, _WINDOW)
             whole = [at for at in starts if _unbroken(rows[at - _LEAD : at + _WINDOW + 1])]
             prefill = [at for at in whole if any(row[3] for row in rows[at : at + _WINDOW])]
             decode = [at for at in whole if at not in set(prefill)]
             for picked in (_evenly(prefill, _PREFILL_WINDOWS), _evenly(decode, _DECODE_WINDOWS)):
-                chosen += [Steps(run["id"], tuple(rows[at - _LEAD : at + _WINDOW + 1])) for at in picked]
+                chosen += [Steps(run["id"], tuple(rows[at - _LEAD : at + _WINDOW + 1]), run["run"][2]) for at in picked]
     return chosen
+
+
+def _with_arrivals(run: Mapping[str, Any]) -> Iterator[tuple[float, ...]]:
+    """Steps of a run, each with the requests that came before it: those that it begins, but for a loop's first ones."""
+    kind, at_once, prompt, *_ = run["run"]
+    came, tokens = {"fixed": at_once, "rate": 0}.get(kind, math.inf), 0
+    for row in run["steps"]:
+        tokens += row[3]
+        begun = max(came, math.ceil(tokens / prompt))
+        yield (*(float(value) for value in row), float(begun - came) if begun > came else 0.0)
+        came = begun
 
 
 def predicted_stretch_ms(timer: StepTimer, steps: Steps) -> float:
@@ -161,12 +187,14 @@ def predicted_stretch_ms(timer: StepTimer, steps: Steps) -> float:
     calls = []
     joined = False
     heat = Heat(timer.bursts, 1.0 if steps.rows[0][3] else 0.0)
-    for _, decoding, context, prefill, attended, parts in steps.rows:
+    for _, decoding, context, prefill, attended, parts, came in steps.rows:
+        now += came * timer.request_ms(steps.prompt)
         calls.append(now)
         gpu = heat.step_ms(timer.gpu_ms(int(decoding), context, int(prefill), attended, int(parts)), int(prefill))
         host = timer.host_ms(int(decoding), int(prefill), joined)
         joined = prefill > 0
-        ready = max(max(end, now + pipeline.start_ms) + gpu, now + host + pipeline.end_ms)
+        start = now + timer.start_ms(int(decoding), host)
+        ready = max(max(end, start) + gpu, now + host + pipeline.end_ms)
         now = max(now + host, end + pipeline.output_ms)
         end = ready
     return calls[-1] - calls[_LEAD]

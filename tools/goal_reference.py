@@ -23,6 +23,8 @@ the whole planner passes. `plan` shows the choice, its settings, the next {runne
 * On a Standard cluster only GPUs of the stack's own node pools are chosen, on Autopilot those of the region,
   compared by the machines' list price. On a cluster whose nodes are not known it is the default GPU, or one of
   the list. Quota is not known offline and refuses nothing.
+* Servers are decided on one by one, each as if it had the pools to itself, and placed together afterwards: where
+  that takes more nodes than `maxNodes` the stack is refused, and one has to state its GPUs or `replicas`.
 * Of what predictions cannot tell apart, the first by accuracy, fewer GPUs, the server's own limits and the
   machine's price wins: a small change of the load changes the choice only for a gain of more than the error
   band.

@@ -48,9 +48,13 @@ def roofline(facts: PerformanceFacts) -> PerformanceFacts:
             "sequence_ms": 0.0,
             "mixed_sequence_ms": 0.0,
             "joined_ms": 0.0,
+            "request_ms": 0.0,
+            "token_us": 0.0,
         }
     )
-    pipeline = facts.pipeline.model_copy(update={"start_ms": 0.0, "end_ms": 0.0, "output_ms": 0.0})
+    pipeline = facts.pipeline.model_copy(
+        update={"start_ms": 0.0, "start_sequence_ms": 0.0, "end_ms": 0.0, "output_ms": 0.0}
+    )
     return facts.model_copy(
         update={
             "kernels": kernels,

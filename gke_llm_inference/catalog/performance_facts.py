@@ -79,8 +79,12 @@ class AttentionConstants(Facts):
 
     bandwidth: float
     """Share of the bandwidth roof that decoding reaches."""
+    multiprocessor_gb_per_s: float
+    """What one multiprocessor reads of keys and values at most in steps that only decode."""
     block_gb_per_s: float
     """What one thread block reads, where a sequence's context is not split over several."""
+    windowed_gb_per_s: float
+    """What one multiprocessor reads in layers with a window, where every query head reads anew, mostly cached."""
     block_us: float
     """Start and end of a thread block."""
     tail: float
@@ -152,6 +156,10 @@ class HostConstants(Facts):
     """Added to a step that prefills for each sequence that decodes in it: nothing of such a step is one CUDA graph."""
     joined_ms: float
     """Added to a step that only decodes where requests joined in the step before."""
+    request_ms: float
+    """To take in a request, before the next step is scheduled."""
+    token_us: float
+    """The same per prompt token: prompts are hashed in blocks for the prefix cache."""
     jitter: float
     """Standard deviation of the logarithm of the time of a step that prefills, on one host."""
     spread: float
@@ -163,6 +171,8 @@ class PipelineConstants(Facts):
 
     start_ms: float
     """From the call of the scheduler until the GPU can begin."""
+    start_sequence_ms: float
+    """The same per sequence that decodes: which are prepared before the step is launched."""
     end_ms: float
     """From the last launch until the GPU is done with it."""
     output_ms: float

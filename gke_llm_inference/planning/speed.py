@@ -102,11 +102,16 @@ def _tier_price(server: PlacedServer) -> TierPrice | None:
 
 def _notes(server: PlacedServer) -> Iterator[str]:
     """What the prediction leaves out."""
+    from gke_llm_inference.planning.performance.workload import MOST_BURSTINESS, REQUESTS
+
     settings, pool = server.settings, server.pool
     if pool is not None and pool.settings.sharing is not None:
         yield "others on the same GPU are not counted: the figures are those of a GPU that they leave idle"
     if settings.speculative_tokens is not None:
         yield "speculative tokens are not counted: how many are right depends on the prompts"
+    burstiness = settings.workload.burstiness if settings.workload else None
+    if burstiness is not None and burstiness > MOST_BURSTINESS:
+        yield f"a burstiness above {MOST_BURSTINESS:g} is more than the {REQUESTS} requests that are simulated can show"
     assert server.memory is not None
     request = server.memory.request
     if request.unplanned:

@@ -1,6 +1,7 @@
 """What the fit of constants of speed makes of errors, and which constants follow others."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tools.fit_performance import (
     CONSTANTS,
     LeftOut,
     Problem,
+    _with_arrivals,
     bands_of,
     read_steps,
     refit,
@@ -100,3 +102,18 @@ def test_stretches_of_steps_are_unbroken_and_of_the_runs_that_are_asked_for() ->
     found = read_steps({"H-l318-bf16-t512"})
     assert {steps.id for steps in found} == {"H-l318-bf16-t512"}
     assert all(len(steps.rows) == 10 for steps in found)
+    assert {steps.prompt for steps in found} >= {512, 1024, 2048}
+
+
+@pytest.mark.parametrize(
+    ("run", "came"),
+    [
+        # Two at once, of 100 tokens each: what begins after them came meanwhile.
+        (["fixed", 2, 100, 8, 4], [0, 0, 0, 1, 0, 1]),
+        (["rate", 2, 100, 8, 4], [1, 1, 0, 1, 0, 1]),
+        (["decode", 4, 100], [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_requests_come_before_the_step_that_begins_them(run: list[Any], came: list[int]) -> None:
+    steps = [[0.1 * index, 1, 50, tokens, 0, 1] for index, tokens in enumerate((80, 120, 0, 60, 40, 100))]
+    assert [row[6] for row in _with_arrivals({"run": run, "steps": steps})] == came

@@ -6,7 +6,7 @@ import pytest
 
 from gke_llm_inference.catalog.performance_facts import measurements_path
 from tools.memory_accuracy import read_cases
-from tools.performance_repeats import averaged, chance, repeated
+from tools.performance_repeats import averaged, by_own_mean, chance, repeated
 
 
 def loop(**changes: Any) -> dict[str, Any]:
@@ -44,6 +44,13 @@ def test_chance_is_what_sets_runs_apart_whatever_is_predicted() -> None:
         errors = {line: {"a": 100 * (predicted / measured - 1)} for line, measured in ((1, 90.0), (2, 110.0), (3, 7.0))}
         assert chance(cases, errors, "a") == pytest.approx([-10.0, 10.0])
     assert chance(cases, {}, "a") == []
+
+
+def test_the_mean_of_its_own_runs_is_the_best_that_is_known_of_a_load() -> None:
+    cases = {1: loop(), 2: loop(), 3: loop(concurrency=64), 4: loop(concurrency=1)}
+    for predicted in (80.0, 150.0):
+        errors = {line: {"a": 100 * (predicted / measured - 1)} for line, measured in ((1, 80.0), (2, 120.0), (3, 7.0))}
+        assert by_own_mean(cases, errors, "a") == pytest.approx([25.0, 100 * (100 / 120 - 1), 0.0])
 
 
 def test_loops_of_small_models_were_run_more_than_twice() -> None:

@@ -20,9 +20,10 @@ class Fixed(StepTimer):
     """Steps that take 10 ms, and 1 ms more per 100 prompt tokens, with a host that takes no time."""
 
     def __init__(self) -> None:
-        facts = FACTS.model_copy(
-            update={"pipeline": FACTS.pipeline.model_copy(update={"start_ms": 0.0, "end_ms": 0.0, "output_ms": 0.0})}
+        pipeline = FACTS.pipeline.model_copy(
+            update={"start_ms": 0.0, "start_sequence_ms": 0.0, "end_ms": 0.0, "output_ms": 0.0}
         )
+        facts = FACTS.model_copy(update={"pipeline": pipeline})
         donor = timer(facts=facts)
         self.__dict__.update(donor.__dict__)
 
@@ -38,6 +39,16 @@ class Fixed(StepTimer):
     def host_ms(self, decoding: int, prefill: int, joined: bool = False) -> float:
         return 0.0
 
+    def request_ms(self, prompt: int) -> float:
+        return 0.0
+
+
+class Taking(Fixed):
+    """The same with a host that takes 1 ms to take in 100 tokens of a prompt."""
+
+    def request_ms(self, prompt: int) -> float:
+        return prompt / 100
+
 
 def test_one_request_takes_its_prefill_and_a_step_per_token() -> None:
     served = simulate(Fixed(), limits(), closed(1, 1, prompt=200, output=11))
@@ -45,6 +56,21 @@ def test_one_request_takes_its_prefill_and_a_step_per_token() -> None:
     assert served.between_ms == pytest.approx((10.0,))
     assert served.duration_ms == pytest.approx(12 + 10 * 10)
     assert served.steps == 11
+
+
+def test_requests_are_taken_in_before_the_next_step() -> None:
+    # Three prompts of 200 tokens come at once: 6 ms, then a step of 16 ms.
+    served = simulate(Taking(), limits(), closed(3, 3, prompt=200, output=1))
+    assert served.first_ms == pytest.approx((22.0,) * 3)
+
+
+def test_a_step_waits_for_a_request_that_comes_meanwhile() -> None:
+    # One decodes from 12 ms on, a step of 10 ms each; another's 5,000 tokens come in the second of them.
+    load = Load(prompts=(200, 5000), outputs=(11, 1), arrivals_ms=(0.0, 25.0))
+    without, taking = (simulate(one, limits(batched_tokens=10_000), load) for one in (Fixed(), Taking()))
+    assert taking.first_ms[0] == pytest.approx(without.first_ms[0] + 2)
+    # Its tokens are read while the GPU works on the step before: what is left of 50 ms is waited for.
+    assert 40 < taking.first_ms[1] - without.first_ms[1] <= 52
 
 
 def test_a_prompt_is_cut_at_the_tokens_of_a_step() -> None:

@@ -110,7 +110,8 @@ def test_guesses_are_rows_that_are_verified() -> None:
 def test_nothing_runs_ahead_of_guesses() -> None:
     four, plain, pipeline = guessing(4), guessing(0), FACTS.pipeline
     assert plain.decode_ms(8, 1000) == max(plain.gpu_ms(8, 1000, 0, 0, 0), plain.host_ms(8, 0))
-    expected = pipeline.start_ms + four.gpu_ms(8, 1000, 0, 0, 0) + pipeline.output_ms
+    start = pipeline.start_ms + 8 * pipeline.start_sequence_ms
+    expected = start + four.gpu_ms(8, 1000, 0, 0, 0) + pipeline.output_ms
     assert four.decode_ms(8, 1000) == pytest.approx(expected)
 
 
@@ -127,6 +128,43 @@ def test_a_window_bounds_what_a_layer_reads() -> None:
         timer(architecture(layers=1)).gpu_ms(64, 64 * 8000, 0, 0, 0)
         - timer(architecture(layers=1)).gpu_ms(64, 64 * 4000, 0, 0, 0)
     )
+
+
+def test_layers_with_a_window_read_anew_for_every_query_head() -> None:
+    # 64 sequences of 512 tokens, 2 KV heads of 8, and 16 or 32 query heads for each.
+    def read_ms(heads: int) -> float:
+        given = architecture(attention_heads=heads, head_dim=8, sliding_window=WINDOW)
+        return timer(given)._decode_ms(64, 64 * 512, False, windowed=True)
+
+    once = 64 * 512 * 2 * 2 * 8 * 2
+    rate = FACTS.attention.windowed_gb_per_s * H100.multiprocessors * 1e6
+    assert read_ms(64) - read_ms(32) == pytest.approx(16 * once / rate, rel=1e-4)
+
+
+def test_multiprocessors_bound_what_decodes_read_where_there_are_few_for_the_bandwidth() -> None:
+    facts = FACTS.attention
+    assert facts.multiprocessor_gb_per_s * L4.multiprocessors > 4 * facts.bandwidth * L4.bandwidth_gb_per_s
+    slow = H100.model_copy(update={"bandwidth_gb_per_s": 9000.0})
+    longer, shorter = (timer(gpu=slow)._decode_ms(2, 2 * tokens, False, windowed=False) for tokens in (3000, 2000))
+    rate = facts.multiprocessor_gb_per_s * H100.multiprocessors * 1e6
+    assert longer - shorter == pytest.approx(2 * 1000 * 4096 / rate)
+
+
+def test_the_gpu_begins_later_the_more_sequences_are_prepared_but_within_the_hosts_time() -> None:
+    usual, slow, facts = timer(), timer(launch_us=2 * FACTS.host.launch_us), FACTS.pipeline
+    assert facts.start_sequence_ms > 0
+    for decoding in (1, 64):
+        start = usual.start_ms(decoding, 50.0)
+        assert start == pytest.approx(facts.start_ms + decoding * facts.start_sequence_ms)
+        assert slow.start_ms(decoding, 50.0) == pytest.approx((1 + FACTS.host.launch_share) * start)
+    assert usual.start_ms(256, 3.0) == 3.0
+
+
+def test_a_request_is_taken_in_by_its_tokens() -> None:
+    usual, slow, facts = timer(), timer(launch_us=2 * FACTS.host.launch_us), FACTS.host
+    assert usual.request_ms(2000) - usual.request_ms(1000) == pytest.approx(facts.token_us)
+    assert usual.request_ms(0) == pytest.approx(facts.request_ms)
+    assert slow.request_ms(512) == pytest.approx((1 + facts.launch_share) * usual.request_ms(512))
 
 
 def test_few_tokens_read_few_experts() -> None:

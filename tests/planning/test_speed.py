@@ -346,6 +346,14 @@ def test_what_the_prediction_leaves_out_promises_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize(("burstiness", "basis"), [(5, "transferred"), (5.1, "estimated"), (20, "estimated")])
+def test_bursts_that_the_simulated_requests_cannot_show_are_an_estimate(burstiness: float, basis: str) -> None:
+    plan = performance_of(stack(workload={**CHAT, "burstiness": burstiness}, replicas=4))
+    assert plan.basis == basis
+    note = "a burstiness above 5 is more than the 160 requests that are simulated can show"
+    assert (note in plan.notes) == (basis == "estimated")
+
+
 def test_a_server_that_was_not_measured_is_an_estimate() -> None:
     raw = stack(workload=CHAT, replicas=4)
     raw["servers"]["qwen"] = {**raw["servers"]["qwen"], "server": "tgi"}

@@ -4,9 +4,10 @@ vLLM's rules: decodes first, then prompts in chunks while the step has tokens le
 until the pool has blocks for its chunk; a decode that finds none sends the youngest request back to the queue, to be
 computed again. Scheduling is one step ahead of the GPU:
 
-    end(k) = max(max(end(k-1), call(k) + start) + gpu(k), call(k) + host(k) + finish)
+    end(k) = max(max(end(k-1), call(k) + start(k)) + gpu(k), call(k) + host(k) + finish)
     call(k+1) = max(call(k) + host(k), end(k-1) + output)
 
+Requests that have come by then are taken in first, which takes the host some time too.
 The tokens of a step come out when the next step is launched, too: at the call after it. Where tokens are guessed from
 the last ones nothing runs ahead: the next call follows the step's own end, and its tokens come out there.
 
@@ -102,7 +103,7 @@ class _Simulation:
         self._timer, self._limits, self._load = timer, limits, load
         count = len(load.prompts)
         pipeline = timer.pipeline
-        self._start, self._end, self._output = pipeline.start_ms, pipeline.end_ms, pipeline.output_ms
+        self._end, self._output = pipeline.end_ms, pipeline.output_ms
         self._window = timer.window
         self._heat = Heat(timer.bursts)
         self._jitter = _jitter(timer.host_jitter)
@@ -146,7 +147,9 @@ class _Simulation:
         joined = False
         while self._done < count:
             while self._coming and self._coming[0][0] <= now:
-                self._waiting.append(self._coming.popleft()[1])
+                index = self._coming.popleft()[1]
+                now += self._timer.request_ms(self._prompt[index])
+                self._waiting.append(index)
             prefill, attended, windowed, finished, parts = self._chunks()
             if not prefill and not self._decoding:
                 # Nothing to schedule: what runs ends, or the next request arrives.
@@ -169,7 +172,7 @@ class _Simulation:
                     host *= self._jitter[self._prefills % _JITTERS]
                     self._prefills += 1
                 self._busy += gpu
-                now, end = self._follow(now, end, gpu, host)
+                now, end = self._follow(now, end, gpu, host, self._timer.start_ms(decoding, host))
             joined = prefill > 0
             self._step += steps
             self._context += decoding * steps
@@ -195,13 +198,13 @@ class _Simulation:
             steps=self._step,
         )
 
-    def _follow(self, now: float, end: float, gpu: float, host: float) -> tuple[float, float]:
+    def _follow(self, now: float, end: float, gpu: float, host: float, start: float) -> tuple[float, float]:
         """The scheduler's next call, and the end of the step on the GPU.
 
         It ends after the one before it and its own time, and after the host's last launch. The next is scheduled once
         it is launched and the one before it is done; once it is done itself, where nothing runs ahead.
         """
-        ends = max(max(end, now + self._start) + gpu, now + host + self._end)
+        ends = max(max(end, now + start) + gpu, now + host + self._end)
         return max(now + host, (end if self._timer.ahead else ends) + self._output), ends
 
     def _send(self, now: float) -> None:
@@ -308,7 +311,7 @@ class _Simulation:
             gpu = self._heat.step_ms(timer.gpu_ms(decoding, context, 0, 0, 0), 0)
             first = timer.host_ms(decoding, 0, joined) if step == 0 else host
             self._busy += gpu
-            now, end = self._follow(now, end, gpu, first)
+            now, end = self._follow(now, end, gpu, first, timer.start_ms(decoding, first))
             context += decoding
         rest = steps - exact
         if rest:
@@ -320,7 +323,7 @@ class _Simulation:
                 end += rest * each
                 now = max(now + rest * host, end - each + self._output)
             else:
-                each = max(self._start + gpu, host + self._end) + self._output
+                each = max(timer.start_ms(decoding, host) + gpu, host + self._end) + self._output
                 end += rest * each
                 now += rest * each
         return now, end

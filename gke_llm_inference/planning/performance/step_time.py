@@ -110,9 +110,13 @@ class StepTimer:
         self._fixed = layer_us * shapes.layers / 1000
         self._small = small
         self._kv_bandwidth = self._bandwidth * (attention.fp8_bandwidth if self._fp8_cache else attention.bandwidth)
+        read = attention.multiprocessor_gb_per_s * _GB_PER_MS * gpu.multiprocessors
+        self._kv_bandwidth = min(self._kv_bandwidth, read)
         self._block = attention.block_gb_per_s * _GB_PER_MS
+        self._windowed = attention.windowed_gb_per_s * _GB_PER_MS * gpu.multiprocessors
         if shapes.family in attention.capped_families:
             self._block *= attention.capped
+            self._windowed *= attention.capped
             self._kv_bandwidth *= attention.capped
         widths = attention.prefill
         nearest = min(widths, key=lambda width: abs(math.log(width / shapes.head_dim)))
@@ -189,7 +193,17 @@ class StepTimer:
         if self.ahead:
             return max(gpu, host)
         pipeline = self.pipeline
-        return max(pipeline.start_ms + gpu, host + pipeline.end_ms) + pipeline.output_ms
+        return max(self.start_ms(decoding, host) + gpu, host + pipeline.end_ms) + pipeline.output_ms
+
+    def start_ms(self, decoding: int, host: float) -> float:
+        """Time from the call of the scheduler until the GPU can begin: a part of the host's time for the step."""
+        pipeline = self.pipeline
+        return min(host, (pipeline.start_ms + pipeline.start_sequence_ms * decoding) * self._host_scale)
+
+    def request_ms(self, prompt: int) -> float:
+        """Time of the host to take in a request, between two steps."""
+        host = self._facts.host
+        return (host.request_ms + host.token_us * prompt / 1000) * self._host_scale
 
     def host_ms(self, decoding: int, prefill: int, joined: bool = False) -> float:
         """Time of the host for a step, until it can schedule the next; `joined` after a step that prefilled."""
@@ -266,6 +280,8 @@ class StepTimer:
             # A step that prefills reads keys and values once per query head: once from memory, then from the L2 cache.
             cached = read * self._group / (facts.mixed_gb_per_s * _GB_PER_MS * gpu.multiprocessors)
             return max(time, cached, read / (decoding * shapes.kv_heads * self._block))
+        if windowed and self._group > 1 and not mixed:
+            time = max(time, read * self._group / self._windowed)
         blocks = decoding * shapes.kv_heads
         if self._group > 1 and not windowed and not mixed and blocks < _SPLIT_BELOW * gpu.multiprocessors:
             return time + self._kernel_ms

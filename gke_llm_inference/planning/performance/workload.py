@@ -13,6 +13,8 @@ DEFAULT_PROFILE = "chat"
 """Profile of servers whose workload is not stated."""
 REQUESTS = 160
 """Requests of a simulation: enough for a 99th percentile, few enough for many candidates."""
+MOST_BURSTINESS = 5.0
+"""Burstiness that so many requests show: of higher ones a few gaps are most of the time, and the rest is one burst."""
 _INPUT_SEED, _OUTPUT_SEED = 11, 13
 _TURNS = 4
 
