@@ -119,12 +119,13 @@ def test_a_flex_start_machine_is_replaced_while_the_server_answers(standard: Clu
     stock(standard, "spot=0")
     standard.deploy(recordings.config(config_text(raw)), plan)
     standard.expect_ready(plan.servers[0])
-    first = {one.metadata.name for one in standard.gpu_nodes()}
+    # Names are used again, so nodes are told apart by what each is once only.
+    first = {one.metadata.uid for one in standard.gpu_nodes()}
     ready = []
 
     def replaced() -> bool:
         ready.append(standard.ready("chat"))
-        return first.isdisjoint(one.metadata.name for one in standard.gpu_nodes())
+        return first.isdisjoint(one.metadata.uid for one in standard.gpu_nodes())
 
     standard.wait(replaced, "other nodes", 60)
     assert min(ready) >= 1
