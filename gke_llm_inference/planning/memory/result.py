@@ -126,8 +126,11 @@ class MemoryPlan:
         Where the cache is kept, every start must do. A filled cache leaves a larger pool, with which a server may run
         out of memory that passes its profile with an empty one.
         """
-        starts = (self.cold, self.warm) if self.request.compile_cache == "both" else (self.state,)
-        return max(starts, key=lambda one: _ORDER.index(one.verdict))
+        return max(self._starts, key=lambda one: (_ORDER.index(one.verdict), not one.has_room))
+
+    @property
+    def _starts(self) -> tuple[MemoryState, ...]:
+        return (self.cold, self.warm) if self.request.compile_cache == "both" else (self.state,)
 
     @property
     def peak_mib(self) -> float:
@@ -142,7 +145,7 @@ class MemoryPlan:
     @property
     def has_room(self) -> bool:
         """Whether the server starts for certain: with all that is not modeled at its most, the margin to spare."""
-        return self.state.has_room
+        return all(one.has_room for one in self._starts)
 
     @property
     def reason(self) -> str:
