@@ -34,9 +34,16 @@ def assumed_workload(plan: PerformancePlan) -> Decision:
 
 
 def has_known_speed(server: PlacedServer) -> bool:
-    """Whether its speed can be planned: it starts, on a GPU whose roofs are known."""
+    """Whether its speed can be planned: it starts, on a GPU whose roofs are known, with layers that are counted."""
     roofs = server.stack.catalog.performance.gpus
-    return server.memory is not None and server.memory.starts and server.settings.accelerator.type in roofs
+    starts = server.memory is not None and server.memory.starts
+    return starts and server.settings.accelerator.type in roofs and _is_counted(server)
+
+
+def _is_counted(server: PlacedServer) -> bool:
+    from gke_llm_inference.planning.performance.shapes import accounts_for
+
+    return accounts_for(server.request, server.stack.catalog.memory.vllm.weights)
 
 
 # Requests a second below which a load is taken for a slip.
@@ -59,15 +66,21 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
         )
     gpu = server.settings.accelerator.type
     if gpu not in catalog.performance.gpus:
-        stated = server.settings.objectives is not None
         findings.append(
-            Finding(
-                path=f"{path}.{'objectives' if stated else 'workload'}",
-                what=f"the speed of {gpu} is not known",
-                why="the catalog has no roofs of this GPU, from which speed is predicted",
-                fix=f"use one of: {', '.join(sorted(catalog.performance.gpus))}; or remove "
-                f"{'objectives' if stated else 'workload'}",
-                severity="problem" if stated and not server.settings.allow_slow else "warning",
+            _unknown_speed(
+                server,
+                gpu,
+                "the catalog has no roofs of this GPU, from which speed is predicted",
+                f"use one of: {', '.join(sorted(catalog.performance.gpus))}; or ",
+            )
+        )
+    elif not _is_counted(server):
+        findings.append(
+            _unknown_speed(
+                server,
+                server.settings.model,
+                "its layers are of several kinds, and speed is predicted for models whose layers are alike",
+                "",
             )
         )
     if server.memory is not None and not findings:
@@ -83,6 +96,18 @@ def workload_findings(server: PlacedServer) -> list[Finding]:
             )
         )
     return findings
+
+
+def _unknown_speed(server: PlacedServer, what: str, why: str, instead: str) -> Finding:
+    stated = server.settings.objectives is not None
+    key = "objectives" if stated else "workload"
+    return Finding(
+        path=f"{server.path}.{key}",
+        what=f"the speed of {what} is not known",
+        why=why,
+        fix=f"{instead}remove {key}",
+        severity="problem" if stated and not server.settings.allow_slow else "warning",
+    )
 
 
 def _of_lengths(server: PlacedServer, memory: MemoryPlan) -> Iterator[Finding]:

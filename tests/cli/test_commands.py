@@ -317,7 +317,7 @@ def test_the_policies_are_those_of_a_preview(tmp_path: Path) -> None:
         (f"gke-llm-inference plan --project-dir {REPOSITORY} --stack p", ["prod"]),
         ("gke-llm-inference plan --project-dir /nowhere --stack ", []),
         ("gke-llm-inference models --accelerator nvidia-l", ["nvidia-l4"]),
-        ("gke-llm-inference new --model Qwen/", ["Qwen/Qwen2.5-7B-Instruct"]),
+        ("gke-llm-inference new --model tiiuae/", ["tiiuae/falcon-40b-instruct"]),
         ("gke-llm-inference new --goal ", ["cost", "latency", "throughput"]),
         ("gke-llm-inference new --region europe-west1", ["europe-west1", "europe-west10"]),
         ("gke-llm-inference new --mode a", ["autopilot"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from tests.planning.support import CATALOG, GEMMA, QWEN, on_autopilot, only_problem, problems_of
 from tests.settings.support import Raw, autopilot_stack
 
@@ -75,8 +76,15 @@ def test_a_request_above_autopilots_maximum_is_told_once() -> None:
     assert only_problem(autopilot_stack(resources={"cpu": 32})).path == "servers.gemma.resources.cpu"
 
 
-@pytest.mark.parametrize("model", CATALOG.models)
-@pytest.mark.parametrize("gpus", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("model", "gpus"),
+    [
+        (name, gpus)
+        for name, facts in CATALOG.models.items()
+        for gpus in (1, 2, 4)
+        if facts.task == "generate" and heads_divide(facts, gpus) and kv_heads_divide(facts, gpus)
+    ],
+)
 def test_the_planned_storage_of_every_model_is_within_autopilots_maximum(model: str, gpus: int) -> None:
     plan = on_autopilot(model=model, accelerator={"count": gpus})
     assert plan.resources.ephemeral_storage_gib <= 122

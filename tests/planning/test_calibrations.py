@@ -183,10 +183,10 @@ def test_a_goal_that_takes_what_was_not_measured_warns() -> None:
 
 
 def test_a_proposal_that_was_not_measured_says_that_the_calibration_goes() -> None:
-    asked = {**SERVER, "calibration": NAME, "workload": {**WORKLOAD, "requestRate": 20}}
-    ((_, _, _, fix),) = refused(own={**asked, "objectives": {"ttft": {"milliseconds": 3000}}})
+    asked = {**SERVER, "calibration": NAME, "workload": {**WORKLOAD, "requestRate": 4}}
+    ((_, _, _, fix),) = refused(own={**asked, "objectives": {"tpot": {"milliseconds": 40}}})
     proposals = fix.split("; or ")
     assert any("replicas (" in one and "calibration" not in one for one in proposals)
-    other = [one for one in proposals if "nvidia-tesla-a100" in one or "AWQ" in one or "GPUs" in one]
+    other = [one for one in proposals if "nvidia-tesla-a100" in one or "AWQ" in one or "FP8" in one]
     assert other
     assert all("and no calibration (" in one for one in other)

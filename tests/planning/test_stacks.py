@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from gke_llm_inference.planning.capacity import Capacity
 from gke_llm_inference.planning.machines import holds
+from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.settings import Refusal, parse_settings
 from tests.planning.support import (
     CATALOG,
@@ -295,10 +296,20 @@ def stores_its_model(server: Raw) -> bool:
     return asked is None or CATALOG.models[server["model"]].weights_gib + 2 <= asked
 
 
+MEASURED = sorted(
+    name
+    for name, facts in CATALOG.models.items()
+    if facts.family in ("falcon", "gemma", "gemma2", "llama", "mistral", "qwen2")
+    and facts.task == "generate"
+    and heads_divide(facts, 4)
+    and kv_heads_divide(facts, 4)
+)
+"""Models of families that both servers load, on up to four GPUs."""
+
 POSSIBLE_SERVERS: st.SearchStrategy[Raw] = st.fixed_dictionaries(
     {
         "server": st.sampled_from(["vllm", "tgi"]),
-        "model": st.sampled_from(sorted(CATALOG.models)),
+        "model": st.sampled_from(MEASURED),
         "accelerator": st.fixed_dictionaries({"count": st.sampled_from([1, 2, 4])}),
         "allowUnfit": st.just(True),
     },

@@ -206,9 +206,9 @@ def test_a_key_without_a_value_is_told_so_with_what_belongs_there(path: Path, va
         ("google/gemma-7b-itt", "google/gemma-7b-it"),
         ("google/gema-7b-it", "google/gemma-7b-it"),
         ("google/gemma-4-12b-it", None),
-        ("Qwen/Qwen3-8B", None),
-        ("Qwen/Qwen2.5-14B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
-        ("meta-llama/Llama-3.2-3B-Instruct", None),
+        ("Qwen/Qwen9-8B", None),
+        ("Qwen/Qwen2.5-9B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("meta-llama/Llama-9.2-3B-Instruct", None),
         ("mistralai/Mistral-7B-Instruct-v0.2", "mistralai/Mistral-7B-Instruct-v0.3"),
     ],
 )

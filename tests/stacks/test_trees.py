@@ -54,7 +54,7 @@ def test_two_runs_write_the_same_bytes(recordings: Recordings, stack: str, tmp_p
     [
         ("dev", ["gemma"]),
         ("staging", ["gemma-tgi", "gemma-vllm"]),
-        ("prod", ["gemma", "gemma-12b"]),
+        ("prod", ["gemma", "qwen-14b"]),
         ("local", ["gemma"]),
     ],
 )

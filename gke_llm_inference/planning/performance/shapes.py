@@ -1,6 +1,6 @@
 """The arithmetic of one GPU's part of a model: matrices, heads and bytes, counted from its architecture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import WeightConstants
@@ -8,6 +8,7 @@ from gke_llm_inference.planning.memory.request import MemoryRequest, format_name
 from gke_llm_inference.planning.memory.sharding import embedding_parameters, shard_of
 
 _GATED_MATRICES, _UNGATED_MATRICES = 3, 2
+_OFF = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,16 @@ def shapes_of(request: MemoryRequest, constants: WeightConstants) -> ModelShapes
         gpus=shard.gpus,
         family=request.family,
     )
+
+
+def accounts_for(request: MemoryRequest, constants: WeightConstants) -> bool:
+    """Whether the shapes make up the language model, to 2 % of its parameters: where its layers differ, they do not."""
+    given = request.architecture
+    shapes = shapes_of(replace(request, tensor_parallel=1, pipeline_parallel=1), constants)
+    counted = shapes.layers * sum(one.inputs * one.outputs * one.copies for one in shapes.linears)
+    counted += embedding_parameters(given)
+    beside = (given.vision_parameters, given.unquantized_parameters)
+    return any(abs(counted - (given.parameters - one)) <= _OFF * given.parameters for one in beside)
 
 
 def _matrices(given: ModelArchitecture) -> int:
