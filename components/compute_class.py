@@ -80,8 +80,8 @@ def _spec(args: ComputeClassArgs) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if args.service_account is not None and any(rule.node_pool is None for rule in plan.rules):
         config["serviceAccount"] = args.service_account
-    if any(rule.secondary_boot_disk for rule in plan.rules):
-        # What finds images on the disk is the snapshotter that streams them, which Autopilot has on by itself.
+    if plan.creates_pools or any(rule.secondary_boot_disk for rule in plan.rules):
+        # What streams images also finds them on a secondary boot disk. Autopilot has it on by itself.
         config["imageStreaming"] = {"enabled": True}
     if config:
         spec["nodePoolConfig"] = config

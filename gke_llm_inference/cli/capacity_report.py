@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gke_llm_inference.planning import CapacityPlan, ServerPlan, TierPlan
+from gke_llm_inference.planning import CapacityPlan, ServerPlan
 
 
 def capacity_document(server: ServerPlan) -> dict[str, Any] | None:
@@ -39,22 +39,8 @@ def capacity_lines(server: ServerPlan) -> Iterator[str]:
     if capacity is None:
         return
     for tier in capacity.tiers:
-        yield f"  {'capacity' if not tier.index else '':<10} {_tier(tier, server)}"
+        yield f"  {'capacity' if not tier.index else '':<10} {tier.summary(server.start.new_node_seconds)}"
     yield f"             {_how(capacity)}"
-
-
-def _tier(tier: TierPlan, server: ServerPlan) -> str:
-    fit = tier.memory.verdict if tier.memory else "not planned"
-    speed = f", {tier.performance.verdict} its objectives" if tier.performance and tier.performance.verdict else ""
-    price = "no price known" if tier.usd_per_hour is None else f"{tier.usd_per_hour:.2f} USD an hour"
-    note = f" ({tier.note})" if tier.note and not tier.note.startswith("no price") else ""
-    if tier.usd_per_hour is None and tier.note:
-        price = tier.note
-    wait = f" after up to {tier.wait_seconds} s for the tiers before" if tier.wait_seconds else ""
-    return (
-        f"{tier.index + 1}. {tier.title}: {fit}{speed}; {price}{note}; "
-        f"starts in {server.start.new_node_seconds} s{wait}"
-    )
 
 
 def _how(capacity: CapacityPlan) -> str:

@@ -610,7 +610,9 @@ class ServerPlan:
         """What to say about the server before it is made: whether it fits, and what was decided."""
         fit = (self.memory.summary,) if self.memory is not None else ()
         speed = (self.performance.summary,) if self.performance is not None else ()
-        return (*fit, *speed, self.start_summary, *map(str, self.decisions))
+        tiers = self.capacity.tiers if self.capacity else ()
+        each = [f"capacity {tier.summary(self.start.new_node_seconds)}" for tier in tiers]
+        return (*fit, *speed, self.start_summary, *each, *map(str, self.decisions))
 
     @property
     def start_summary(self) -> str:

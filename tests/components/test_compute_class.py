@@ -80,7 +80,7 @@ def pools(recordings: Recordings) -> Recording:
 def test_a_class_has_a_rule_for_each_tier(tiers: Recording) -> None:
     (made,) = of_type(tiers, CLASS)
     spec = dict(made.inputs["spec"])
-    assert spec.pop("nodePoolConfig").keys() == {"serviceAccount"}
+    assert spec.pop("nodePoolConfig").keys() == {"imageStreaming", "serviceAccount"}
     assert spec == yaml.safe_load(SPEC)
     assert made.inputs["metadata"] == {
         "name": "llm-inference-chat",

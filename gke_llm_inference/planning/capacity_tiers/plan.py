@@ -48,6 +48,18 @@ class TierPlan:
         pool = f" of nodePools.{self.node_pool}" if self.node_pool else ""
         return f"{self.model} {self.machine_type}{pool}"
 
+    def summary(self, new_node_seconds: int) -> str:
+        """What the tier comes to: whether the server fits and is fast enough, what an hour costs, when it starts."""
+        fit = self.memory.verdict if self.memory else "not planned"
+        verdict = self.performance.verdict if self.performance else ""
+        speed = f", {verdict} its objectives" if verdict else ""
+        if self.usd_per_hour is None:
+            price = self.note or "no price known"
+        else:
+            price = f"{self.usd_per_hour:.2f} USD an hour" + (f" ({self.note})" if self.note else "")
+        wait = f" after up to {self.wait_seconds} s for the tiers before" if self.wait_seconds else ""
+        return f"{self.index + 1}. {self.title}: {fit}{speed}; {price}; starts in {new_node_seconds} s{wait}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReservationRule:
