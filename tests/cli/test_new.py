@@ -62,9 +62,18 @@ def config_of(file: Path) -> Any:
     return yaml.safe_load(file.read_text())["config"]
 
 
+ONE_OF_EACH_FAMILY = sorted(
+    {
+        facts.family: name
+        for name, facts in sorted(CATALOG.models.items(), reverse=True)
+        if facts.task == "generate" and not facts.experts and not facts.latent_width
+    }.values()
+)
+
+
 @pytest.mark.parametrize("mode", ["autopilot", "standard"])
 @pytest.mark.parametrize(
-    ("model", "goal"), list(zip(CATALOG.models, itertools.cycle(["cost", "latency", "throughput"]), strict=False))
+    ("model", "goal"), list(zip(ONE_OF_EACH_FAMILY, itertools.cycle(["cost", "latency", "throughput"]), strict=False))
 )
 def test_what_is_written_is_valid_and_planned(model: str, goal: str, mode: str, directory: Path) -> None:
     assert main(arguments(model, mode, goal)) == 0
