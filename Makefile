@@ -74,7 +74,7 @@ plan: $(VENV)/.runtime ## Show the plan of STACK alone: memory of the GPUs, mach
 new: $(VENV)/.runtime ## Write a stack file from a few answers, which are planned as you give them
 	@$(COMMAND) new
 
-test: $(VENV)/.development ## Run the tests that need no cloud and no time: two and a half minutes on two cores
+test: $(VENV)/.development ## Run the tests that need no cloud and no time: three minutes on two cores
 	@$(BIN)/python -m pytest -m "not processes and not searches"
 
 test-searches: $(VENV)/.development ## Run the tests of goals and optimize, and of predictions of many loads (1 minute)
