@@ -18,7 +18,7 @@ from gke_llm_inference.planning.machines import (
     room_for_pods,
 )
 from gke_llm_inference.planning.node_pools import plan_pool
-from gke_llm_inference.planning.plan import NodePoolPlan
+from gke_llm_inference.planning.plan import NodePoolPlan, PodResources
 from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.planning.sharing import SharedGpus, sharing_findings
 from gke_llm_inference.planning.stages import PlacedServer, Placement, SizedServer, StackFrame
@@ -384,14 +384,28 @@ def _no_pool(server: SizedServer) -> Finding:
 
 
 def _too_big(server: SizedServer, machines: Sequence[str], subject: str, catalog: Catalog) -> Finding:
-    resources = server.resources
-    largest = machines[-1]
+    fix = "request less, or use a larger machine type or more GPUs"
+    return too_big(f"{server.path}.resources", server.resources, subject, machines[-1], fix, catalog)
+
+
+def too_big(path: str, resources: PodResources, subject: str, largest: str, fix: str, catalog: Catalog) -> Finding:
+    """The problem of a pod that requests more than any machine has.
+
+    Args:
+        path: where it stands in the configuration.
+        resources: what the pod requests.
+        subject: the machines in words.
+        largest: the largest of them.
+        fix: what helps.
+        catalog: the facts to decide by.
+
+    """
     room = room_for_pods(catalog.machine_types[largest], catalog)
     asked = f"{resources.pod_cpu_millicores / 1000:g} vCPU and {resources.pod_memory_gib} GiB"
     return Finding(
-        path=f"{server.path}.resources",
+        path=path,
         what=f"{asked} are more than {subject} has",
         why=f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after "
         "GKE's own reservations and system pods",
-        fix="request less, or use a larger machine type or more GPUs",
+        fix=fix,
     )

@@ -475,3 +475,12 @@ def test_every_list_is_refused_or_has_a_rule_for_each_tier_in_its_order(capacity
             assert server.node_selector.keys() == {CLASS}
         assert ("spot" in models) == any(one.key.endswith("gke-spot") for one in server.tolerations)
         assert server.shutdown.grace_seconds <= (105 if "spot" in models else 600)
+
+
+def test_a_machine_with_too_few_gpus_is_not_called_too_small_as_well() -> None:
+    few = {"model": "onDemand", "machineType": "g2-standard-16"}
+    problem = only_problem(autopilot(["onDemand", few], accelerator={"count": 2}))
+    assert (problem.path, problem.what) == (
+        "servers.chat.capacity[1].machineType",
+        "g2-standard-16 has 1 GPUs, and a replica gets 2",
+    )

@@ -12,7 +12,8 @@ from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, TierPla
 from gke_llm_inference.planning.capacity_tiers.price import tier_price
 from gke_llm_inference.planning.capacity_tiers.speed import speed_on
 from gke_llm_inference.planning.capacity_tiers.waits import wait_of
-from gke_llm_inference.planning.machines import candidates, holds, room_for_pods
+from gke_llm_inference.planning.machines import candidates, holds
+from gke_llm_inference.planning.placement import too_big
 from gke_llm_inference.planning.pods import pod_request
 from gke_llm_inference.planning.stages import TieredServer, TimedServer
 from gke_llm_inference.settings import Finding
@@ -109,7 +110,8 @@ def _places(server: TimedServer) -> tuple[list[_Place], list[Finding]]:
                 if sold and settings.capacity is not None:
                     findings.append(_too_big(server, index, f"any machine with {count} × {gpu}", sold[-1]))
                 continue
-        elif name not in catalog.machine_types:
+        elif name not in catalog.machine_types or catalog.machine_types[name].gpus < count:
+            # Said of the machine type itself.
             continue
         elif not holds(catalog.machine_types[name], need, catalog):
             findings.append(_too_big(server, index, name, name))
@@ -119,13 +121,6 @@ def _places(server: TimedServer) -> tuple[list[_Place], list[Finding]]:
 
 
 def _too_big(server: TimedServer, index: int, subject: str, largest: str) -> Finding:
-    resources, catalog = server.resources, server.stack.catalog
-    room = room_for_pods(catalog.machine_types[largest], catalog)
-    asked = f"{resources.pod_cpu_millicores / 1000:g} vCPU and {resources.pod_memory_gib} GiB"
-    return Finding(
-        path=f"{server.path}.capacity[{index}]",
-        what=f"{asked} are more than {subject} has",
-        why=f"{largest} has {room.cpu_millicores / 1000:.1f} vCPU and {room.memory_mib / 1024:.1f} GiB left after "
-        "GKE's own reservations and system pods",
-        fix="request less under resources, or name a larger machine type",
-    )
+    fix = "request less under resources, or name a larger machine type"
+    path = f"{server.path}.capacity[{index}]"
+    return too_big(path, server.resources, subject, largest, fix, server.stack.catalog)
