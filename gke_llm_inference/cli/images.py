@@ -1,11 +1,10 @@
 """The subcommand `images`: which images a stack runs, and the digests that it records for them."""
 
 import json as json_format
-import sys
 
 from gke_llm_inference.cli import options
 from gke_llm_inference.cli.failures import EXIT_FINE
-from gke_llm_inference.terminal import printable, progress, write
+from gke_llm_inference.terminal import write
 
 
 def images(
@@ -21,10 +20,9 @@ def images(
     with --record, which writes the stack's file. An image that comes through a repository of Artifact Registry has the
     digest, and the name under imageDigests, of where it comes from.
     """
-    from gke_llm_inference.cli.new_files import write_new
+    from gke_llm_inference.cli.record import record as record_in
     from gke_llm_inference.cli.registry import digest_of
     from gke_llm_inference.cli.selection import select
-    from gke_llm_inference.cli.stack_file import with_value
     from gke_llm_inference.planning import plan_stack
     from gke_llm_inference.planning.image_names import full_name
 
@@ -46,17 +44,7 @@ def images(
         recorded = set(map(full_name, selection.configuration().settings.image_digests))
         # What names its digest by itself is not looked up: somebody chose these very bytes.
         asked = [image for image in sorted(by_image) if not digests[image] or full_name(image) in recorded]
-        found = {}
-        with progress() as tell:
-            for image in asked:
-                tell(f"asking for {image}")
-                found[image] = digest_of(image)
-        path = selection.path
-        text = path.read_text(encoding="utf-8")
-        write_new({path: with_value(text, f"{selection.project.name}:imageDigests", found)}, force=True)
-        written = f"wrote {len(found)} digest{'s' if len(found) != 1 else ''} to {path}"
-        print(printable(written), file=sys.stderr)
-        digests |= found
+        digests |= record_in(selection, "imageDigests", asked, digest_of, "digest")
     rows = [
         {
             "image": image,

@@ -1,7 +1,6 @@
 """The subcommand `models`: which models run on a GPU, or which a stack serves, and the commits that it records."""
 
 import json as json_format
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gke_llm_inference.cli import options
 from gke_llm_inference.errors import UsageError
-from gke_llm_inference.terminal import printable, progress, write
+from gke_llm_inference.terminal import write
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning import ServerPlan
@@ -63,9 +62,8 @@ def _of_stack(
     stack: str | None, config_file: Path | None, project_dir: Path | None, *, record: bool, json: bool
 ) -> int:
     from gke_llm_inference.cli.hub import commit_of
-    from gke_llm_inference.cli.new_files import write_new
+    from gke_llm_inference.cli.record import record as record_in
     from gke_llm_inference.cli.selection import select
-    from gke_llm_inference.cli.stack_file import with_value
     from gke_llm_inference.planning import plan_stack
 
     selection = select(stack, config_file, project_dir)
@@ -76,16 +74,7 @@ def _of_stack(
     if record:
         # A server's own revision holds, whatever is recorded.
         asked = sorted({server.model for server in served if settings.servers[server.key].revision is None})
-        recorded = {}
-        with progress() as tell:
-            for model in asked:
-                tell(f"asking for {model}")
-                recorded[model] = commit_of(model)
-        path = selection.path
-        text = path.read_text(encoding="utf-8")
-        write_new({path: with_value(text, f"{selection.project.name}:modelRevisions", recorded)}, force=True)
-        written = f"wrote {len(recorded)} commit{'s' if len(recorded) != 1 else ''} to {path}"
-        print(printable(written), file=sys.stderr)
+        recorded = record_in(selection, "modelRevisions", asked, commit_of, "commit")
     rows = _rows(served, settings, recorded)
     if json:
         write(json_format.dumps([asdict(row) for row in rows], indent=2) + "\n")
