@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,7 +122,10 @@ def annotated(server: ServerPlan) -> dict[str, str]:
 def keys_in_secret(server: ServerPlan, keys: Sequence[str]) -> Document:
     """What the Secret with the API keys holds."""
     assert server.api_keys is not None
-    return secret_content(server.api_keys, keys)
+    # In one that Secret Manager fills, under its own name, is what somebody wrote there.
+    several = server.api_keys.file is not None
+    written = {server.api_keys.secret_key: json.dumps({"api-key": list(keys)}) if several else keys[0]}
+    return {**secret_content(server.api_keys, keys), **written}
 
 
 def is_updated(cluster: Cluster, server: str) -> bool:
