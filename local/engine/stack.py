@@ -27,6 +27,7 @@ from pulumi.automation.errors import CommandError as FailedCommand
 from pulumi.runtime.settings import SETTINGS
 
 from gke_llm_inference.pulumi_protocol.masking import SecretMasker
+from local.engine import channels
 from local.engine.checkpoint import Checkpoint, DamagedStateError
 from local.engine.errors import EngineError
 from local.engine.provider import offer
@@ -130,6 +131,7 @@ class EngineStack:
         state = self.state()
         self._prepare()
         self._checkpoint.prune()
+        channels.keep_apart()
         workspace = LocalWorkspace(
             work_dir=str(self._work),
             pulumi_home=str(self.directory / "home"),
