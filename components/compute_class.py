@@ -117,7 +117,11 @@ def _rule(rule: ClassRule, args: ComputeClassArgs) -> dict[str, Any]:
                 "shutdownGracePeriodCriticalPodsSeconds": rule.shutdown.critical_seconds,
             }
         }
-    storage: dict[str, Any] = {"bootDiskType": rule.boot_disk_type, "bootDiskSize": rule.boot_disk_gb}
+    storage: dict[str, Any] = {
+        "bootDiskType": rule.boot_disk_type,
+        "bootDiskSize": rule.boot_disk_gb,
+        "localSSDCount": rule.local_ssds,
+    }
     if rule.secondary_boot_disk is not None:
         _, project, _, _, image = rule.secondary_boot_disk.split("/")
         storage["secondaryBootDisks"] = [{"diskImageName": image, "project": project, "mode": "CONTAINER_IMAGE_CACHE"}]

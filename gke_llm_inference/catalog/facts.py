@@ -132,10 +132,17 @@ class MachineType(Facts):
     """Memory of the machine in GiB, before GKE's reservations."""
     local_ssds: Annotated[int, Field(ge=0)] | None = None
     """How many 375 GB local SSDs the machine may have; None where that is not known."""
+    local_ssd_counts: tuple[Positive, ...] | None = None
+    """What a compute class may ask for; that number alone if None, nothing where the machine always has all of them."""
     provisioning: tuple[ProvisioningName, ...] = ("onDemand", "spot", "flexStart", "reservation")
     """The ways in which Google sells the machine."""
     usd_per_hour: UsdPerHour | None = None
     """Price in the reference region, by which machines are compared; `Catalog.price` has every region's."""
+
+    @property
+    def has_local_ssds(self) -> bool:
+        """Whether every machine of this type has its local SSDs by itself."""
+        return bool(self.local_ssds) and self.local_ssd_counts == ()
 
 
 class MemorySlice(Facts):

@@ -51,9 +51,12 @@ def _known_on_autopilot(catalog: Catalog) -> list[str]:
 
 
 def raised_requests(
-    path: str, settings: ServerSettings, resources: PodResources, catalog: Catalog
+    path: str, settings: ServerSettings, resources: PodResources, catalog: Catalog, *, local_ssd_gib: float = 0.0
 ) -> tuple[PodResources, list[Finding]]:
-    """The requests that Autopilot gives a pod, and problems and warnings of them; for GPUs that it has."""
+    """The requests that Autopilot gives a pod, and problems and warnings of them; for GPUs that it has.
+
+    Where nodes have local SSDs, those `local_ssd_gib` GiB take the place of Autopilot's own maximum.
+    """
     accelerator = settings.accelerator
     if accelerator.count not in catalog.accelerators[accelerator.type].autopilot_maxima:
         return resources, []
@@ -64,7 +67,7 @@ def raised_requests(
         memory_gib=max(resources.memory_gib, floor.memory_gib if floor else 0),
     )
     return raised, [
-        *_beyond_maximum(path, accelerator, raised, catalog),
+        *_beyond_maximum(path, accelerator, raised, catalog, local_ssd_gib),
         *_raise_warnings(path, settings, raised),
     ]
 
@@ -76,10 +79,11 @@ def has_room_on_autopilot(accelerator: ServerAccelerator, resources: PodResource
 
 
 def _beyond_maximum(
-    path: str, accelerator: ServerAccelerator, resources: PodResources, catalog: Catalog
+    path: str, accelerator: ServerAccelerator, resources: PodResources, catalog: Catalog, local_ssd_gib: float = 0.0
 ) -> list[Finding]:
     """Requests that are more than Autopilot gives a pod with these GPUs."""
     maximum = catalog.accelerators[accelerator.type].autopilot_maxima[accelerator.count]
+    most_gib = int(local_ssd_gib) or maximum.ephemeral_storage_gib
     return [
         Finding(
             path=f"{path}.resources.{key}",
@@ -90,7 +94,7 @@ def _beyond_maximum(
         for key, asked, limit, unit in (
             ("cpu", resources.pod_cpu_millicores / 1000, maximum.cpu, "vCPU"),
             ("memoryGib", resources.pod_memory_gib, maximum.memory_gib, "GiB"),
-            ("ephemeralStorageGib", resources.ephemeral_storage_gib, maximum.ephemeral_storage_gib, "GiB"),
+            ("ephemeralStorageGib", resources.ephemeral_storage_gib, most_gib, "GiB"),
         )
         if limit is not None and asked > limit
     ]

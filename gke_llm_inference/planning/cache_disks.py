@@ -1,31 +1,10 @@
-"""Where a pod keeps a model that is too large for its node's boot disk: on local SSDs, or on a disk of its own."""
+"""The disk of its own on which a pod keeps a model that is too large for its node's disk."""
 
 from collections.abc import Iterable, Iterator
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.planning.machines import candidates, gpu_counts, local_ssd_room_gib
-from gke_llm_inference.planning.stages import StackFrame
-from gke_llm_inference.settings import Finding, ServerSettings
-
-
-def local_ssd_gib(settings: ServerSettings, stack: StackFrame) -> float:
-    """What a pod may take of local SSDs on every pool that may run it, in GiB; 0 where one of them has none."""
-    if not stack.pools_with_local_ssds:
-        return 0.0
-    asked = settings.accelerator
-    pools = [
-        pool
-        for key, pool in stack.pools.items()
-        if pool.accelerator.type == asked.type
-        and pool.accelerator.count >= asked.count
-        and settings.node_pool in (None, key)
-    ]
-    shares = []
-    for pool in pools:
-        clients = pool.sharing.max_clients if pool.sharing else 1
-        pods = max(1, min(pool.accelerator.count * clients // asked.count, settings.most_replicas))
-        shares.append(local_ssd_room_gib(pool.local_ssds, stack.catalog) / pods)
-    return min(shares, default=0.0)
+from gke_llm_inference.planning.machines import candidates, gpu_counts
+from gke_llm_inference.settings import Finding
 
 
 def cache_storage_class(accelerators: Iterable[str], catalog: Catalog) -> str | None:

@@ -1,6 +1,6 @@
 """What a whole stack costs at list price: its GPUs, and what runs beside them. Parts without a price are named."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import GIB, Catalog
@@ -195,6 +195,7 @@ def _disks(plan: StackPlan, catalog: Catalog, facts: CostFacts) -> Iterator[Cost
             yield _per_node(f"local SSDs of {pool.key}: {gb} GB a node", gb, price, pool, plan)
     for server in plan.servers:
         yield from _boot_disks(server, region, facts)
+        yield from _local_ssds(server, catalog, region, facts)
     types = {name: kind for kind, name in catalog.disks.storage_classes.items()}
     for server in plan.servers:
         if server.compile_cache:
@@ -209,17 +210,37 @@ def _boot_disks(server: ServerPlan, region: str, facts: CostFacts) -> Iterator[C
     if made is None or not made.creates_pools:
         return
     disks = {(rule.boot_disk_gb or 0, rule.boot_disk_type or "") for rule in made.rules}
-    prices = [None if (usd := facts.disk(kind, region)) is None else gb * usd / HOURS_PER_MONTH for gb, kind in disks]
-    known = [price for price in prices if price is not None]
-    title = f"boot disks of {server.key}: {server.replicas} × {min(disks)[0]} GB"
+    prices = [None if (usd := facts.disk(kind, region)) is None else gb * usd for gb, kind in disks]
+    yield _on_class_nodes(f"boot disks of {server.key}: {server.replicas} × {min(disks)[0]} GB", prices, server, region)
+
+
+def _local_ssds(server: ServerPlan, catalog: Catalog, region: str, facts: CostFacts) -> Iterator[CostPart]:
+    """Local SSDs of nodes that a compute class makes, beside those whose price is in that of the machine."""
+    made = server.capacity.compute_class if server.capacity else None
+    rules = [rule for rule in made.rules if rule.local_ssds] if made else []
+    if made is None or not rules:
+        return
+    known, gb = facts.local_ssds.get(region), catalog.disks.local_ssd.gib
+    prices: list[float | None] = [
+        None if known is None else (known.spot if rule.spot else known.on_demand) * rule.local_ssds * gb
+        for rule in rules
+    ]
+    if len(rules) < len(made.rules):
+        prices.append(0.0)
+    fewest = min(rule.local_ssds for rule in rules) * gb
+    yield _on_class_nodes(f"local SSDs of {server.key}: {server.replicas} × {fewest} GB", prices, server, region)
+
+
+def _on_class_nodes(title: str, monthly: Sequence[float | None], server: ServerPlan, region: str) -> CostPart:
+    """What each node of a server has beside its machine, on the cheapest tier; USD a month for each tier's."""
+    known = [price / HOURS_PER_MONTH for price in monthly if price is not None]
     if not known:
         note = f"no price known in {region}"
-        yield CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note))
-        return
+        return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note))
     hourly = min(known)
     least = None if server.autoscaling is None else server.least_replicas * hourly
     cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
-    yield CostPart(title=title, cost=cost, is_least=len(disks) > 1)
+    return CostPart(title=title, cost=cost, is_least=len(monthly) > 1)
 
 
 def _per_node(title: str, gb: int, price: float | None, pool: NodePoolPlan, plan: StackPlan) -> CostPart:

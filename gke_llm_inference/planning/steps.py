@@ -17,7 +17,6 @@ from gke_llm_inference.planning.boot_disks.decide import (
     not_held_warnings,
     server_boot_disk_findings,
 )
-from gke_llm_inference.planning.cache_disks import local_ssd_gib
 from gke_llm_inference.planning.calibrations import calibration_decision, calibration_findings
 from gke_llm_inference.planning.capacity_tiers.asked import makes_nodes, needs_class, with_first_tier
 from gke_llm_inference.planning.capacity_tiers.classes import spot_shutdown_of_class
@@ -36,6 +35,7 @@ from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
+from gke_llm_inference.planning.local_ssds import local_ssd_findings, local_ssd_gib
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_revisions import at_recorded_revision
 from gke_llm_inference.planning.model_source.decide import place_of, with_sidecar
@@ -111,6 +111,7 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         *flag_variable_problems(path, settings, catalog),
         *model_volume_problems(path, settings),
         *cache_bucket_findings(path, settings, server.stack.cluster, server.stack.token),
+        *local_ssd_findings(path, settings, server.stack.cluster, catalog),
         *server_boot_disk_findings(path, settings, server.stack.cluster, catalog.gke.secondary_boot_disk),
         *pod_findings(path, settings, facts, catalog),
         *(patch_findings(f"{path}.podPatch", settings.pod_patch, catalog.pod_fields) if settings.pod_patch else ()),
@@ -222,13 +223,14 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
         return None
     path, settings, stack = server.path, server.settings, server.stack
     host = server.host_gib
+    on_ssds = local_ssd_gib(settings, stack)
     resources = pod_resources(
         settings.accelerator.count,
         server.stored_gib,
         settings.resources,
         stack.catalog,
         host,
-        local_ssd_gib=local_ssd_gib(settings, stack),
+        local_ssd_gib=on_ssds,
     )
     findings += cache_disk_findings(path, settings, stack.catalog)
     if resources.cache_on_disk:
@@ -244,9 +246,11 @@ def pod(server: WeighedServer, findings: Findings) -> SizedServer | None:
     )
     if stack.cluster.profile == "autopilot":
         findings += autopilot_findings(path, settings, stack.cluster, stack.catalog)
-        resources, found = raised_requests(path, settings, resources, stack.catalog)
+        resources, found = raised_requests(path, settings, resources, stack.catalog, local_ssd_gib=on_ssds)
         findings += found
-        resources, found = raised_for_tiers(path, settings, resources, stack.cluster, stack.catalog)
+        resources, found = raised_for_tiers(
+            path, settings, resources, stack.cluster, stack.catalog, local_ssd_gib=on_ssds
+        )
         findings += found
     elif settings.provisioning.model != "onDemand":
         findings.append(

@@ -202,6 +202,8 @@ class _ServerSettings(Settings):
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
+    local_ssds: Annotated[int, Field(ge=0, le=64)] = 0
+    """Fewest 375 GB local SSDs of machines that GKE makes for the server; those of a node pool are in nodePools."""
     secondary_boot_disk: ServerBootDisk | None = None
     """A disk with the server's image, for nodes that GKE makes for it; those of a node pool have it in nodePools."""
     capacity: Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)] | None = (

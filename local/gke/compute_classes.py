@@ -167,7 +167,9 @@ class _Reader:
 
     def _pool(self, machine: str, provision: Provision, zones: tuple[str, ...], priority: Document) -> Pool:
         storage, common = priority.get("storage", {}), self.spec.get("nodePoolConfig", {})
-        disk, ssds = storage.get("bootDiskSize", DEFAULT_DISK_GB), storage.get("localSSDCount", 0)
+        own = self.catalog.machine_types[machine]
+        disk = storage.get("bootDiskSize", DEFAULT_DISK_GB)
+        ssds = storage.get("localSSDCount", own.local_ssds if own.has_local_ssds else 0)
         room = local_ssd_room_gib(ssds, self.catalog) if ssds else boot_disk_room_gib(disk, self.catalog)
         taints = (
             Taint(COMPUTE_CLASS_LABEL, self.name, "NoSchedule"),

@@ -71,6 +71,13 @@ def test_a_compute_class_names_the_disk_image_and_its_project(recordings: Record
     assert one.inputs["spec"]["nodePoolConfig"]["imageStreaming"] == {"enabled": True}
 
 
+def test_a_compute_class_attaches_local_ssds(recordings: Recordings) -> None:
+    made = recordings.config(STACK.replace("maxModelLen: 4096", "maxModelLen: 4096\n      localSsds: 1"))
+    (one,) = of_type(made, "kubernetes:cloud.google.com/v1:ComputeClass")
+    (rule,) = one.inputs["spec"]["priorities"]
+    assert (rule["machineType"], rule["storage"]["localSSDCount"]) == ("g2-standard-8", 1)
+
+
 def test_a_bucket_of_compiled_code_is_written_by_one_account_alone(recordings: Recordings) -> None:
     made = recordings.config(IN_BUCKET)
     bucket = find(made, "gcp:storage/bucket:Bucket", "chat-compile-cache")

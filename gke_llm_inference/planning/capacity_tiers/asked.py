@@ -33,11 +33,12 @@ def needs_class(settings: ServerSettings, profile: ClusterProfile) -> bool:
     say; on Standard nothing but a class makes machines for a pod.
     """
     tiers = settings.capacity
+    beyond = bool(settings.local_ssds) or _is_beyond_labels(settings.tiers[0])
     if tiers is None:
-        return _is_beyond_labels(settings.tiers[0]) if profile == "autopilot" else False
+        return beyond and profile == "autopilot"
     if profile == "standard":
         return len(tiers) > 1 or not isinstance(tiers[0], NodePoolTier)
-    return len(tiers) > 1 or _is_beyond_labels(tiers[0])
+    return len(tiers) > 1 or beyond
 
 
 def makes_nodes(settings: ServerSettings, profile: ClusterProfile) -> bool:

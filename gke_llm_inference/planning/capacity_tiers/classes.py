@@ -14,6 +14,7 @@ from gke_llm_inference.planning.capacity_tiers.plan import (
 from gke_llm_inference.planning.capacity_tiers.versions import is_since
 from gke_llm_inference.planning.capacity_tiers.waits import FLEX_START_WAIT_SECONDS
 from gke_llm_inference.planning.lifecycle import asks_for_longer_spot
+from gke_llm_inference.planning.local_ssds import count_of
 from gke_llm_inference.planning.machines import boot_disk_for_gib
 from gke_llm_inference.planning.node_pools import driver_for
 from gke_llm_inference.planning.node_shutdown import NodeShutdown
@@ -68,6 +69,8 @@ def _rule(server: PlacedServer, tier: TierPlan, *, last: bool) -> ClassRule:
             wait_seconds=None if last else FLEX_START_WAIT_SECONDS,
         )
     disks = catalog.disks.types(tier.machine_type)
+    machine, fewest = catalog.machine_types[tier.machine_type], server.settings.local_ssds
+    on_boot_disk = 0 if fewest else server.resources.ephemeral_storage_gib
     return ClassRule(
         machine_type=tier.machine_type,
         gpu_type=tier.gpu_type,
@@ -79,5 +82,7 @@ def _rule(server: PlacedServer, tier: TierPlan, *, last: bool) -> ClassRule:
         shutdown=spot_shutdown_of_class(server) if tier.model == "spot" else None,
         boot_disk_type=disks[0] if disks else None,
         secondary_boot_disk=server.settings.secondary_boot_disk.image if server.settings.secondary_boot_disk else None,
-        boot_disk_gb=max(_LEAST_BOOT_DISK_GB, boot_disk_for_gib(server.resources.ephemeral_storage_gib, catalog)),
+        boot_disk_gb=max(_LEAST_BOOT_DISK_GB, boot_disk_for_gib(on_boot_disk, catalog)),
+        # Machines that always have theirs take no number.
+        local_ssds=(count_of(machine, fewest) or 0) if fewest and not machine.has_local_ssds else 0,
     )

@@ -36,7 +36,8 @@ def plan_capacity(server: TimedServer) -> tuple[CapacityPlan | None, list[Findin
     A tier that is wrong is left out, so that the plan has what can be known of the others.
     """
     settings, catalog = server.settings, server.stack.catalog
-    if settings.capacity is None and (server.pool or "provisioning" not in settings.model_fields_set):
+    stated = bool(settings.local_ssds) or "provisioning" in settings.model_fields_set
+    if settings.capacity is None and (server.pool or not stated):
         return None, []
     places, findings = _places(server)
     fits: dict[str, TierFit] = {}

@@ -108,6 +108,7 @@ class ClassRule:
         shutdown: how long Spot machines take to end; None for GKE's own times.
         boot_disk_type: boot disk of the nodes; None for GKE's choice.
         boot_disk_gb: its size in GB; None for GKE's choice.
+        local_ssds: 375 GB local SSDs that are attached for ephemeral storage, beside those that a machine always has.
         secondary_boot_disk: disk image with container images that the nodes start with; None for none.
         node_pool: key of the node pool that the rule is; None for machines that GKE makes.
 
@@ -123,6 +124,7 @@ class ClassRule:
     shutdown: NodeShutdown | None = None
     boot_disk_type: str | None = None
     boot_disk_gb: int | None = None
+    local_ssds: int = 0
     secondary_boot_disk: str | None = None
     node_pool: str | None = None
 

@@ -23,7 +23,13 @@ def other_gpus(settings: ServerSettings, catalog: Catalog) -> Iterator[tuple[int
 
 
 def raised_for_tiers(
-    path: str, settings: ServerSettings, resources: PodResources, cluster: ClusterPlan, catalog: Catalog
+    path: str,
+    settings: ServerSettings,
+    resources: PodResources,
+    cluster: ClusterPlan,
+    catalog: Catalog,
+    *,
+    local_ssd_gib: float = 0.0,
 ) -> tuple[PodResources, list[Finding]]:
     """The requests of a pod on Autopilot that hold for the GPUs of all tiers, and problems and warnings of them.
 
@@ -33,12 +39,13 @@ def raised_for_tiers(
         resources: its requests, as they hold for the first tier.
         cluster: the cluster's plan.
         catalog: the facts to decide by.
+        local_ssd_gib: what a pod may take of local SSDs on every tier, in GiB.
 
     """
     findings: list[Finding] = []
     for index, there in other_gpus(settings, catalog):
         found = autopilot_findings(path, there, cluster, catalog)
-        resources, of_requests = raised_requests(path, there, resources, catalog)
+        resources, of_requests = raised_requests(path, there, resources, catalog, local_ssd_gib=local_ssd_gib)
         findings += of_tier(path, index, [*found, *of_requests])
     return resources, findings
 
