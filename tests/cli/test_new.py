@@ -338,10 +338,10 @@ def test_what_does_not_fit_is_refused_with_options_that_make_it_fit(
     code, said = failing(arguments(GEMMA, goal="none"))
     assert code == 1
     assert said.startswith("error: the configuration has 1 problem:\nservers.gemma-7b-it: does not fit 1 × nvidia-l4\n")
-    assert "fix: an FP8 KV cache (fp8_e4m3): --set kvCacheDtype=fp8_e4m3; or " in said
-    assert main([*arguments(GEMMA, goal="none"), "--set", "kvCacheDtype=fp8_e4m3"]) == 0
+    assert "fix: FP8 weights, quantized on load: --set quantization=fp8; or " in said
+    assert main([*arguments(GEMMA, goal="none"), "--set", "quantization=fp8"]) == 0
     server = config_of(directory / "Pulumi.dev.yaml")["gke-llm-inference:servers"]["gemma-7b-it"]
-    assert server["kvCacheDtype"] == "fp8_e4m3"
+    assert server["quantization"] == "fp8"
 
 
 def test_a_setting_that_is_not_known_is_refused(failing: Callable[[Sequence[str]], tuple[int, str]]) -> None:
@@ -396,7 +396,7 @@ def test_on_a_terminal_it_asks_and_shows_the_plan_as_it_becomes(tmp_path: Path) 
     assert "usable: does not fit" in unfit
     assert "at least 623 USD a month" in unfit
     proposed = terminal.answer("Number of a change, or another model [1", "99")
-    assert "  1  an FP8 KV cache (fp8_e4m3): fits" in proposed
+    assert "  1  FP8 weights, quantized on load: fits" in proposed
     assert "use a number from 1 to 6" in terminal.answer("Number of a change, or another model [1", "1")
     code, shown = terminal.ended()
     assert code == 0
@@ -406,7 +406,7 @@ def test_on_a_terminal_it_asks_and_shows_the_plan_as_it_becomes(tmp_path: Path) 
     assert max(map(len, everything.splitlines())) <= COLUMNS
     config = config_of(tmp_path / "Pulumi.dev.yaml")
     assert config["gcp:project"] == "acme-llm"
-    assert config["gke-llm-inference:servers"]["gemma-7b-it"]["kvCacheDtype"] == "fp8_e4m3"
+    assert config["gke-llm-inference:servers"]["gemma-7b-it"]["quantization"] == "fp8"
     assert main(["plan", "--config-file", str(tmp_path / "Pulumi.dev.yaml")]) == 0
 
 

@@ -58,7 +58,7 @@ def test_gemma_7b_at_its_own_context_is_refused_on_one_l4() -> None:
     assert "15.91 GiB of weights" in problem.why
     alternatives = on_autopilot().alternatives
     assert problem.fix == "; or ".join(found.what for found in alternatives[:3])
-    assert "FP8 KV cache" in problem.fix
+    assert problem.fix.startswith("FP8 weights, quantized on load; or ")
 
 
 def test_allowed_it_is_planned_with_the_same_finding_as_a_warning() -> None:
@@ -88,7 +88,7 @@ def test_every_proposal_of_settings_can_be_followed() -> None:
         {"model": "casperhansen/gemma-7b-it-awq"},
         {"accelerator": {"memoryMib": 40_000}},
         {"accelerator": {"count": 2}},
-        {"kvCacheDtype": "fp8_e4m3"},
+        {"kvCacheDtype": "fp8_e4m3", "gpuMemoryUtilization": 0.88},
     ],
     ids=["shorter context", "AWQ checkpoint", "more memory", "two GPUs", "FP8 KV cache"],
 )
@@ -266,8 +266,10 @@ def test_without_its_memory_or_without_nodes_it_is_refused() -> None:
 def test_a_share_that_is_not_free_at_start_is_answered_with_the_largest_that_is() -> None:
     problem = only_problem(strict(maxModelLen=4096, gpuMemoryUtilization=1))
     assert "are free of 22.03 GiB at start" in problem.why
-    assert problem.fix == "gpuMemoryUtilization 0.95"
-    assert verdict_of(maxModelLen=4096, gpuMemoryUtilization=0.95) == FITS
+    assert problem.fix == "gpuMemoryUtilization 0.9"
+    assert verdict_of(maxModelLen=4096, gpuMemoryUtilization=0.9) == FITS
+    higher = only_problem(strict(maxModelLen=4096, gpuMemoryUtilization=0.95))
+    assert higher.why.startswith("at a restart in its pod, the profile passes")
 
 
 def test_the_model_runner_is_not_chosen_behind_the_plans_back() -> None:

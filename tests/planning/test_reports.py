@@ -237,7 +237,7 @@ def test_the_command_refuses_what_does_not_fit_and_proposes_what_does(tmp_path: 
     assert "servers.gemma: does not fit 1 × nvidia-l4" in ended.stderr
     server = json.loads(ended.stdout)["servers"]["gemma"]
     assert server["verdict"] == "does not fit"
-    assert {"kvCacheDtype": "fp8_e4m3"} in [one["changes"] for one in server["alternatives"]]
+    assert {"quantization": "fp8"} in [one["changes"] for one in server["alternatives"]]
     table = command("--config-file", str(file)).stdout
     assert "  verdict    does not fit: " in table
     assert "  instead    " in table

@@ -168,7 +168,7 @@ def test_a_number_of_gpus_that_the_stack_states_is_left_alone(goal: str, server:
         ("throughput", {"maxNumSeqs": 33}, "--max-num-seqs=33"),
         ("latency", {"maxNumBatchedTokens": 999}, "--max-num-batched-tokens=999"),
         ("cost", {"quantization": "bitsandbytes", "model": MIXTRAL}, "--quantization=bitsandbytes"),
-        ("throughput", {"kvCacheDtype": "fp8_e5m2"}, "--kv-cache-dtype=fp8_e5m2"),
+        ("throughput", {"kvCacheDtype": "fp8_e5m2", "gpuMemoryUtilization": 0.88}, "--kv-cache-dtype=fp8_e5m2"),
         ("cost", {"extraArgs": ["--max-model-len=2k"]}, "--max-model-len=2k"),
     ],
 )

@@ -209,7 +209,7 @@ def test_a_context_that_does_not_fit_the_gpu_is_refused_with_what_does(shared: S
     result = refused(shared, "unfit")
     assert result.problems == {"servers.gemma: does not fit 1 × nvidia-l4"}
     assert "why: one request of 8192 tokens needs 3.50 GiB of KV cache; " in result.stderr
-    assert "fix: an FP8 KV cache (fp8_e4m3); or " in result.stderr
+    assert "fix: FP8 weights, quantized on load; or " in result.stderr
 
 
 def test_allowed_it_is_previewed_with_the_same_words_as_a_warning(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
-from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, vllm_version_facts
+from gke_llm_inference.planning.memory.request import WEIGHTS_FORMATS, MemoryRequest, Starts, vllm_version_facts
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.settings import ServerSettings, TgiSettings, VllmSettings
 
@@ -103,7 +103,7 @@ def memory_request(
                 max_num_batched_tokens=settings.max_num_batched_tokens,
                 enforce_eager=bool(settings.enforce_eager),
                 model_runner=settings.model_runner,
-                compile_cache="both" if settings.keep_compile_cache else settings.compile_cache,
+                compile_cache=_starts(settings),
             )
         case TgiSettings():
             return replace(
@@ -117,3 +117,9 @@ def _latent_width(model: ServedModel, server: ServerKind, version: str, facts: M
     """Width of compressed keys and values, where the server keeps them so: others cache every head."""
     keeps = server == "vllm" and vllm_version_facts(version, facts).latent_attention
     return model.architecture.latent_width if keeps else None
+
+
+def _starts(settings: VllmSettings) -> Starts:
+    if settings.keep_compile_cache:
+        return "both"
+    return "warm" if settings.compile_cache == "warm" else "restarts"

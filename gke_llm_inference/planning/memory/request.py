@@ -13,9 +13,12 @@ from gke_llm_inference.planning.versions import version_parts
 
 _Value = TypeVar("_Value")
 CompileCache = Literal["cold", "warm"]
-Starts = Literal["cold", "warm", "both"]
-"""Starts that a server has: with an empty cache, with a filled one, or the first with an empty and others with a filled
-one."""
+Starts = Literal["cold", "warm", "restarts", "both"]
+"""Starts that a server has, by what they find in its compile cache.
+
+Nothing (cold), everything (warm), nothing in a new pod and everything where a container restarts in its pod
+(restarts), or nothing the first time and everything later, as the cache outlives its pods (both).
+"""
 Kernels = Literal["dense", "fp8", "int8", "marlin", "bitsandbytes"]
 
 

@@ -124,18 +124,21 @@ class MemoryPlan:
         """The start that decides whether the server starts.
 
         Where the cache is kept, every start must do. A filled cache leaves a larger pool, with which a server may run
-        out of memory that passes its profile with an empty one.
+        out of memory that passes its profile with an empty one; where only restarts in a pod find it filled, they
+        count if they cannot do at all.
         """
         return max(self._starts, key=lambda one: (_ORDER.index(one.verdict), not one.has_room))
 
     @property
     def _starts(self) -> tuple[MemoryState, ...]:
-        return (self.cold, self.warm) if self.request.compile_cache == "both" else (self.state,)
+        starts = self.request.compile_cache
+        fails = starts == "restarts" and self.warm.verdict == "does not fit"
+        return (self.cold, self.warm) if fails or starts == "both" else (self.state,)
 
     @property
     def peak_mib(self) -> float:
         """Most memory that one of these starts uses until the server is ready, CUDA context included."""
-        return max(self.state.peak_mib, self.warm.peak_mib if self.request.compile_cache == "both" else 0.0)
+        return max(one.peak_mib for one in self._starts)
 
     @property
     def verdict(self) -> Verdict:
@@ -151,7 +154,10 @@ class MemoryPlan:
     def reason(self) -> str:
         """Why it does not fit, is tight, or is only estimated; empty where it fits."""
         why = self.reason_of(self.judged)
-        return f"once the compile cache is filled, {why}" if why and self.judged is not self.state else why
+        if not why or self.judged is self.state:
+            return why
+        when = "once the compile cache is filled" if self.request.compile_cache == "both" else "at a restart in its pod"
+        return f"{when}, {why}"
 
     def reason_of(self, state: MemoryState) -> str:
         """Why that start does not fit, is tight, or is only estimated; empty where it fits."""
