@@ -21,7 +21,7 @@ numbers are those of published config.json files, which `catalog/models/*.yaml` 
 which they were read; parameters are counted from the shapes, and a test holds them within 1 % of what the checkpoints
 have. `gke-llm-inference models --accelerator nvidia-l4` lists what runs on a GPU, and in which format.
 
-A model with experts, latent attention or a vision tower is *estimated*: what these take at a start was not measured, so
+A model with experts, latent attention or a vision tower is *estimated*: what these take at a start varies, so
 its plan states a band, and goals take it only where it fits at the upper bound. Models that embed or rank are refused:
 plans are for servers that generate text.
 

@@ -191,6 +191,9 @@ _LIMITS = """\
   are taken to have a scale a tensor or channel.
 * The first token of short prompts: it is the host's time, and the same host was seen to take half or twice as long.
 * Several GPUs over PCIe, mixtures of experts, other versions than {version} and TGI: estimated, with wide bands.
+  Nothing is fitted to models with experts; 22 steps of Mixtral 8x7B's and Qwen3 30B-A3B's shapes on an H200 were
+  predicted within 17 %, half of them within 6 %, but one (Mixtral with 256 sequences takes half as long again):
+  `python -m tools.performance_accuracy --cases gke_llm_inference/catalog/performance/experts-vllm-0.26.0.jsonl`.
 * bitsandbytes and an FP8 cache were measured with two models each.
 * How many guesses are right; n-grams alone were measured, with four guesses and one model, whose steps are predicted
   within 17 %.

@@ -271,6 +271,7 @@ class UnmeasuredParts(Facts):
     latent_attention: UnmeasuredPart
     vision: UnmeasuredPart
     nvfp4: UnmeasuredPart
+    mxfp4: UnmeasuredPart
 
 
 class UnmeasuredFacts(Facts):
@@ -296,6 +297,11 @@ MEASURED_VERSION = "0.26.0"
 def measurements_path() -> Path:
     """The measurements that the constants were fitted to, one JSON object per line."""
     return directory("memory") / f"l4-measurements-vllm-{MEASURED_VERSION}.jsonl"
+
+
+def experts_path() -> Path:
+    """Starts of models with experts or latent attention, which bounds were held against; nothing is fitted to them."""
+    return directory("memory") / f"experts-vllm-{MEASURED_VERSION}.jsonl"
 
 
 def constants_path() -> Path:

@@ -326,6 +326,11 @@ def speculation_path() -> Path:
     return directory("performance") / f"speculation-vllm-{MEASURED_VERSION}.jsonl"
 
 
+def experts_path() -> Path:
+    """Steps of models with experts, one JSON object per line; nothing is fitted to them."""
+    return directory("performance") / f"experts-vllm-{MEASURED_VERSION}.jsonl"
+
+
 def api_server_path() -> Path:
     """Loads on vLLM's OpenAI server, as its clients saw them, one JSON object per line."""
     return directory("performance") / f"api-server-vllm-{MEASURED_VERSION}.jsonl"

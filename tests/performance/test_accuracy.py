@@ -8,6 +8,7 @@ import pytest
 
 from gke_llm_inference.catalog.performance_facts import (
     api_server_path,
+    experts_path,
     measurements_path,
     published_path,
     read_performance_facts,
@@ -333,3 +334,11 @@ def test_the_throughput_of_an_open_loop_is_not_scored() -> None:
 
 def test_spreads_are_of_sizes() -> None:
     assert spread([-4.0, 1.0, 2.0]) == {"samples": 3, "median": 2.0, "p90": 3.6, "worst": 4.0, "bias": 1.0}
+
+
+def test_steps_of_models_with_experts_are_predicted_without_a_fit_to_them() -> None:
+    cases = list(read_cases(experts_path().read_text("utf-8")).values())
+    errors = sorted(abs(one.errors["step_ms"]) for one in compare(cases))
+    assert len(errors) == 22
+    assert errors[10] < 6.5
+    assert errors[-2] < 17

@@ -33,5 +33,8 @@ def _parts(request: MemoryRequest, facts: MemoryFacts) -> Iterator[UnmeasuredPar
         yield known.latent_attention
     if given.vision_parameters or given.parameters > _MORE_THAN_TEXT * text_parameters(given):
         yield known.vision
-    if format_name(request.weights_format) == "nvfp4":
-        yield known.nvfp4
+    match format_name(request.weights_format):
+        case "nvfp4":
+            yield known.nvfp4
+        case "mxfp4":
+            yield known.mxfp4
