@@ -47,7 +47,7 @@ def test_a_machine_gets_the_fewest_that_gke_attaches(machine: str, fewest: int, 
 
 
 def test_a_model_too_large_for_a_boot_disk_is_on_the_local_ssds_of_a_class() -> None:
-    gpus = {"quantization": "fp8", "accelerator": {"type": "nvidia-l4", "count": 8}}
+    gpus: Raw = {"quantization": "fp8", "accelerator": {"type": "nvidia-l4", "count": 8}}
     (without,) = planned(autopilot(**gpus)).servers
     assert (without.resources.cache_on_disk, without.capacity) == (True, None)
     plan = planned(autopilot(**gpus, localSsds=1))
@@ -88,7 +88,7 @@ def test_those_of_a_node_pool_are_not_the_server_s_to_ask_for(server: Raw) -> No
 
 
 def test_what_pods_request_beyond_them_is_refused() -> None:
-    asked = {"accelerator": {"type": "nvidia-l4", "count": 1}, "resources": {"ephemeralStorageGib": 331}}
+    asked: Raw = {"accelerator": {"type": "nvidia-l4", "count": 1}, "resources": {"ephemeralStorageGib": 331}}
     problem = only_problem(autopilot(model="Qwen/Qwen2.5-7B-Instruct", localSsds=1, **asked))
     assert problem.path == "servers.chat.resources.ephemeralStorageGib"
     assert problem.fix == "use 330 or less"
