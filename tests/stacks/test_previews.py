@@ -73,7 +73,8 @@ config:
   gke-llm-inference:cluster: {mode: autopilot, location: us-central1}
   gke-llm-inference:huggingFace: {tokenSource: existingSecret}
   gke-llm-inference:servers:
-    gemma: {server: vllm, model: google/gemma-7b-it, presets: [fp8, fp8-kv-cache-e4m3], maxModelLen: 2048}
+    gemma:
+      {server: vllm, model: google/gemma-7b-it, presets: [fp8, fp8-kv-cache-e4m3], maxModelLen: 2048, maxNumSeqs: 128}
     plain: {server: vllm, model: google/gemma-7b-it, maxModelLen: 2048}
 """
 DECISIONS = [
@@ -207,7 +208,11 @@ def test_the_arguments_are_those_that_the_decisions_name(techniques: dict[str, s
         server["name"]: {one for one in server["args"] if "shutdown" not in one}
         for server in json.loads(techniques["document"])["servers"]
     }
-    assert servers["gemma"] - servers["plain"] == {"--quantization=fp8", "--kv-cache-dtype=fp8_e4m3"}
+    assert servers["gemma"] - servers["plain"] == {
+        "--quantization=fp8",
+        "--kv-cache-dtype=fp8_e4m3",
+        "--max-num-seqs=128",
+    }
     assert servers["plain"] <= servers["gemma"]
 
 
