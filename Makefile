@@ -24,7 +24,7 @@ LINTED := prod dev
 PROGRAMS := __main__.py provider/__main__.py policy-pack/__main__.py
 SOURCES := __main__.py benchmarks components gke_llm_inference local policy-pack provider tests tools
 
-.PHONY: help up status capacity down preview policy plan new test test-servers test-cluster test-engine test-capacity test-faults test-languages lint lint-workflows lint-manifests \
+.PHONY: help up status capacity down preview policy plan new test test-servers test-cluster test-engine test-capacity test-models test-faults test-languages lint lint-workflows lint-manifests \
   typecheck compare-security check format generate benchmark lock clean dist test-observability test-package test-processes test-searches
 
 help: ## List the targets
@@ -97,8 +97,11 @@ test-servers: $(VENV)/.development ## Hold arguments and metrics against the ser
 test-cluster: $(VENV)/.development ## Run every example and preset on a real control plane with simulated nodes; MODES=standard for less of production
 	@TEST_CLUSTER=1 ENDPOINT_PICKER=$(ENDPOINT_PICKER) $(if $(MODES),PRODUCTION_MODES="$(MODES)") $(BIN)/python -m pytest -n 0 tests/cluster
 
-test-capacity: $(VENV)/.development ## Place every list of tiers, mode, family of machines and way to the model by a real scheduler (half an hour)
+test-capacity: $(VENV)/.development ## Place every list of tiers, mode, family of machines and way to the model by a real scheduler (an hour)
 	@TEST_CLUSTER=1 CAPACITY_MATRIX=all $(BIN)/python -m pytest -n 0 tests/cluster/test_capacity_matrix.py
+
+test-models: $(VENV)/.development ## Plan, preview and place every model of the catalog on its cheapest machine (15 minutes)
+	@TEST_CLUSTER=1 MODELS=all $(BIN)/python -m pytest -n 0 tests/cluster/test_models.py
 
 test-engine: $(VENV)/.development ## Run stacks through the real Pulumi engine and Kubernetes provider, on simulated nodes
 	@TEST_ENGINE=1 $(BIN)/python -m pytest -n 0 tests/engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gke_llm_inference.cli import options
 from gke_llm_inference.errors import UsageError
-from gke_llm_inference.terminal import write
+from gke_llm_inference.terminal import progress, write
 
 if TYPE_CHECKING:
     from gke_llm_inference.planning import ServerPlan
@@ -32,6 +32,10 @@ def models(
     stack: options.Stack = None,
     config_file: options.ConfigFile = None,
     record: options.RecordCommits = False,
+    best: options.BestOfModels = False,
+    model: options.OneModel = None,
+    region: options.PricedRegion = "us-central1",
+    spot: options.Spot = False,
     json: options.Json = False,
     project_dir: options.ProjectDirectory = None,
 ) -> int:
@@ -39,8 +43,11 @@ def models(
 
     Each of the catalog with its longest context, requests of that length at once, and the price of the machine. With
     --stack or --config-file those that the stack's servers serve, each with its revision; --record asks Hugging Face
-    for the commits that their branches stand for and writes them into the stack's file, under modelRevisions.
+    for the commits that their branches stand for and writes them into the stack's file, under modelRevisions. With
+    --best GPUs, weights and limits are searched for each model as optimize does, which takes a second or two each.
     """
+    if best:
+        return _best(model, region, spot=spot, json=json)
     if record or stack is not None or config_file is not None:
         return _of_stack(stack, config_file, project_dir, record=record, json=json)
     from gke_llm_inference.catalog import load_catalog
@@ -55,6 +62,31 @@ def models(
         raise UsageError(f"--count {count}: use one of {', '.join(map(str, _COUNTS))}")
     rows = model_rows(accelerator, count, catalog)
     write(json_format.dumps([asdict(row) for row in rows], indent=2) + "\n" if json else models_text(list(rows)))
+    return 0
+
+
+def _best(model: str | None, region: str, *, spot: bool, json: bool) -> int:
+    from gke_llm_inference.catalog import load_catalog
+    from gke_llm_inference.cli.known_names import known_model, known_region
+    from gke_llm_inference.cli.models_best_report import HEADING, choices_document, choices_text, footing
+    from gke_llm_inference.planning.model_choices import choices_of
+
+    catalog = load_catalog()
+    region = known_region(region, catalog)
+    asked = [known_model(model, catalog)] if model is not None else list(catalog.models)
+    found = []
+    if not json:
+        write(HEADING)
+    with progress() as show:
+        for place, name in enumerate(asked, 1):
+            if catalog.models[name].task != "generate":
+                continue
+            show(f"{place} of {len(asked)}: {name}")
+            choices = choices_of(name, catalog, region=region, spot=spot)
+            found.append(choices)
+            if not json:
+                write(choices_text(choices))
+    write(json_format.dumps([choices_document(one) for one in found], indent=2) + "\n" if json else footing(found))
     return 0
 
 

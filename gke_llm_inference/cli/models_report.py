@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import Catalog, Model
-from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.loading import class_of
 from gke_llm_inference.planning.machines import cheapest_machine
-from gke_llm_inference.planning.memory import MemoryPlan, MemoryRequest, plan_memory
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
+from gke_llm_inference.planning.memory.of_catalog import memory_request_of, plan_with_longest_context
 from gke_llm_inference.planning.memory.sharding import heads_divide, kv_heads_divide
 from gke_llm_inference.planning.pods import pod_request, pod_resources
 from gke_llm_inference.settings import ResourceSettings
@@ -70,7 +69,8 @@ def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[Model
         machine = cheapest_machine(accelerator, count, pod_request(resources), catalog)
         price = catalog.machine_types[machine].usd_per_hour if machine else None
         for weights, title in _weights_of(model):
-            plan = _with_its_longest_context(_request(model, weights, accelerator, count, catalog), catalog.memory)
+            request = memory_request_of(model, weights, accelerator, count, catalog)
+            plan = plan_with_longest_context(request, catalog.memory)
             yield replace(
                 _row(name, model, formats, catalog, weights=title, verdict=plan.verdict),
                 context=plan.largest_context,
@@ -163,22 +163,3 @@ def _weights_of(model: Model) -> tuple[tuple[str, str], ...]:
     if model.checkpoint == "none":
         return _FORMATS
     return ((served_weights_format(model.checkpoint, None, None, "vllm"), f"its own {model.checkpoint}"),)
-
-
-def _request(model: Model, weights: str, accelerator: str, count: int, catalog: Catalog) -> MemoryRequest:
-    return MemoryRequest(
-        architecture=model,
-        family=model.family,
-        gpu_memory_mib=float(catalog.memory.versions.visible_memory[accelerator].mib),
-        weights_format=weights,
-        mla_width=model.latent_width,
-        tensor_parallel=count,
-        accelerator=accelerator,
-    )
-
-
-def _with_its_longest_context(request: MemoryRequest, facts: MemoryFacts) -> MemoryPlan:
-    plan = plan_memory(request, facts)
-    if plan.starts or not plan.largest_context:
-        return plan
-    return plan_memory(replace(request, max_model_len=plan.largest_context), facts)

@@ -36,6 +36,7 @@ def optimize(
     Latencies are estimates; what is proposed has passed the whole planner.
     """
     from gke_llm_inference.catalog import load_catalog
+    from gke_llm_inference.cli.known_names import known_model, known_region
     from gke_llm_inference.cli.optimize_report import optimum_document, optimum_text
     from gke_llm_inference.planning.optimize import Asked
     from gke_llm_inference.planning.optimize import optimize as search
@@ -45,12 +46,12 @@ def optimize(
     if goal == "objectives" and not objectives:
         raise UsageError("--goal objectives has none to meet: state --ttft-p95 or --tpot-p95")
     asked = Asked(
-        model=_known_model(model, catalog),
+        model=known_model(model, catalog),
         goal=goal,
         workload=_workload(workload, input, output, rate, concurrency, catalog),
         objectives=objectives,
         gpus=_gpus(gpus, catalog),
-        region=_region(region, catalog),
+        region=known_region(region, catalog),
         spot=spot,
     )
     if plot is not None:
@@ -75,21 +76,6 @@ def _require_plot_library() -> None:
         raise UsageError("--plot needs matplotlib: pip install 'gke-llm-inference[plot]'")
 
 
-def _known_model(model: str, catalog: "Catalog") -> str:
-    from gke_llm_inference.settings import suggestion
-
-    if model in catalog.checkpoints:
-        base = catalog.checkpoints[model].base
-        raise UsageError(
-            f"--model {model} is a checkpoint of {base}; name that one, its checkpoints are tried by themselves"
-        )
-    if model not in catalog.models:
-        raise UsageError(
-            f"--model {printable(model)} is not a model of the catalog; {suggestion(model, catalog.models)}"
-        )
-    return model
-
-
 def _gpus(given: str | None, catalog: "Catalog") -> tuple[str, ...]:
     from gke_llm_inference.planning.optimization.offers import predictable
     from gke_llm_inference.settings import suggestion
@@ -104,15 +90,6 @@ def _gpus(given: str | None, catalog: "Catalog") -> tuple[str, ...]:
     if not names:
         raise UsageError("--gpus names none")
     return tuple(dict.fromkeys(names))
-
-
-def _region(region: str, catalog: "Catalog") -> str:
-    from gke_llm_inference.settings import suggestion
-
-    regions = {known for facts in catalog.accelerators.values() for known in facts.zones}
-    if region not in regions:
-        raise UsageError(f"--region {printable(region)} is not a region with GPUs; {suggestion(region, regions)}")
-    return region
 
 
 def _workload(

@@ -97,19 +97,20 @@ def optimum_document(asked: Asked, optimum: Optimum) -> dict[str, Any]:
         },
         "considered": optimum.considered,
         "simulations": optimum.simulations,
-        "best": _option(best, question) if best else None,
-        "nearest": _option(optimum.nearest, question) if optimum.nearest else None,
-        "advised": {**_option(optimum.advised, question), "why": optimum.advised.candidate.offer.advised}
+        "best": option_document(best, question) if best else None,
+        "nearest": option_document(optimum.nearest, question) if optimum.nearest else None,
+        "advised": {**option_document(optimum.advised, question), "why": optimum.advised.candidate.offer.advised}
         if optimum.advised
         else None,
         "settings": fragment(asked, best) if best else None,
-        "options": [_option(option, question) for option in optimum.options[:SHOWN]],
+        "options": [option_document(option, question) for option in optimum.options[:SHOWN]],
         "tooSlow": [{"candidate": name, "why": why} for name, why in optimum.too_slow],
         "refused": [{"candidate": name, "why": why} for name, why in optimum.refused],
     }
 
 
-def _option(option: Option, question: Question) -> dict[str, Any]:
+def option_document(option: Option, question: Question) -> dict[str, Any]:
+    """An option: stable keys, USD, ms, requests and tokens per second."""
     candidate, point = option.candidate, option.point
     return {
         "accelerator": candidate.gpu,

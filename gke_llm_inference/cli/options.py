@@ -193,6 +193,13 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that exist."
 ServedModel = Annotated[
     str, typer.Option("--model", metavar="ID", help="A model of the catalog.", autocompletion=_matching(_models))
 ]
+BestOfModels = Annotated[
+    bool, typer.Option("--best", help="For each model what serves it for the least, and what answers soonest.")
+]
+OneModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="ID", help="With --best, this model alone.", autocompletion=_matching(_models)),
+]
 Gpus = Annotated[
     str | None,
     typer.Option("--gpus", metavar="TYPE,…", help="GPUs to choose from (default: all whose speed is known)."),

@@ -33,6 +33,11 @@ _ROUNDS = 6
 _TAIL = 1.4
 
 
+def alone(replica: Replica) -> Point:
+    """What a replica does with one request at a time."""
+    return replace(replica, workload=replace(replica.workload, rate=None, concurrency=1)).at(1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bands:
     """How far the predictions of a candidate may be off."""
@@ -227,8 +232,7 @@ class Bounded:
         return self.option(most, point, replicas, points, objectives, len(points) + 1)
 
     def _alone(self, objectives: Objectives) -> tuple[Option | None, int, str]:
-        lone = replace(self.replica, workload=replace(self.replica.workload, rate=None, concurrency=1))
-        point = lone.at(1)
+        point = alone(self.replica)
         if not point.meets(objectives):
             return None, 1, "misses the objectives with one request at a time"
         return self.option(point, point, self.question.replicas or 1, (point,), objectives, 1)
