@@ -30,6 +30,7 @@ STACKS = ("dev", "staging", "prod", "local")
 GUIDE = REPOSITORY / "examples" / "guide"
 ACCESS = REPOSITORY / "examples" / "access"
 COLD_START = REPOSITORY / "examples" / "cold-start"
+EMBEDDINGS = REPOSITORY / "examples" / "embeddings"
 UPDATE = "UPDATE_GOLDEN"
 """With this variable set to 1 in the environment, golden files are written anew instead of compared."""
 

@@ -145,6 +145,7 @@ def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
         "vocabSize": config["vocab_size"],
         "maxPositions": config["max_position_embeddings"] - (_ROBERTA_OFFSET if roberta else 0),
         "tiedEmbeddings": True,
+        "encoderOnly": True,
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from gke_llm_inference.catalog.facts import Facts
+from gke_llm_inference.catalog.model_facts import Task
 
 
 class ServerRoute(Facts):
@@ -11,6 +12,8 @@ class ServerRoute(Facts):
     path: str
     method: Literal["GET", "POST", "PUT", "DELETE"]
     since: str
+    tasks: tuple[Task, ...] = ("generate",)
+    """Servers that have it, by what they do."""
 
 
 class GuardedPaths(Facts):

@@ -370,6 +370,9 @@ class ModelArchitecture(DescribedFacts):
     """Where some layers attend to a window of tokens only."""
     experts: Experts | None = None
     """Where a mixture of experts takes the place of the feed-forward block."""
+    encoder_only: bool = False
+    """Whether every token attends to all others, as in BERT: such a model keeps no keys and values, and generates
+    nothing."""
 
     @property
     def weights_gib(self) -> float:

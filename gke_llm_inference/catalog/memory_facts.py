@@ -268,6 +268,7 @@ class UnmeasuredParts(Facts):
     """Parts of models whose memory was not measured."""
 
     experts: UnmeasuredPart
+    encoder: UnmeasuredPart
     latent_attention: UnmeasuredPart
     vision: UnmeasuredPart
     nvfp4: UnmeasuredPart
@@ -302,6 +303,11 @@ def measurements_path() -> Path:
 def experts_path() -> Path:
     """Starts of models with experts or latent attention, which bounds were held against; nothing is fitted to them."""
     return directory("memory") / f"experts-vllm-{MEASURED_VERSION}.jsonl"
+
+
+def pooling_path() -> Path:
+    """Starts of servers that embed and rank, on an H200 that told of an L4's memory."""
+    return directory("memory") / f"pooling-vllm-{MEASURED_VERSION}.jsonl"
 
 
 def constants_path() -> Path:

@@ -6,8 +6,8 @@ from gke_llm_inference.catalog.facts import Facts, ModelArchitecture, Positive
 from gke_llm_inference.catalog.files import directory, read
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 
-Task = Literal["generate", "embed", "rerank"]
-"""What a model is for."""
+Task = Literal["generate", "embed", "rerank", "classify"]
+"""What a model is for, and what a server does with it."""
 
 
 class Model(ModelArchitecture):

@@ -31,7 +31,7 @@ class ModelRow:
         checkpoints: formats of its known quantized checkpoints, sorted.
         since: smallest vLLM version that is known to load it.
         context: longest context in tokens with which it starts; 0 if it does not.
-        concurrency: requests of that context, or of the asked one, at once.
+        concurrency: requests of that context, or of the asked one, at once; 0 of a model that embeds or ranks.
         usd_per_hour: list price of the cheapest machine; None if unknown.
 
     """
@@ -56,13 +56,10 @@ class ModelRow:
 def model_rows(accelerator: str, count: int, catalog: Catalog) -> Iterator[ModelRow]:
     """Rows for every model of the catalog, by model and format. The GPU must be in the catalog.
 
-    A model that does not generate has one row, which says that it is not planned.
+    A model that embeds or ranks has one row, at its own precision, and no KV cache.
     """
     formats = _formats_by_model(catalog)
     for name, model in catalog.models.items():
-        if model.task != "generate":
-            yield _row(name, model, formats, catalog, weights="own precision", verdict="not planned")
-            continue
         if not heads_divide(model, count) or not kv_heads_divide(model, count):
             continue
         resources = pod_resources(count, model.weights_gib, ResourceSettings(), catalog)
@@ -95,12 +92,10 @@ def models_text(rows: Sequence[ModelRow]) -> str:
             told = row.model
             lines += wrapped(f"{row.model}: {_described(row)}", rest="    ")
         price = f"{row.usd_per_hour:.2f}" if row.usd_per_hour is not None else "?"
-        lines.append(_cells(f"  {row.weights}", f"{row.context:,}", f"{row.concurrency:.1f}", price, row.verdict))
-    left_out = sum(not row.context and row.verdict != "not planned" for row in rows)
-    unplanned = sum(row.verdict == "not planned" for row in rows)
+        at_once = f"{row.concurrency:.1f}" if row.kv_cache_tokens else "-"
+        lines.append(_cells(f"  {row.weights}", f"{row.context:,}", at_once, price, row.verdict))
+    left_out = sum(not row.context for row in rows)
     lines.append(f"{left_out} combination{'s do' if left_out != 1 else ' does'} not fit.")
-    if unplanned:
-        lines.append(f"{unplanned} models that embed or rank are not planned.")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -160,6 +155,8 @@ def _formats_by_model(catalog: Catalog) -> dict[str, set[str]]:
 
 def _weights_of(model: Model) -> tuple[tuple[str, str], ...]:
     """Formats to plan a model in; its own alone where its repository is quantized."""
+    if model.task != "generate":
+        return _FORMATS[:1]
     if model.checkpoint == "none":
         return _FORMATS
     return ((served_weights_format(model.checkpoint, None, None, "vllm"), f"its own {model.checkpoint}"),)

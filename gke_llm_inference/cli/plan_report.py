@@ -127,6 +127,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
     resources = server.resources
     prefix = f"servers.{server.key}"
     return {
+        "task": server.task,
         "model": server.model,
         "revision": server.revision,
         "server": server.kind,
@@ -352,16 +353,21 @@ def _memory_lines(memory: MemoryPlan, look: Look) -> Iterator[str]:
     parts = memory.gib()
     total = parts["gpuMemoryGib"]
     yield f"  GPU memory {memory_bar(memory, look)}"
-    for name, title, sign, plain in _BAR_PARTS:
+    pools = memory.request.pooling
+    for name, title, sign, plain in _BAR_PARTS[: -1 if pools else None]:
         yield f"    {plain if look.ascii_only else sign} {title:<12}{parts[name]:>7.2f} GiB"
     yield f"      usable      {parts['usableGib']:>7.2f} of {total:.2f} GiB"
     state = memory.state
     yield f"  verdict    {memory.verdict}" + (f": {memory.reason}" if memory.reason else "")
-    yield f"  KV cache   {state.kv_cache_tokens:,} tokens, {memory.warm.kv_cache_tokens:,} after a restart"
-    yield (
-        f"  context    {memory.limits.max_model_len:,} requested, {memory.largest_context:,} max; "
-        f"{floored(state.max_concurrency)} requests at once"
-    )
+    if pools:
+        yield f"  inputs     {memory.limits.max_model_len:,} tokens each, {memory.largest_context:,} max"
+        yield f"  a step     {memory.limits.max_num_seqs:,} inputs, {memory.limits.max_num_batched_tokens:,} tokens"
+    else:
+        yield f"  KV cache   {state.kv_cache_tokens:,} tokens, {memory.warm.kv_cache_tokens:,} after a restart"
+        yield (
+            f"  context    {memory.limits.max_model_len:,} requested, {memory.largest_context:,} max; "
+            f"{floored(state.max_concurrency)} requests at once"
+        )
     if memory.context_note:
         yield f"             {memory.context_note}"
     if not memory.calibrated:

@@ -1,5 +1,7 @@
 """The whole command line of a server: planned arguments and those of one's own, as its version takes them."""
 
+from collections.abc import Sequence
+
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.arguments import Argument, ModelPlace, place_in, tgi_arguments, vllm_arguments
 from gke_llm_inference.planning.extra import flags_of
@@ -10,7 +12,12 @@ from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, Vll
 
 
 def command_line(
-    path: str, settings: ServerSettings, version: str, catalog: Catalog, place: ModelPlace | None = None
+    path: str,
+    settings: ServerSettings,
+    version: str,
+    catalog: Catalog,
+    place: ModelPlace | None = None,
+    pooling: Sequence[Argument] = (),
 ) -> tuple[tuple[Argument, ...], list[Decision], list[Finding]]:
     """Arguments of a server, what was overridden by extra ones, and which of them its version does not take.
 
@@ -20,13 +27,14 @@ def command_line(
         version: version of the server.
         catalog: the facts to decide by.
         place: where it finds its model; what the settings alone say if None.
+        pooling: what tells it to pool; nothing for a server that generates.
 
     """
     place = place or place_in(settings)
     facts = catalog.servers[settings.server]
     match settings:
         case VllmSettings():
-            planned = vllm_arguments(settings, facts.port, place)
+            planned = (*vllm_arguments(settings, facts.port, place), *pooling)
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port, place)
     logs = catalog.shutdown[settings.server]

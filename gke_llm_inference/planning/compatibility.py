@@ -28,6 +28,7 @@ from gke_llm_inference.planning.memory.request import (
 )
 from gke_llm_inference.planning.memory.sharding import embedding_parameters, heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel
+from gke_llm_inference.planning.tasks import task_problems
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, suggestion
 
@@ -69,6 +70,7 @@ def setting_problems(
     of_checkpoint = _checkpoint_problems(path, settings, version, model, catalog)
     problems += of_checkpoint
     problems += _capability_problems(path, settings, model, catalog)
+    problems += task_problems(path, settings, version, model, catalog)
     problems += class_problems(path, settings, version, model, catalog)
     problems += [] if of_checkpoint else format_problems(path, settings, version, model, catalog)
     match settings:

@@ -11,6 +11,12 @@ from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.settings import Finding, ServerSettings, nearest
 
 # Words of models for embeddings and ranking, whose config.json may be that of a generator.
+_PURPOSES: dict[Task, str] = {
+    "generate": "text",
+    "embed": "embeddings",
+    "rerank": "ranking",
+    "classify": "classes",
+}
 _NOT_GENERATING = re.compile(
     r"^sentence-transformers/|/(?:.*[^a-z])?(?:embed(?:ding|dings|der)?|rerank(?:er|ing)?|reward|colbert|bge|gte)(?![a-z])",
     re.IGNORECASE,
@@ -64,7 +70,7 @@ class ServedModel:
 
 def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple[ServedModel | None, list[Finding]]:
     """The model of a server, or why it is not known."""
-    if _NOT_GENERATING.search(settings.model):
+    if not settings.pools and settings.model not in catalog.models and _NOT_GENERATING.search(settings.model):
         return None, [_not_generating(path, settings.model)]
     given = settings.architecture
     known = catalog.models.get(settings.model)
@@ -86,10 +92,12 @@ def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple
         )
         return described, _size_problems(path, settings, described)
     if known is not None:
-        problems = _task_problems(path, settings.model, known.task)
+        problems = _task_problems(path, settings, known.task)
         return None if problems else _of_catalog(settings.model, known), problems
     checkpoint = catalog.checkpoints.get(settings.model)
     if checkpoint is not None:
+        if problems := _task_problems(path, settings, catalog.models[checkpoint.base].task):
+            return None, problems
         return _of_checkpoint(settings.model, checkpoint, catalog.models[checkpoint.base]), []
     unplanned = catalog.unplanned_models.get(settings.model)
     if unplanned is not None:
@@ -138,16 +146,28 @@ def _of_checkpoint(name: str, checkpoint: Checkpoint, base: Model) -> ServedMode
     )
 
 
-def _task_problems(path: str, name: str, task: Task) -> list[Finding]:
-    return [] if task == "generate" else [_not_generating(path, name, "embeddings" if task == "embed" else "ranking")]
+def _task_problems(path: str, settings: ServerSettings, task: Task) -> list[Finding]:
+    """The problem of a server that is to do something else than its model is for."""
+    if task == settings.task:
+        return []
+    if not settings.pools:
+        return [_not_generating(path, settings.model, task)]
+    return [
+        Finding(
+            path=f"{path}.task",
+            what=f"{settings.model} is a model for {_PURPOSES[task]}, not for {_PURPOSES[settings.task]}",
+            why="it was not trained for that, and what it would give means nothing",
+            fix=f"{'remove task' if task == 'generate' else f'set task: {task}'}, or use another model",
+        )
+    ]
 
 
-def _not_generating(path: str, name: str, task: str = "embeddings or ranking, by its name") -> Finding:
+def _not_generating(path: str, name: str, task: Task | None = None) -> Finding:
     return Finding(
         path=f"{path}.model",
-        what=f"{name} is a model for {task}",
-        why="plans are for servers that generate text: such a server needs another task and no KV cache",
-        fix="use a model that generates text",
+        what=f"{name} is a model for {_PURPOSES[task] if task else 'embeddings or ranking, by its name'}",
+        why="a server generates text unless its task says otherwise",
+        fix=f"set task: {task or 'embed, or task: rerank'}, or use a model that generates text",
     )
 
 

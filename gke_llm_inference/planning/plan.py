@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from gke_llm_inference.catalog import ServerKind
 from gke_llm_inference.catalog.facts import Basis
 from gke_llm_inference.catalog.kubernetes_names import COMPUTE_CLASS_LABEL
+from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.planning.access.plan import AccessPlan, ApiKeyPlan
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, MetricsAdapterPlan
@@ -523,6 +524,7 @@ class ServerPlan:
         compile_cache: where it keeps what it compiled; None where that goes with each pod.
         revision: branch, tag or commit of its model; None where nothing says.
         capacity: ways in which Google provides its machines; None where it states none.
+        task: what it does.
 
     """
 
@@ -578,6 +580,7 @@ class ServerPlan:
     compile_cache: CompileCachePlan | None = None
     revision: str | None = None
     capacity: CapacityPlan | None = None
+    task: Task = "generate"
 
     @property
     def compute_class(self) -> str | None:

@@ -219,6 +219,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
         pod=plan_pod(settings.pod, stack.image),
         revision=settings.revision,
         capacity=server.capacity,
+        task=settings.task,
     )
 
 

@@ -58,6 +58,7 @@ from gke_llm_inference.planning.pod.findings import pod_findings
 from gke_llm_inference.planning.pod.patch import patch_findings
 from gke_llm_inference.planning.pod.spread import spread_findings
 from gke_llm_inference.planning.pods import pod_resources, resource_problems
+from gke_llm_inference.planning.pooling import pooling_arguments, pooling_decisions, pooling_settings
 from gke_llm_inference.planning.presets import apply_presets, stated_with
 from gke_llm_inference.planning.servers import plan_server, with_patch
 from gke_llm_inference.planning.speed import performance_of
@@ -164,15 +165,17 @@ def presets(server: ModeledServer, findings: Findings) -> PresetServer:
 
 def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     """The memory request that the settings come to, checked against the rules of what goes together."""
-    asked = (server.path, server.settings, server.version, server.model)
+    settings = pooling_settings(server.settings, server.model)
+    decisions = (*server.decisions, *pooling_decisions(settings, server.model))
+    server = replace(server, settings=settings, decisions=decisions)
     catalog = server.stack.catalog
-    findings += setting_problems(*asked, catalog)
+    findings += setting_problems(server.path, settings, server.version, server.model, catalog)
     findings += source_findings(server)
-    running = overridden(server.settings, server.version, catalog)
+    running = overridden(settings, server.version, catalog)
     request = replace(
         memory_request(server.path, running, server.version, server.model, catalog.memory),
-        kv_cache_mib=kv_cache_mib(server.settings, server.version, catalog),
-        unplanned=unplanned(server.path, server.settings, server.version, catalog),
+        kv_cache_mib=kv_cache_mib(settings, server.version, catalog),
+        unplanned=unplanned(server.path, settings, server.version, catalog),
     )
     return LimitedServer(**vars(server), request=request)
 
@@ -184,7 +187,10 @@ def arguments(server: LimitedServer, findings: Findings) -> CommandedServer:
     settings = at_recorded_revision(server.settings, server.stack.model_revisions)
     streamer = server.streamer
     place = place_of(settings, server.source, streamer)
-    line, overridden, problems = command_line(server.path, settings, server.version, server.stack.catalog, place)
+    pooling = pooling_arguments(settings, server.version, server.model)
+    line, overridden, problems = command_line(
+        server.path, settings, server.version, server.stack.catalog, place, pooling
+    )
     findings += memory_findings(server.path, settings, streamer)
     # What a preset or a rule says of a setting says more than that its flag is refused.
     told = {problem.path for problem in problems_of(findings)}

@@ -7,6 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
+from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings, Routing
 from gke_llm_inference.settings.autoscaling import AutoscalingSettings
@@ -186,6 +187,8 @@ class _ServerSettings(Settings):
     """An image of your own; it must hold the version that `version` states."""
     model: ModelId
     """Hugging Face id, such as google/gemma-7b-it."""
+    task: Task = "generate"
+    """What the server does: generate text, or give one vector, score or class for each input."""
     revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
     """Branch, tag or commit of the model's repository."""
     model_volume: ModelVolume | None = None
@@ -299,6 +302,11 @@ class _ServerSettings(Settings):
                 "remove provisioning, and state it as a tier of capacity",
             )
         return self
+
+    @property
+    def pools(self) -> bool:
+        """Whether it gives one result for all tokens of an input, rather than generating more of them."""
+        return self.task != "generate"
 
     @property
     def downloads(self) -> bool:

@@ -130,7 +130,7 @@ def test_a_token_of_latent_attention_takes_576_values_of_a_layer() -> None:
             "3.3.7 has no class of its own for gpt_oss",
         ),
         ({"model": "Qwen/Qwen3-8B", "server": "tgi", "version": "3.3.7"}, "use another server, such as vllm"),
-        ({"model": "BAAI/bge-m3"}, "s.model: BAAI/bge-m3 is a model for embeddings or ranking"),
+        ({"model": "BAAI/bge-m3"}, "s.model: BAAI/bge-m3 is a model for embeddings"),
         (
             {"model": "intfloat/e5-mistral-7b-instruct"},
             "e5-mistral-7b-instruct is a model for embeddings;",

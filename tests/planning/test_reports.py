@@ -366,13 +366,16 @@ def test_the_models_of_a_gpu_are_told_within_eighty_columns(monkeypatch: pytest.
     assert max(map(len, text.splitlines())) <= 80
     assert "\nopenai/gpt-oss-20b: MoE, 20.9B, 4.2B active; apache-2.0; vLLM 0.10.1\n  its own mxfp4 " in text
     assert "\nmeta-llama/Llama-3.1-8B-Instruct: dense, 8.0B; llama3.1, gated; awq," in text
-    assert text.endswith(" combinations do not fit.\n12 models that embed or rank are not planned.\n")
+    assert "\nBAAI/bge-m3: embeds, 0.6B; mit; vLLM 0.6.6\n  own precision                    8,192         - " in text
+    assert text.endswith(" combinations do not fit.\n")
 
 
 def test_what_was_not_measured_is_estimated_in_the_list_of_models() -> None:
     verdicts: dict[str, set[str]] = {}
-    for row in model_rows("nvidia-h100-80gb", 8, CATALOG):
+    rows = list(model_rows("nvidia-h100-80gb", 8, CATALOG))
+    for row in rows:
         verdicts.setdefault(row.kind, set()).add(row.verdict)
     assert verdicts["MoE"] | verdicts["MoE, sees"] | verdicts["dense, sees"] <= {"estimated", "does not fit"}
-    assert verdicts["embeds"] | verdicts["ranks"] == {"not planned"}
+    assert {row.verdict for row in rows if CATALOG.models[row.model].encoder_only} == {"estimated"}
+    assert {row.verdict for row in rows if "3-Embedding" in row.model} == {"fits"}
     assert "estimated" not in verdicts["dense"]

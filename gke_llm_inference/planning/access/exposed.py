@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.access_facts import AccessFacts, GuardedPaths
+from gke_llm_inference.catalog.access_facts import AccessFacts, GuardedPaths, ServerRoute
 from gke_llm_inference.planning.access.plan import AllowedRoute
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Exposure, GatewaySettings, NoApiKeys, Routing, ServerSettings
@@ -18,7 +18,9 @@ def exposure_of(server: ServerSettings, gateway: GatewaySettings) -> Exposure:
 
 def routing_of(server: ServerSettings, gateway: GatewaySettings) -> Routing:
     """How requests find a pod of a server; only what a load balancer leads to can have an endpoint picker."""
-    return "service" if exposure_of(server, gateway) == "none" else server.routing or gateway.routing
+    if server.pools or exposure_of(server, gateway) == "none":
+        return "service"
+    return server.routing or gateway.routing
 
 
 def hostname_of(server: ServerSettings, gateway: GatewaySettings) -> str | None:
@@ -42,11 +44,11 @@ def allowed_routes(
 ) -> tuple[AllowedRoute, ...]:
     """What a load balancer lets through to a server, sorted.
 
-    These are the OpenAI paths that its version has and what the server's settings add. On the internet, and
+    These are the paths that its version has for its task and what the server's settings add. On the internet, and
     where the server has API keys, paths that no key guards are left out.
     """
     facts = catalog.access[server.server]
-    routes = [AllowedRoute(path=one.path, method=one.method) for one in facts.routes if _has(version, one.since)]
+    routes = [AllowedRoute(path=one.path, method=one.method) for one in facts.routes if _serves(server, version, one)]
     if exposure_of(server, gateway) == "external" or asks_for_key(server):
         guarded = guarded_paths(version, facts)
         routes = [one for one in routes if guarded.guards(one.path, one.method)]
@@ -56,6 +58,10 @@ def allowed_routes(
 def own_routes(server: ServerSettings) -> Iterable[AllowedRoute]:
     """What a server's settings add."""
     return (AllowedRoute(path=one.path, method=one.method) for one in server.routes)
+
+
+def _serves(server: ServerSettings, version: str, route: ServerRoute) -> bool:
+    return server.task in route.tasks and _has(version, route.since)
 
 
 def _has(version: str, since: str) -> bool:

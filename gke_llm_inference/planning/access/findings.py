@@ -77,6 +77,7 @@ def server_access_findings(
             severity="warning",
         )
     yield from _open_routes(path, settings, version, exposure, catalog)
+    yield from _unguarded_task(path, settings, version, exposure, catalog)
 
 
 def gateway_findings(settings: StackSettings, cluster: ClusterPlan, catalog: Catalog) -> Iterator[Finding]:
@@ -171,6 +172,24 @@ def _open_routes(
             why="the key guards some of its paths only" + (", and this server is on the internet" if external else ""),
             fix="remove the route" + (", or use exposure: internal" if external else ""),
             severity="problem" if external else "warning",
+        )
+
+
+def _unguarded_task(
+    path: str, settings: ServerSettings, version: str, exposure: str, catalog: Catalog
+) -> Iterator[Finding]:
+    """A server whose own paths are all left out, as no key guards them."""
+    if settings.server != "vllm" or exposure == "none" or not (exposure == "external" or asks_for_key(settings)):
+        return
+    facts = catalog.access[settings.server]
+    guarded = guarded_paths(version, facts)
+    own = [one for one in facts.routes if settings.task in one.tasks]
+    if own and not any(guarded.guards(one.path, one.method) for one in own):
+        yield Finding(
+            path=f"{path}.exposure",
+            what=f"vLLM {version} answers {', '.join(one.path for one in own)} without an API key",
+            why="whoever reaches the load balancer would use the server, keys or not",
+            fix="use exposure: none, or internal without apiKeys",
         )
 
 

@@ -137,6 +137,14 @@ def picker_findings(
         catalog: the facts to decide by.
 
     """
+    if settings.pools and settings.routing == "inferenceGateway":
+        yield Finding(
+            path=f"{path}.routing",
+            what="is inferenceGateway, while the server generates nothing",
+            why="its endpoint picker goes by KV caches and by what generating servers measure",
+            fix="use service",
+        )
+        return
     if exposure_of(settings, gateway) == "none":
         if settings.routing == "inferenceGateway":
             yield Finding(

@@ -46,6 +46,9 @@ def room_of(memory: MemoryPlan, performance: "PerformancePlan | None", facts: "M
 
     """
     tokens = memory.limits.max_model_len
+    if memory.request.pooling:
+        most = memory.limits.max_num_seqs
+        return Room(requests=most, tokens=tokens, is_of_workload=False, bound="as the server answers no more at once")
     if performance is not None:
         workload = performance.workload
         tokens = min(tokens, max(1, math.ceil(workload.mean_input + workload.mean_output)))

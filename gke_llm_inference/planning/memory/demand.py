@@ -150,9 +150,9 @@ def _vllm_demand(
     runtime, graphs = constants.runtime, not request.enforce_eager
     v2 = fixed.limits.runner == "V2"
     forward = forward_mib(step, constants, compiled=graphs)
-    peak = max(forward, logits_mib(step, constants))
-    if not v2:
-        peak = max(peak, v1_sampler_mib(step, constants))
+    peak = forward
+    if not request.pooling:
+        peak = max(peak, logits_mib(step, constants), 0.0 if v2 else v1_sampler_mib(step, constants))
     steady = peak * version.activation_factor
     activation = steady
     if graphs and version.cold_peak and cache == "cold":

@@ -93,6 +93,7 @@ def memory_request(
         version=version,
         accelerator=settings.accelerator.type,
         path=path,
+        pooling=settings.pools,
     )
     match settings:
         case VllmSettings():

@@ -19,6 +19,7 @@ def memory_request_of(model: Model, weights: str, accelerator: str, count: int, 
         mla_width=model.latent_width,
         tensor_parallel=count,
         accelerator=accelerator,
+        pooling=model.task != "generate",
     )
 
 

@@ -87,8 +87,8 @@ def _planned(request: MemoryRequest, same: _Same) -> MemoryPlan:
         budget_mib=fixed.budget,
         weights_mib=fixed.weights,
         load_peak_mib=fixed.load_peak,
-        kv_bytes_per_token=fixed.layout.token_bytes,
-        needed_mib=fixed.layout.request_mib(limits.max_model_len),
+        kv_bytes_per_token=0 if request.architecture.encoder_only else fixed.layout.token_bytes,
+        needed_mib=_needed(request, fixed, limits.max_model_len),
         cold=cold,
         warm=warm,
         error_margin_mib=_error_margin(fixed, activation),
@@ -122,7 +122,7 @@ def _largest(
 ) -> int:
     """The longest context with one of the verdicts, by bisection over the plan itself; 0 if there is none."""
     low, high = 0, request.architecture.max_positions if most is None else most
-    follows = limits.runner == "V0"
+    follows = limits.runner == "V0" or request.architecture.encoder_only
     fixed = fixed_demand(request, limits, facts)
     demand = start_demand(request, fixed, facts, cache)
     while low < high:
@@ -151,7 +151,9 @@ def _state(
     demand = start_demand(request, fixed, facts, cache)
     pool, inside = _pool(request, fixed, demand, context)
     layout = fixed.layout
-    blocks = layout.pool_blocks(pool)
+    # What a server that pools keeps is of a step, or saves work that is done twice: it bounds no request.
+    held = 0.0 if request.pooling else pool
+    blocks = 0 if request.pooling else layout.pool_blocks(pool)
     concurrency = blocks / layout.request_blocks(context)
     peak = _peak(request, fixed, facts, demand, context)
     verdict, cause = _judge(request, fixed, facts, demand, context)
@@ -162,7 +164,7 @@ def _state(
         activation_mib=demand.activation,
         cuda_graphs_mib=inside,
         non_torch_mib=demand.non_torch,
-        kv_cache_mib=pool,
+        kv_cache_mib=held,
         blocks=blocks,
         kv_cache_tokens=int(concurrency * context),
         max_concurrency=concurrency,
@@ -172,6 +174,11 @@ def _state(
         cause=cause,
         has_room=has_room,
     )
+
+
+def _needed(request: MemoryRequest, fixed: FixedDemand, context: int) -> float:
+    """The cache of one request, without which a server does not start, in MiB; none of an encoder."""
+    return 0.0 if request.architecture.encoder_only else fixed.layout.request_mib(context)
 
 
 def _left(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, context: int) -> float:
@@ -191,6 +198,8 @@ def _pool(request: MemoryRequest, fixed: FixedDemand, demand: StartDemand, conte
     What is charged for FlashInfer with an FP8 KV cache never makes the pool hold fewer tokens than one at 16 bits: it
     was measured with one model only. The verdict rests on the whole charge all the same.
     """
+    if request.architecture.encoder_only:
+        return 0.0, demand.graphs_inside
     left = max(0.0, _left(request, fixed, demand, context))
     if request.kv_cache_mib is not None:
         return left, demand.graphs_inside
@@ -211,7 +220,7 @@ def _judge(
     """Verdict and cause; the earliest failure decides."""
     runtime, total = facts.vllm.runtime, request.gpu_memory_mib
     peak = _peak(request, fixed, facts, demand, context)
-    needed = fixed.layout.request_mib(context)
+    needed = _needed(request, fixed, context)
     charge = 0.0 if request.kv_cache_mib is not None else demand.flashinfer_in_estimate
     left = _left(request, fixed, demand, context) - charge
     band = band_of(request, fixed, demand.activation, context) if fixed.unplanned else _NO_BAND

@@ -137,6 +137,7 @@ class MemoryRequest:
         path: where the configuration holds the server, for refusals.
         kv_cache_mib: size of the KV cache on each GPU, where the server is told rather than takes what is left.
         unplanned: flags and variables that change memory in a way that is not modeled.
+        pooling: whether the server gives one result for all tokens of an input, and generates nothing.
 
     """
 
@@ -163,6 +164,7 @@ class MemoryRequest:
     path: str = field(default="server", compare=False)
     kv_cache_mib: float | None = None
     unplanned: tuple[Unplanned, ...] = ()
+    pooling: bool = False
 
     @property
     def host_gib(self) -> int:
@@ -252,12 +254,15 @@ def limits_of(request: MemoryRequest, facts: MemoryFacts) -> Limits:
         if entry.from_mib <= request.gpu_memory_mib and request.accelerator not in entry.except_accelerators
     ][-1]
     runner = request.model_runner or (version.sparse_runner if architecture.experts else version.runner)
+    if request.pooling and runner == "V2":
+        runner = "V1"  # which alone pools: use_v2_model_runner in vllm/config/vllm.py of 0.26.0
     # Since 0.19 a default number of sequences gives way to a smaller batch of tokens.
     gives_way = version_parts(request.version) >= (0, 19) and request.max_num_batched_tokens is not None
     most = request.max_num_batched_tokens if gives_way else None
     sequences = _given(request.max_num_seqs, min(defaults.max_num_seqs, most or defaults.max_num_seqs))
     tokens = defaults.max_num_batched_tokens
-    if runner == "V0":
+    if runner == "V0" or architecture.encoder_only:
+        # An encoder sees an input whole, in one step.
         tokens = max(tokens, context)
     return Limits(
         max_model_len=context,

@@ -198,6 +198,8 @@ class MemoryPlan:
     @property
     def summary(self) -> str:
         """The plan in one line: verdict, KV cache, longest context and concurrency at the start that is planned for."""
+        if self.request.pooling:
+            return self._pooled_summary
         state = self.state
         estimated = "" if self.calibrated or self.verdict == "estimated" else "; estimated, not measured"
         return (
@@ -207,12 +209,21 @@ class MemoryPlan:
         )
 
     @property
+    def _pooled_summary(self) -> str:
+        estimated = "" if self.calibrated or self.verdict == "estimated" else "; estimated, not measured"
+        return (
+            f"{self.verdict}: weights of {_gib(self.weights_mib)} and {_gib(self.state.activation_mib)} for a step of "
+            f"{self.limits.max_num_batched_tokens:,} tokens, no KV cache to plan; inputs of up to "
+            f"{self.limits.max_model_len:,} tokens, {self.limits.max_num_seqs:,} in a step{estimated}"
+        )
+
+    @property
     def context_note(self) -> str:
         """Why a context far below what fits gains nothing; empty where the limit is not far below.
 
         Older guides set limits as low as 640 tokens for a server whose version had less memory left.
         """
-        if not self.starts or self.comfortable_context < _FAR * self.limits.max_model_len:
+        if self.request.pooling or not self.starts or self.comfortable_context < _FAR * self.limits.max_model_len:
             return ""
         return (
             f"{self.comfortable_context:,} tokens fit as well: {self.request.server} {self.request.version} gives "
@@ -236,15 +247,22 @@ class MemoryPlan:
 
 
 def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> str:
-    total = _gib(plan.total_mib)
+    total, pooling = _gib(plan.total_mib), plan.request.pooling
     match state.cause:
         case "start":
             free = _gib(plan.total_mib - start_context_mib)
             return f"the budget of {_gib(plan.budget_mib)} is more than the {free} that are free of {total} at start"
         case "load":
             return f"loading {_gib(plan.weights_mib)} of weights takes {_gib(plan.load_peak_mib)} of {total}"
+        case "profile" if plan.request.architecture.encoder_only:
+            return (
+                f"{_gib(plan.weights_mib)} of weights and {_gib(state.activation_mib)} for a step of "
+                f"{plan.limits.max_num_batched_tokens:,} tokens (± {_gib(plan.error_margin_mib)}) are more than the "
+                f"budget of {_gib(plan.budget_mib)}"
+            )
         case "profile":
-            needed, left = _distinct(plan.needed_mib, state.kv_cache_mib)
+            left_mib = plan.budget_mib - plan.weights_mib - state.activation_mib if pooling else state.kv_cache_mib
+            needed, left = _distinct(plan.needed_mib, max(0.0, left_mib))
             return (
                 f"one request of {plan.limits.max_model_len} tokens needs {needed} of KV cache; "
                 f"{left} (± {_gib(plan.error_margin_mib)}) are left of the budget of "
@@ -263,6 +281,12 @@ def _reason(plan: MemoryPlan, state: MemoryState, start_context_mib: float) -> s
 def _why_estimated(plan: MemoryPlan, state: MemoryState) -> str:
     names = ", ".join(one.name for one in plan.unplanned)
     spare = state.kv_cache_mib - plan.needed_mib
+    if plan.request.pooling:
+        spare = plan.budget_mib - plan.weights_mib - state.activation_mib - plan.needed_mib
+        return (
+            f"{names}: takes {plan.band} beyond the plan; {_gib(max(0.0, spare))} are left of the budget of "
+            f"{_gib(plan.budget_mib)} at best"
+        ) + ("" if spare >= plan.band_mib[1] - plan.band_mib[0] else ", so it may not start")
     return (
         f"{names}: takes {plan.band} beyond the plan; one request of {plan.limits.max_model_len} tokens needs "
         f"{_gib(plan.needed_mib)} of KV cache, and {_gib(state.kv_cache_mib)} are left at best"

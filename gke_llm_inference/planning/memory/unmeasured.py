@@ -29,6 +29,8 @@ def _parts(request: MemoryRequest, facts: MemoryFacts) -> Iterator[UnmeasuredPar
     given, known = request.architecture, facts.unmeasured.parts
     if given.experts:
         yield known.experts
+    if given.encoder_only:
+        yield known.encoder
     if given.latent_width:
         yield known.latent_attention
     if given.vision_parameters or given.parameters > _MORE_THAN_TEXT * text_parameters(given):

@@ -64,6 +64,8 @@ def weights_mib(
 def rotary_bytes(request: MemoryRequest) -> float:
     """Bytes of the rotary tables; scaled by the factor that the model's configuration states."""
     given = request.architecture
+    if given.encoder_only:
+        return 0.0  # its positions are learned, and counted with its parameters
     factor = request.rope_factor
     if factor is None:
         scaled = request.family.startswith(_SCALED_FAMILY) and given.max_positions >= _SCALED_FROM

@@ -10,6 +10,7 @@ from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric
 from gke_llm_inference.planning.cost import Cost
 from gke_llm_inference.planning.observability.plan import Condition
 from gke_llm_inference.planning.observability.promql import Scope, duration, number, quantile
+from gke_llm_inference.planning.observability.queries import metric_of
 from gke_llm_inference.planning.plan import ServerPlan
 from gke_llm_inference.planning.pod.names import SERVER_CONTAINER
 from gke_llm_inference.settings import LatencyObjective, ServerSettings
@@ -17,6 +18,7 @@ from gke_llm_inference.settings import LatencyObjective, ServerSettings
 _SHORT = 300
 _WINDOW = 600
 _MINUTE = 60
+_OF_GENERATION: tuple[AlertKind, ...] = ("timeToFirstToken", "interTokenLatency", "kvCacheFull", "preemptions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Watched:
 
     def metric(self, concept: Concept) -> ExposedMetric | None:
         """The metric of a concept at the server's version; None where it has none."""
-        return self.catalog.metrics[self.plan.kind].metric(concept, self.plan.version)
+        return metric_of(concept, self.plan.task, self.plan.version, self.catalog.metrics[self.plan.kind])
 
     def mean(self, concept: Concept) -> str | None:
         """The mean of each series of a gauge over some minutes; None where the version has none."""
@@ -85,6 +87,9 @@ def missing(server: Watched) -> Iterator[tuple[AlertKind, str]]:
     if server.plan.least_replicas == 0:
         yield "noReplica", "it may scale to none"
         yield "idleGpus", "it may scale to none"
+    if server.plan.task != "generate":
+        yield from ((kind, "it generates no text") for kind in _OF_GENERATION)
+        return
     title = server.catalog.servers[server.plan.kind].title
     if server.metric("timeToFirstToken") is None:
         yield "timeToFirstToken", f"{title} does not measure it"

@@ -53,6 +53,7 @@ def _watched(
             facts=catalog.metrics[server.kind],
             version=server.version,
             selector=matching(cluster=cluster.name, namespace=server.namespace, job=server.name),
+            task=server.task,
         ),
         objectives=settings.servers[server.key].objectives,
         usd_per_replica_hour=cost.hourly_usd,

@@ -191,7 +191,9 @@ def _latency(server: Watched) -> Iterator[Panel]:
             metrics,
             "queueTime",
             "Time in the queue",
-            "From a request's arrival to its prefill. The server does not measure the time to the first token.",
+            "From a request's arrival to its prefill. The server does not measure the time to the first token."
+            if metrics.generates
+            else "From a request's arrival to its step.",
         )
     of_request = metrics.has("timePerOutputToken")
     concept: Concept = "timePerOutputToken" if of_request else "interTokenLatency"
@@ -230,6 +232,11 @@ def _percentiles(
 
 def _tokens(server: Watched) -> Iterator[Panel]:
     metrics = server.metrics
+    prompts = Line(name="prompts", query=metrics.rate(_counted(metrics, "promptTokens", "promptLength")))
+    if not metrics.generates:
+        what = "Tokens of the inputs over all replicas."
+        yield Panel(title="Tokens", what=what, unit="tokens/s", lines=(prompts,))
+        return
     yield Panel(
         title="Tokens",
         what="Tokens over all replicas: of prompts that were read, and of answers. A request counts when it ends where "
@@ -238,7 +245,7 @@ def _tokens(server: Watched) -> Iterator[Panel]:
         else "Tokens over all replicas: of prompts that were read, and of answers.",
         unit="tokens/s",
         lines=(
-            Line(name="prompts", query=metrics.rate(_counted(metrics, "promptTokens", "promptLength"))),
+            prompts,
             Line(name="answers", query=_answered(metrics)),
         ),
     )
@@ -300,6 +307,8 @@ def _cost(server: Watched) -> Iterator[Panel]:
         unit="USD/h",
         lines=(Line(name="all replicas", query=hourly),),
     )
+    if not metrics.generates:
+        return
     most = server.objectives.max_usd_per_million_tokens if server.objectives else None
     yield Panel(
         title="Cost per million output tokens",

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric, ServerMetrics
+from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.planning.observability.promql import pods_of
+from gke_llm_inference.planning.pooling import OF_GENERATION
 
 WINDOW = "5m"
 """What rates are taken over: ten scrapes, so that one that fails leaves no gap."""
@@ -17,12 +19,19 @@ class Metrics:
         facts: what the server measures.
         version: its version, which decides on the names.
         selector: what its series match, and those of no other server; see `matching`.
+        task: what the server does, which decides on what says anything of it.
 
     """
 
     facts: ServerMetrics
     version: str
     selector: str
+    task: Task = "generate"
+
+    @property
+    def generates(self) -> bool:
+        """Whether the server generates text."""
+        return self.task == "generate"
 
     def has(self, *concepts: Concept) -> bool:
         """Whether the version measures all of these."""
@@ -67,13 +76,18 @@ class Metrics:
         return f"{name}{self.selector}"
 
     def _metric(self, concept: Concept) -> ExposedMetric | None:
-        return self.facts.metric(concept, self.version)
+        return metric_of(concept, self.task, self.version, self.facts)
 
     def _known(self, concept: Concept) -> ExposedMetric:
         metric = self._metric(concept)
         if metric is None:
             raise KeyError(concept)
         return metric
+
+
+def metric_of(concept: Concept, task: Task, version: str, facts: ServerMetrics) -> ExposedMetric | None:
+    """The metric of a concept; None where the version has none, or it says nothing of a server of that task."""
+    return None if task != "generate" and concept in OF_GENERATION else facts.metric(concept, version)
 
 
 def matching(**labels: str | None) -> str:
