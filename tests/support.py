@@ -31,6 +31,7 @@ GUIDE = REPOSITORY / "examples" / "guide"
 ACCESS = REPOSITORY / "examples" / "access"
 COLD_START = REPOSITORY / "examples" / "cold-start"
 EMBEDDINGS = REPOSITORY / "examples" / "embeddings"
+ADAPTERS = REPOSITORY / "examples" / "adapters"
 UPDATE = "UPDATE_GOLDEN"
 """With this variable set to 1 in the environment, golden files are written anew instead of compared."""
 

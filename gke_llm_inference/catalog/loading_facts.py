@@ -2,6 +2,7 @@
 
 from packaging.version import Version
 
+from gke_llm_inference.catalog.effects import Amount
 from gke_llm_inference.catalog.facts import Facts, ServerKind
 from gke_llm_inference.catalog.files import directory, read
 
@@ -32,6 +33,23 @@ class FormatSince(Facts):
     """The flag without which the server refuses the format."""
 
 
+class AdapterLoading(Facts):
+    """What a server takes as adapters (LoRA)."""
+
+    since: str
+    """The oldest version that was looked at."""
+    experts_since: str
+    """The same for mixtures of experts."""
+    ranks: tuple[int, ...]
+    """Ranks that it has room for, ascending."""
+    with_tables: tuple[str, ...]
+    """Classes whose embeddings and output layer have buffers too."""
+    without: tuple[str, ...]
+    """Classes that take no adapters."""
+    at_most: Amount
+    """What adapters take of a GPU at most."""
+
+
 class ServerLoading(Facts):
     """What a server loads."""
 
@@ -45,6 +63,8 @@ class ServerLoading(Facts):
     """Whether classes are listed by model_type."""
     formats: dict[str, tuple[FormatSince, ...]]
     """GPUs by format and version, oldest first; formats that are not listed need no more than the server itself."""
+    adapters: AdapterLoading | None = None
+    """What it takes as adapters; None where that is not planned."""
     methods: dict[str, str] = {}
     """The server's own word for a format, where that is another."""
 

@@ -305,6 +305,11 @@ def experts_path() -> Path:
     return directory("memory") / f"experts-vllm-{MEASURED_VERSION}.jsonl"
 
 
+def adapters_path() -> Path:
+    """What buffers for adapters took at starts, on an H200 that told of an L4's memory."""
+    return directory("memory") / f"adapters-vllm-{MEASURED_VERSION}.jsonl"
+
+
 def pooling_path() -> Path:
     """Starts of servers that embed and rank, on an H200 that told of an L4's memory."""
     return directory("memory") / f"pooling-vllm-{MEASURED_VERSION}.jsonl"

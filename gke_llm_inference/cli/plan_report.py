@@ -129,6 +129,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
     return {
         "task": server.task,
         "model": server.model,
+        "adapters": {one.name: {"id": one.id, "revision": one.revision, "rank": one.rank} for one in server.adapters},
         "revision": server.revision,
         "server": server.kind,
         "version": server.version,
@@ -271,6 +272,8 @@ def _finding_document(finding: Finding) -> dict[str, str]:
 def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Catalog, look: Look) -> Iterator[str]:
     resources, region = server.resources, plan.cluster.region
     yield f"{server.key}: {server.kind} {server.version}, {server.model}"
+    if server.adapters:
+        yield f"  adapters   {', '.join(f'{one.name} (rank {one.rank})' for one in server.adapters)}"
     count = f"{server.replicas}" if server.autoscaling is None else f"{server.least_replicas} to {server.replicas}"
     yield f"  replicas   {count}, each on {server.gpu_count} {look.times} {server.gpu_type}"
     if server.memory is not None:

@@ -40,6 +40,7 @@ from gke_llm_inference.planning.observability.plan import (
     ObservabilityPlan,
 )
 from gke_llm_inference.planning.plan import (
+    AdapterPlan,
     ClusterPlan,
     NodePoolPlan,
     PodResources,
@@ -55,6 +56,7 @@ from gke_llm_inference.planning.stack import StackIdentity, plan_stack
 
 __all__ = [
     "AccessPlan",
+    "AdapterPlan",
     "AlertPlan",
     "AllowedRoute",
     "AllowlistPlan",

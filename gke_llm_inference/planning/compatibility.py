@@ -14,6 +14,7 @@ from packaging.version import Version
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat, Technique
+from gke_llm_inference.planning.adapters.findings import adapter_findings
 from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.loading import class_problems, format_problems
 from gke_llm_inference.planning.machines import gpu_counts
@@ -71,6 +72,7 @@ def setting_problems(
     problems += of_checkpoint
     problems += _capability_problems(path, settings, model, catalog)
     problems += task_problems(path, settings, version, model, catalog)
+    problems += adapter_findings(path, settings, version, model, catalog)
     problems += class_problems(path, settings, version, model, catalog)
     problems += [] if of_checkpoint else format_problems(path, settings, version, model, catalog)
     match settings:

@@ -56,6 +56,7 @@ class ServedModel:
     checkpoint_blockwise: bool = False
     loaded_as: str = ""
     stated_gib: float | None = None
+    base: str = ""
 
     @property
     def checkpoint_gib(self) -> float:
@@ -143,6 +144,7 @@ def _of_checkpoint(name: str, checkpoint: Checkpoint, base: Model) -> ServedMode
         checkpoint.bits,
         checkpoint_blockwise=checkpoint.blockwise,
         loaded_as=base.loaded_as,
+        base=checkpoint.base,
     )
 
 

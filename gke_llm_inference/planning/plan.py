@@ -490,6 +490,24 @@ def _shown(value: object) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterPlan:
+    """An adapter that a server serves beside its model.
+
+    Attributes:
+        name: by which clients ask for it.
+        id: its repository at Hugging Face.
+        revision: commit of that.
+        rank: its rank.
+
+    """
+
+    name: str
+    id: str
+    revision: str
+    rank: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerPlan:
     """One inference server, decided.
 
@@ -525,6 +543,7 @@ class ServerPlan:
         revision: branch, tag or commit of its model; None where nothing says.
         capacity: ways in which Google provides its machines; None where it states none.
         task: what it does.
+        adapters: adapters that it serves beside its model, sorted by name.
 
     """
 
@@ -581,6 +600,7 @@ class ServerPlan:
     revision: str | None = None
     capacity: CapacityPlan | None = None
     task: Task = "generate"
+    adapters: tuple[AdapterPlan, ...] = ()
 
     @property
     def compute_class(self) -> str | None:

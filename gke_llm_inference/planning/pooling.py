@@ -2,7 +2,6 @@
 
 import json
 
-from gke_llm_inference.catalog.metric_facts import Concept
 from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.models import ServedModel
@@ -22,14 +21,6 @@ _RANKING_OVERRIDES = {
         "is_original_qwen3_reranker": True,
     }
 }
-
-OF_GENERATION: frozenset[Concept] = frozenset(
-    {
-        *("decodeTime", "generationLength", "generationTokens", "interTokenLatency", "kvCacheUsage"),
-        *("preemptions", "timePerOutputToken", "timeToFirstToken"),
-    }
-)
-"""What is measured of a server that generates, and says nothing of one that pools."""
 
 
 def pooling_settings(settings: ServerSettings, model: ServedModel) -> ServerSettings:

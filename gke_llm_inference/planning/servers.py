@@ -14,6 +14,12 @@ from gke_llm_inference.catalog.kubernetes_names import (
 from gke_llm_inference.planning.access.api_keys import api_key_arguments, api_key_environment, plan_api_keys
 from gke_llm_inference.planning.access.exposed import exposure_of, routing_of
 from gke_llm_inference.planning.access.picker import picker_selector
+from gke_llm_inference.planning.adapters.decide import (
+    adapter_arguments,
+    adapter_plans,
+    download_container,
+    with_download,
+)
 from gke_llm_inference.planning.boot_disks.decide import boot_disk_selector, held_images
 from gke_llm_inference.planning.capacity_tiers.nodes import class_selector, tier_selector, tier_tolerations
 from gke_llm_inference.planning.compile_cache.decide import cache_environment, plan_compile_cache
@@ -152,6 +158,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
             *_added_arguments(server, shutdown),
             *tracing_arguments(tracing, catalog.tracing[settings.server]),
             *api_key_arguments(api_keys),
+            *(argument.text for argument in adapter_arguments(settings, facts.home, catalog)),
         ),
         environment=tuple(
             sorted(
@@ -216,10 +223,20 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
         tracing=tracing,
         api_keys=api_keys,
         compile_cache=kept,
-        pod=plan_pod(settings.pod, stack.image),
+        pod=with_download(
+            plan_pod(settings.pod, stack.image),
+            download_container(
+                settings,
+                image=server.image,
+                home=facts.home,
+                user=facts.user.uid if facts.user else None,
+                secret=None if isinstance(token, NoToken) else (token.secret_name, token.secret_key),
+            ),
+        ),
         revision=settings.revision,
         capacity=server.capacity,
         task=settings.task,
+        adapters=adapter_plans(settings),
     )
 
 

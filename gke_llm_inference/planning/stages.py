@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gke_llm_inference.catalog import Catalog, InferenceServerFacts
+from gke_llm_inference.planning.adapters.decide import adapters_gib
 from gke_llm_inference.planning.alternatives import Alternative, FasterAlternative
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.autoscaling.source import StackSources
@@ -157,7 +158,9 @@ class ModeledServer(AskedServer):
     @property
     def stored_gib(self) -> float:
         """Size of what the pod downloads, in GiB."""
-        return self.model.checkpoint_gib if self.settings.downloads else 0.0
+        if not self.settings.downloads:
+            return 0.0
+        return self.model.checkpoint_gib + adapters_gib(self.settings, self.model)
 
     @property
     def source(self) -> ModelSource:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from gke_llm_inference.planning.accelerators import server_accelerator_findings
 from gke_llm_inference.planning.access.exposed import exposure_of
 from gke_llm_inference.planning.access.findings import server_access_findings
+from gke_llm_inference.planning.adapters.decide import adapter_decisions, adapter_parts
 from gke_llm_inference.planning.autopilot import autopilot_findings, raised_requests
 from gke_llm_inference.planning.autoscaling.decide import plan_autoscaling
 from gke_llm_inference.planning.boot_disks.decide import (
@@ -166,7 +167,11 @@ def presets(server: ModeledServer, findings: Findings) -> PresetServer:
 def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     """The memory request that the settings come to, checked against the rules of what goes together."""
     settings = pooling_settings(server.settings, server.model)
-    decisions = (*server.decisions, *pooling_decisions(settings, server.model))
+    decisions = (
+        *server.decisions,
+        *pooling_decisions(settings, server.model),
+        *adapter_decisions(settings, server.stack.catalog),
+    )
     server = replace(server, settings=settings, decisions=decisions)
     catalog = server.stack.catalog
     findings += setting_problems(server.path, settings, server.version, server.model, catalog)
@@ -175,7 +180,10 @@ def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     request = replace(
         memory_request(server.path, running, server.version, server.model, catalog.memory),
         kv_cache_mib=kv_cache_mib(settings, server.version, catalog),
-        unplanned=unplanned(server.path, settings, server.version, catalog),
+        unplanned=(
+            *unplanned(server.path, settings, server.version, catalog),
+            *adapter_parts(server.path, settings, server.model, catalog),
+        ),
     )
     return LimitedServer(**vars(server), request=request)
 

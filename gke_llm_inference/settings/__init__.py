@@ -17,6 +17,7 @@ from gke_llm_inference.settings.access import (
     SecretCertificate,
     SecretManagerApiKeys,
 )
+from gke_llm_inference.settings.adapters import AdapterSettings
 from gke_llm_inference.settings.autoscaling import (
     AutoscalingSettings,
     AutoscalingSource,
@@ -129,6 +130,7 @@ from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSetti
 __all__ = [
     "AcceleratorChoice",
     "AcceleratorSettings",
+    "AdapterSettings",
     "AlertSettings",
     "ApiKeySettings",
     "ArchitectureSettings",

@@ -10,6 +10,7 @@ from gke_llm_inference.catalog.facts import ModelArchitecture, Positive
 from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat
 from gke_llm_inference.settings.access import ApiKeySettings, Exposure, Hostname, NoApiKeys, RouteSettings, Routing
+from gke_llm_inference.settings.adapters import MOST_ADAPTERS, AdapterName, AdapterSettings
 from gke_llm_inference.settings.autoscaling import AutoscalingSettings
 from gke_llm_inference.settings.base import (
     DnsLabel,
@@ -189,6 +190,8 @@ class _ServerSettings(Settings):
     """Hugging Face id, such as google/gemma-7b-it."""
     task: Task = "generate"
     """What the server does: generate text, or give one vector, score or class for each input."""
+    adapters: Annotated[dict[AdapterName, AdapterSettings], Field(max_length=MOST_ADAPTERS)] = {}
+    """Adapters (LoRA) that it serves beside its model, by the name that clients ask for."""
     revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,200}$")] | None = None
     """Branch, tag or commit of the model's repository."""
     model_volume: ModelVolume | None = None
@@ -367,6 +370,8 @@ class VllmSettings(_ServerSettings):
     """State of torch's compile cache when a pod starts: warm where an image of yours brings it (VLLM_CACHE_ROOT)."""
     keep_compile_cache: KeepCompileCacheSettings | None = None
     """Where the server keeps what it compiled, for later pods; it goes with each pod if absent."""
+    max_loras: PositiveInt | None = None
+    """Most adapters in one batch; all up to 4 if absent."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
 

@@ -14,7 +14,7 @@ from tests.planning.combinations import Combination
 from tests.planning.support import GEMMA, UNFIT, existing_stack, outcome_of, planned, standard_stack
 from tests.presets.test_matrix import server_of
 from tests.stacks.test_access import SAMPLE, stack_file
-from tests.support import ACCESS, COLD_START, EMBEDDINGS, GUIDE, REPOSITORY, STACKS, Recordings
+from tests.support import ACCESS, ADAPTERS, COLD_START, EMBEDDINGS, GUIDE, REPOSITORY, STACKS, Recordings
 from tools.preset_reference import matrix
 
 EXAMPLES = [
@@ -23,6 +23,7 @@ EXAMPLES = [
     *sorted(ACCESS.glob("Pulumi.*.yaml")),
     *sorted(COLD_START.glob("Pulumi.*.yaml")),
     *sorted(EMBEDDINGS.glob("Pulumi.*.yaml")),
+    *sorted(ADAPTERS.glob("Pulumi.*.yaml")),
 ]
 
 

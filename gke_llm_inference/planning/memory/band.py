@@ -66,9 +66,12 @@ def _adapters_mib(one: Unplanned, request: MemoryRequest, fixed: FixedDemand) ->
     given, shard = request.architecture, fixed.shard
     query, kv = given.attention_heads * given.head_dim, given.kv_heads * given.head_dim
     experts = given.experts.count if given.experts else 1
+    width = (given.experts.intermediate_size if given.experts else None) or given.intermediate_size
     attention = 2 * (given.hidden_size + query) + 2 * (given.hidden_size + kv)
-    feed_forward = experts * 3 * (given.hidden_size + given.intermediate_size)
-    return own_bytes(given) * one.adapters * shard.layers * (attention + feed_forward) / shard.gpus / MIB
+    feed_forward = experts * 3 * (given.hidden_size + width)
+    layers = shard.layers * (attention + feed_forward)
+    tables = 2 * (given.vocab_size + given.hidden_size) if one.has_tables else 0
+    return own_bytes(given) * one.adapters * (layers + tables) / shard.gpus / MIB
 
 
 def _window_mib(fixed: FixedDemand, context: int) -> float:

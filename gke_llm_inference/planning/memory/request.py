@@ -97,6 +97,7 @@ class Unplanned:
         adapters: rank of all adapters that are loaded at once.
         host_mib: what it takes of the pod's own memory.
         of_model: whether it is a part of the model rather than a flag or variable.
+        has_tables: whether adapters have buffers for the embeddings and the output layer.
 
     """
 
@@ -109,6 +110,7 @@ class Unplanned:
     adapters: int = 0
     host_mib: float = 0.0
     of_model: bool = False
+    has_tables: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric, ServerMetrics
 from gke_llm_inference.catalog.model_facts import Task
 from gke_llm_inference.planning.observability.promql import pods_of
-from gke_llm_inference.planning.pooling import OF_GENERATION
 
 WINDOW = "5m"
 """What rates are taken over: ten scrapes, so that one that fails leaves no gap."""
+# What is measured of a server that generates, and says nothing of one that pools.
+_OF_GENERATION: frozenset[Concept] = frozenset(
+    {
+        *("decodeTime", "generationLength", "generationTokens", "interTokenLatency", "kvCacheUsage"),
+        *("preemptions", "timePerOutputToken", "timeToFirstToken"),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +93,7 @@ class Metrics:
 
 def metric_of(concept: Concept, task: Task, version: str, facts: ServerMetrics) -> ExposedMetric | None:
     """The metric of a concept; None where the version has none, or it says nothing of a server of that task."""
-    return None if task != "generate" and concept in OF_GENERATION else facts.metric(concept, version)
+    return None if task != "generate" and concept in _OF_GENERATION else facts.metric(concept, version)
 
 
 def matching(**labels: str | None) -> str:
