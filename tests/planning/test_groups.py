@@ -321,7 +321,9 @@ def test_what_no_machine_holds_is_proposed_on_several() -> None:
 def test_405b_on_one_machine_is_refused_and_two_machines_are_proposed() -> None:
     server = {**ON_H100, "server": "vllm", "model": "meta-llama/Llama-3.1-405B-Instruct"}
     (problem,) = problems_of(standard_stack({"h100": {**H100, "provisioning": {"model": "spot"}}}, {"large": server}))
-    assert "2 machines with 8 × nvidia-h100-80gb (nodes: 2)" in problem.fix or "(nodes: 2), on a node pool" in problem.fix
+    assert (
+        "2 machines with 8 × nvidia-h100-80gb (nodes: 2)" in problem.fix or "(nodes: 2), on a node pool" in problem.fix
+    )
 
 
 def test_autopilot_makes_the_machines_of_a_group_one_by_one() -> None:
