@@ -99,7 +99,7 @@ def replica_gpus(resource: Resource) -> float:
     has_leader = resource.at(*_LEADER) is not None
     counts = [
         (number(one.at("resources", "limits", GPU_RESOURCE)) or 0)
-        * (1 if size == 1 else size - 1 if one.is_worker else 1 if has_leader else size)
+        * (size - 1 if one.is_worker else 1 if has_leader else size)
         for one in containers(resource)
     ]
     return sum(counts)
