@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gke_llm_inference.planning import StackPlan
 from gke_llm_inference.planning.cost import server_cost
 from gke_llm_inference.planning.groups.plan import stage_layers
 from gke_llm_inference.planning.groups.specs import group_spec, leader_template, worker_template
 from gke_llm_inference.planning.memory import plan_memory
 from gke_llm_inference.planning.node_pools import running_nodes
 from gke_llm_inference.planning.quota import stack_quota_needs
-from tests.planning.support import CATALOG, architecture, planned, problems_of, standard_stack
+from tests.planning.support import CATALOG, architecture, outcome_of, planned, problems_of, standard_stack
 from tests.settings.support import PROPERTY, Raw, autopilot_stack
 
 if TYPE_CHECKING:
@@ -333,3 +334,31 @@ def test_autopilot_makes_the_machines_of_a_group_one_by_one() -> None:
     assert server.group.one_zone
     (warning,) = [one for one in plan.warnings if one.path == "servers.gemma.nodes"]
     assert warning.what == "Autopilot makes the 2 machines of a group one by one"
+
+
+@given(
+    nodes=st.integers(1, 16),
+    stages=st.none() | st.integers(1, 100),
+    shares=st.none() | st.integers(1, 20),
+    experts=st.none() | st.booleans(),
+    count=st.sampled_from([1, 2, 4, 8]),
+    model=st.sampled_from([LARGE["model"], MIXTRAL]),
+)
+@PROPERTY
+def test_whatever_is_asked_is_planned_or_refused(
+    nodes: int, stages: int | None, shares: int | None, experts: bool | None, count: int, model: str
+) -> None:
+    asked = {"pipelineParallelSize": stages, "tensorParallelSize": shares, "expertParallel": experts}
+    server = {
+        "server": "vllm",
+        "model": model,
+        "accelerator": {"type": "nvidia-l4", "count": count},
+        "nodes": nodes,
+        "maxModelLen": 4096,
+        **{key: value for key, value in asked.items() if value is not None},
+    }
+    outcome = outcome_of(standard_stack({"gpus": {**L4, "maxNodes": 16}}, {"large": server}))
+    if isinstance(outcome, StackPlan):
+        (plan,) = outcome.servers
+        assert plan.pods == nodes
+        assert (plan.group is None) == (nodes == 1)
