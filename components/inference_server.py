@@ -15,8 +15,9 @@ from gke_llm_inference.planning.pod.template import pod_template
 
 from .autoscaling import Autoscaler, autoscaler
 from .compile_cache import compile_cache
+from .leader_worker_set import leader_worker_set, marked
 from .model_disk import ModelDisk, model_disk
-from .network_policy import fqdn_network_policy, network_policy
+from .network_policy import fqdn_network_policy, group_network_policies, network_policy
 from .served_apis import ServedApis
 
 _TOKEN_VERSION = f"{OWN_ANNOTATIONS}token-version"
@@ -55,12 +56,16 @@ class InferenceServer(pulumi.ComponentResource):
     """Address of the server inside the cluster."""
     service_account: core.v1.ServiceAccount
     """What the pods run as; it has no rights."""
-    deployment: apps.v1.Deployment
-    """Runs the pods."""
+    deployment: apps.v1.Deployment | None
+    """Runs the pods; None where each replica is a group of them."""
+    groups: apiextensions.CustomResource | None
+    """The LeaderWorkerSet that runs groups of pods; None where a replica is one pod."""
     service: core.v1.Service
     """What `url` names."""
     network_policy: networking.v1.NetworkPolicy | None
     """Denies the pods all traffic but what they need; None where the settings turn it off."""
+    group_network_policies: list[networking.v1.NetworkPolicy]
+    """Lets the pods of each group talk to each other; none where a replica is one pod."""
     fqdn_network_policy: apiextensions.CustomResource | None
     """Allows the pods hosts by their names; None where no policy names one."""
     autoscaler: Autoscaler | None
@@ -87,30 +92,38 @@ class InferenceServer(pulumi.ComponentResource):
         self.fqdn_network_policy = fqdn_network_policy(name, plan, args.served_apis, guarded)
         self.model_disk = model_disk(name, plan, args.served_apis, guarded)
         disk = [self.model_disk.claim] if self.model_disk else []
+        self.group_network_policies = group_network_policies(name, plan, guarded)
         guards = [one for one in (self.network_policy, self.fqdn_network_policy) if one is not None]
+        guards += self.group_network_policies
         kept = compile_cache(name, plan, guarded)
         create = f"{plan.rollout.progress_deadline_seconds + 60}s"
         update = f"{plan.rollout.longest_seconds + 60}s"
-        self.deployment = apps.v1.Deployment(
-            f"{name}-deployment",
-            metadata=_metadata(plan, annotations=_overrides(plan)),
-            spec=_deployment_spec(plan, args),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # No pod is there before what guards it, and none is left when that goes.
-                depends_on=[account, *guards, *disk, *kept, *args.after],
-                replace_with=together,
-                # Pulumi would give up after ten minutes, before a large model is loaded.
-                custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
-                # Where something scales the pods, a number that was stated before must not be taken back to 1.
-                ignore_changes=["spec.replicas"] if plan.autoscaling else None,
-            ),
+        running = pulumi.ResourceOptions(
+            parent=self,
+            # No pod is there before what guards it, and none is left when that goes.
+            depends_on=[account, *guards, *disk, *kept, *args.after],
+            replace_with=together,
+            # Pulumi would give up after ten minutes, before a large model is loaded.
+            custom_timeouts=pulumi.CustomTimeouts(create=create, update=update),
+            # Where something scales the pods, a number that was stated before must not be taken back to 1.
+            ignore_changes=["spec.replicas"] if plan.autoscaling else None,
         )
+        self.deployment = self.groups = None
+        if plan.group is None:
+            self.deployment = apps.v1.Deployment(
+                f"{name}-deployment",
+                metadata=_metadata(plan, annotations=_overrides(plan)),
+                spec=_deployment_spec(plan, args),
+                opts=running,
+            )
+        else:
+            marks = _marks(plan, args)
+            self.groups = leader_worker_set(name, plan, marks, args.served_apis, running)
         self.autoscaler = autoscaler(
             name,
             plan,
             args.served_apis,
-            pulumi.ResourceOptions(parent=self, depends_on=[self.deployment, *args.after], replace_with=together),
+            pulumi.ResourceOptions(parent=self, depends_on=[self.workload, *args.after], replace_with=together),
         )
         self.service = core.v1.Service(
             f"{name}-service",
@@ -118,7 +131,7 @@ class InferenceServer(pulumi.ComponentResource):
             metadata=_metadata(plan, annotations={"pulumi.com/skipAwait": "true"}),
             spec=core.v1.ServiceSpecArgs(
                 type="ClusterIP",
-                selector=plan.selector,
+                selector=plan.served_selector,
                 ports=[
                     core.v1.ServicePortArgs(
                         name=SERVER_PORT, port=plan.service_port, protocol="TCP", target_port=SERVER_PORT
@@ -156,6 +169,13 @@ class InferenceServer(pulumi.ComponentResource):
         }
         self.register_outputs(self.outputs)
 
+    @property
+    def workload(self) -> pulumi.Resource:
+        """What runs the pods: the Deployment, or the LeaderWorkerSet."""
+        found = self.deployment or self.groups
+        assert found is not None, "nothing runs the pods"
+        return found
+
 
 def _metadata(plan: ServerPlan, annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
     return meta.v1.ObjectMetaArgs(name=plan.name, namespace=plan.namespace, labels=plan.labels, annotations=annotations)
@@ -191,11 +211,15 @@ def _deployment_spec(plan: ServerPlan, args: InferenceServerArgs) -> apps.v1.Dep
 
 def _pod_template(plan: ServerPlan, args: InferenceServerArgs) -> dict[str, Any]:
     template = pod_template(plan)
-    annotations: dict[str, pulumi.Input[str]] = template["metadata"].pop("annotations", {})
-    if plan.uses_token and args.token_version is not None:
-        annotations[_TOKEN_VERSION] = args.token_version
-    if plan.api_keys and args.api_keys_version is not None:
-        annotations[_API_KEYS_VERSION] = args.api_keys_version
-    if annotations:
-        template["metadata"]["annotations"] = annotations
+    marked(template, _marks(plan, args))
     return template
+
+
+def _marks(plan: ServerPlan, args: InferenceServerArgs) -> dict[str, pulumi.Input[str]]:
+    """Annotations of the pods that only a deployment knows: versions of the Secrets that they read when they start."""
+    marks: dict[str, pulumi.Input[str]] = {}
+    if plan.uses_token and args.token_version is not None:
+        marks[_TOKEN_VERSION] = args.token_version
+    if plan.api_keys and args.api_keys_version is not None:
+        marks[_API_KEYS_VERSION] = args.api_keys_version
+    return marks

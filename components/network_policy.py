@@ -32,6 +32,29 @@ def network_policy(name: str, plan: ServerPlan, opts: pulumi.ResourceOptions) ->
     )
 
 
+def group_network_policies(
+    name: str, plan: ServerPlan, opts: pulumi.ResourceOptions
+) -> list[networking.v1.NetworkPolicy]:
+    """Registers what lets the pods of each group talk to each other; nothing for a server without groups.
+
+    Args:
+        name: name of the server's component, which the policies' begin with.
+        plan: the server.
+        opts: options of the policies.
+
+    """
+    specs: Any = plan.network_policy.group_specs if plan.network_policy else ()
+    return [
+        networking.v1.NetworkPolicy(
+            f"{name}-group-{index}-network-policy",
+            metadata=_metadata(plan, f"{plan.name}-group-{index}"),
+            spec=spec,
+            opts=opts,
+        )
+        for index, spec in enumerate(specs)
+    ]
+
+
 def fqdn_network_policy(
     name: str, plan: ServerPlan, served_apis: ServedApis | None, opts: pulumi.ResourceOptions
 ) -> apiextensions.CustomResource | None:

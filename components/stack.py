@@ -271,7 +271,7 @@ def create_stack(
             ObservabilityArgs(
                 plan=plan.observability,
                 after=[namespace] if namespace else [],
-                servers={key: server.deployment for key, server in servers.items()},
+                servers={key: server.workload for key, server in servers.items()},
                 replace_with=together,
                 served_apis=cluster.served_apis,
             ),

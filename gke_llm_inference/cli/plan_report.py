@@ -29,6 +29,7 @@ from gke_llm_inference.cli.pod_report import patch_document, patch_lines, pod_do
 from gke_llm_inference.cli.registry_report import registry_document, registry_lines
 from gke_llm_inference.planning.alternatives import Alternative
 from gke_llm_inference.planning.cost import Cost, pool_cost, server_cost, total_cost, usd_per_million_tokens
+from gke_llm_inference.planning.groups.plan import GroupPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.memory.result import floored
 from gke_llm_inference.planning.network_policy.flows import DIRECTIONS
@@ -122,6 +123,10 @@ def stack_text(plan: StackPlan, catalog: Catalog, only: str | None = None, look:
     return "".join(f"{part}\n" for line in shown for part in wrapped(line, rest=_INDENT) or [""])
 
 
+def _group_document(group: GroupPlan) -> dict[str, Any]:
+    return {"nodes": group.nodes, "layers": list(group.layers), "tensorParallel": group.tensor_parallel}
+
+
 def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: Catalog) -> dict[str, Any]:
     memory = server.memory
     resources = server.resources
@@ -135,6 +140,7 @@ def _server_document(server: ServerPlan, plan: StackPlan, cost: Cost, catalog: C
         "version": server.version,
         "image": server.image,
         "replicas": server.replicas,
+        **({"group": _group_document(server.group)} if server.group else {}),
         "autoscaling": autoscaling_document(server.autoscaling),
         "verdict": memory.verdict if memory else None,
         "memory": _memory_document(memory) if memory else None,
@@ -275,7 +281,8 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     if server.adapters:
         yield f"  adapters   {', '.join(f'{one.name} (rank {one.rank})' for one in server.adapters)}"
     count = f"{server.replicas}" if server.autoscaling is None else f"{server.least_replicas} to {server.replicas}"
-    yield f"  replicas   {count}, each on {server.gpu_count} {look.times} {server.gpu_type}"
+    machines = f"{server.group.nodes} machines with {server.gpu_count}" if server.group else f"{server.gpu_count}"
+    yield f"  replicas   {count}, each on {machines} {look.times} {server.gpu_type}"
     if server.memory is not None:
         yield from _memory_lines(server.memory, look)
     machine = server.machine_type or "a node of the cluster"
@@ -285,6 +292,8 @@ def _server_lines(server: ServerPlan, cost: Cost, plan: StackPlan, catalog: Cata
     )
     yield from capacity_lines(server)
     yield from _start_lines(server)
+    if server.group is not None:
+        yield f"  group      {server.group.summary}"
     yield f"  rollout    {server.rollout.strategy}: {server.rollout.reason}"
     yield from autoscaling_lines(server.autoscaling)
     yield f"  network    {_network(server)}"
@@ -405,9 +414,9 @@ def _total(plan: StackPlan, catalog: Catalog) -> Cost:
 
 
 def _alternative_usd(one: Alternative, region: str | None, catalog: Catalog) -> float | None:
-    """USD per hour on demand of an alternative's machine, in the region's prices where there are any."""
+    """USD per hour on demand of an alternative's machines, in the region's prices where there are any."""
     prices = catalog.price(one.machine_type, region)[0] if one.machine_type else None
-    return prices.on_demand if prices else None
+    return int(dict(one.changes).get("nodes", 1)) * prices.on_demand if prices else None
 
 
 def _rounded(value: float | None) -> float | None:

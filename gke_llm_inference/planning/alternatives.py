@@ -1,17 +1,19 @@
 """What to change where a server does not fit: every proposal is a plan of its own, cheapest first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.planning.compatibility import request_problems
+from gke_llm_inference.planning.groups.plan import MULTI_NODE_SINCE
 from gke_llm_inference.planning.machines import candidates, gpu_counts
 from gke_llm_inference.planning.memory.from_settings import served_weights_format
 from gke_llm_inference.planning.memory.plan import plan_memory
 from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes, limits_of, vllm_version_facts
 from gke_llm_inference.planning.memory.result import MemoryPlan
+from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import NodePoolSettings
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Kind = Literal[
     "shorter context",
     "more GPUs",
     "larger GPU",
+    "more nodes",
     "no compilation",
     "smaller steps",
     "another GPU",
@@ -45,9 +48,19 @@ _ORDER: tuple[Kind, ...] = (
     "no compilation",
     "more GPUs",
     "larger GPU",
+    "more nodes",
     "smaller steps",
     "another GPU",
     "none",
+)
+# With these the model keeps its weights and its context on one machine.
+_WHOLE: tuple[Kind, ...] = (
+    "lower utilization",
+    "fewer sequences",
+    "FP8 KV cache",
+    "no compilation",
+    "more GPUs",
+    "larger GPU",
 )
 _FASTER_TOKENS = (1024, 512)
 _SEQUENCES = (128, 64, 32)
@@ -55,6 +68,7 @@ _UTILIZATIONS = (0.95, 0.9, 0.85, 0.8)
 _SHORTEST_CONTEXT = 256
 _CONTEXT_STEP = 64
 _MOST_GPUS = 8
+_MORE_NODES = (2, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +155,24 @@ def alternatives(request: MemoryRequest, catalog: Catalog, *, model: str | None 
     return tuple(sorted(found, key=lambda one: rank(one, request)))
 
 
+def on_more_nodes(request: MemoryRequest, catalog: Catalog, found: Iterable[Alternative]) -> tuple[Alternative, ...]:
+    """Machines over which the model fits as it is; none where it does so on one.
+
+    Args:
+        request: what does not fit.
+        catalog: the facts to decide by.
+        found: changes with which it fits on one machine.
+
+    """
+    if any(one.plan.request.weights_format == request.weights_format and one.kind in _WHOLE for one in found):
+        return ()
+    return tuple(
+        _alternative(candidate, plan, catalog)
+        for candidate in _more_nodes(request, catalog)
+        if (plan := _planned(candidate.request, catalog.memory)) is not None
+    )
+
+
 def rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, str]:
     """By what proposals are sorted: price, then how sure they are, then what they cost otherwise."""
     # Where prices are not known, the GPUs that the server has already are the cheapest.
@@ -152,7 +184,8 @@ def rank(found: Alternative, asked: MemoryRequest) -> tuple[float, bool, int, st
 def _alternative(candidate: Candidate, plan: MemoryPlan, catalog: Catalog) -> Alternative:
     asked = candidate.request
     gpus = asked.tensor_parallel * asked.pipeline_parallel
-    machines = candidates(asked.accelerator, gpus, catalog) if asked.accelerator else []
+    nodes = asked.pipeline_parallel if candidate.kind == "more nodes" else 1
+    machines = candidates(asked.accelerator, gpus // nodes, catalog) if asked.accelerator else []
     machine = machines[0] if machines else None
     price = catalog.machine_types[machine].usd_per_hour if machine else None
     return Alternative(
@@ -162,7 +195,7 @@ def _alternative(candidate: Candidate, plan: MemoryPlan, catalog: Catalog) -> Al
         accelerator=asked.accelerator,
         gpus=gpus,
         machine_type=machine,
-        usd_per_hour=price.on_demand if price else None,
+        usd_per_hour=nodes * price.on_demand if price else None,
         plan=plan,
     )
 
@@ -355,6 +388,35 @@ def _larger_gpus(request: MemoryRequest, catalog: Catalog, facts: MemoryFacts) -
                     kind="larger GPU",
                     what=f"{gpus} {name}",
                     changes=(("accelerator.type", name), ("accelerator.count", gpus)),
+                    request=changed,
+                )
+                break
+
+
+def _more_nodes(request: MemoryRequest, catalog: Catalog) -> Iterator[Candidate]:
+    """The fewest machines of each GPU, with as many GPUs as there are, over whose pipeline stages the model fits."""
+    spans = version_parts(request.version) >= version_parts(MULTI_NODE_SINCE)
+    if request.server != "vllm" or not spans or request.pipeline_parallel > 1 or request.accelerator is None:
+        return
+    for name, visible in sorted(catalog.memory.versions.visible_memory.items()):
+        known = gpu_counts(name, catalog)
+        for nodes in _MORE_NODES if known else ():
+            changed = replace(
+                request,
+                accelerator=name,
+                gpu_memory_mib=float(visible.mib),
+                tensor_parallel=known[-1],
+                pipeline_parallel=nodes,
+            )
+            if _starts(changed, catalog.memory):
+                yield Candidate(
+                    kind="more nodes",
+                    what=f"{nodes} machines with {known[-1]} × {name} (nodes: {nodes})",
+                    changes=(
+                        *(() if name == request.accelerator else (("accelerator.type", name),)),
+                        ("accelerator.count", known[-1]),
+                        ("nodes", nodes),
+                    ),
                     request=changed,
                 )
                 break

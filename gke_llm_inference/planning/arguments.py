@@ -76,7 +76,10 @@ def vllm_arguments(settings: VllmSettings, port: int, place: ModelPlace) -> tupl
             ("--port", "server", port),
             ("--revision", "revision", settings.revision if place.in_hub else None),
             ("--served-model-name", "servedModelName", settings.served_model_name or own_name),
-            ("--tensor-parallel-size", "accelerator.count", settings.accelerator.count),
+            ("--tensor-parallel-size", "accelerator.count", settings.shares),
+            ("--pipeline-parallel-size", "pipelineParallelSize", settings.stages if settings.stages > 1 else None),
+            ("--distributed-executor-backend", "nodes", "mp" if settings.nodes > 1 else None),
+            ("--nnodes", "nodes", settings.nodes if settings.nodes > 1 else None),
             ("--quantization", "quantization", settings.quantization),
             ("--load-format", "loadFormat" if place.load_format is None else "modelSource", load_format),
             ("--model-loader-extra-config", "modelSource", _json(place.loader) if place.loader else None),
@@ -108,6 +111,7 @@ def vllm_arguments(settings: VllmSettings, port: int, place: ModelPlace) -> tupl
         *_switch("--enable-prefix-caching", "prefixCaching", settings.prefix_caching),
         *_switch("--enable-chunked-prefill", "chunkedPrefill", settings.chunked_prefill),
         *([Argument("--enforce-eager", "enforceEager")] if settings.enforce_eager else []),
+        *([Argument("--enable-expert-parallel", "expertParallel")] if settings.expert_parallel else []),
     )
 
 

@@ -321,7 +321,7 @@ def _parallelism_problems(request: MemoryRequest, gpu_counts: Sequence[int] | No
     if request.pipeline_parallel > given.layers:
         problems.append(
             Finding(
-                path=f"{request.path}.pipelineParallel",
+                path=f"{request.path}.pipelineParallelSize",
                 what=f"{request.pipeline_parallel} stages cannot share {given.layers} layers",
                 why="every stage has at least one layer",
                 fix=f"use {given.layers} or less",

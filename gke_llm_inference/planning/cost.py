@@ -78,10 +78,10 @@ def server_cost(server: ServerPlan, pool: NodePoolPlan | None, cluster: ClusterP
     """Cost of a server's own GPUs and what comes with them: its share of the nodes that it runs on."""
     if pool is None and server.capacity is not None and cluster.profile == "standard":
         return tiers_cost(server, server.capacity, cluster)
-    cost = replicas_cost(server.replicas, server.gpu_count, pool, cluster, catalog)
+    cost = replicas_cost(server.pods, server.gpu_count, pool, cluster, catalog)
     if server.autoscaling is None:
         return cost
-    least = replicas_cost(server.least_replicas, server.gpu_count, pool, cluster, catalog)
+    least = replicas_cost(server.least_pods, server.gpu_count, pool, cluster, catalog)
     return replace(cost, least_hourly_usd=least.hourly_usd)
 
 
@@ -91,11 +91,11 @@ def tiers_cost(server: ServerPlan, capacity: CapacityPlan, cluster: ClusterPlan)
         return Cost(hourly_usd=None, idle_hourly_usd=0.0, note=capacity.tiers[0].note)
     price = capacity.priced[0].usd_per_hour or 0.0
     return Cost(
-        hourly_usd=server.replicas * price,
+        hourly_usd=server.pods * price,
         idle_hourly_usd=0.0,
-        least_hourly_usd=None if server.autoscaling is None else server.least_replicas * price,
+        least_hourly_usd=None if server.autoscaling is None else server.least_pods * price,
         region=cluster.region,
-        note=tiers_note(capacity, server.replicas),
+        note=tiers_note(capacity, server.pods),
     )
 
 

@@ -28,7 +28,9 @@ def check_fit(
         return []
     if plan.verdict == "estimated":
         return _estimated(plan)
-    proposals = "; or ".join(one.what + pool_needed(one.node_pool) for one in alternatives[:_PROPOSALS])
+    # A model that no machine holds as it is: that several do is said, however much they cost.
+    spread = [one for one in alternatives[_PROPOSALS:] if one.kind == "more nodes"][:1]
+    proposals = "; or ".join(one.what + pool_needed(one.node_pool) for one in (*alternatives[:_PROPOSALS], *spread))
     may_start = plan.verdict == "tight" or settings.allow_unfit or plan.is_near_miss
     finding = Finding(
         path=path,
@@ -65,4 +67,5 @@ def _estimated(plan: MemoryPlan) -> list[Finding]:
 
 
 def _gpus(settings: ServerSettings) -> str:
-    return f"{settings.accelerator.count} × {settings.accelerator.type}"
+    each = f"{settings.accelerator.count} × {settings.accelerator.type}"
+    return each if settings.nodes == 1 else f"{settings.nodes} machines with {each}"

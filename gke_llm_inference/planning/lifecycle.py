@@ -78,7 +78,8 @@ def longest_answer(server: WeighedServer) -> LongestAnswer:
         pool = server.memory.state.kv_cache_tokens
         sequences = max(1, min(limits.max_num_seqs, pool))
         timer = step_timer(server.request, gpu, catalog.memory, catalog.performance)
-        token_ms = max(timer.gpu_ms(sequences, pool, 0, 0, 0), timer.host_ms(sequences, 0))
+        stages = server.request.pipeline_parallel  # a token visits them one after the other
+        token_ms = max(stages * timer.gpu_ms(sequences, pool, 0, 0, 0), timer.host_ms(sequences, 0))
         return _answer(tokens, token_ms, "predicted")
     if objective is not None:
         return _answer(tokens, objective.milliseconds, "stated")

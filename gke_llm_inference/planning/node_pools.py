@@ -125,9 +125,7 @@ def _default_zones(settings: NodePoolSettings, cluster: ClusterPlan, catalog: Ca
 
 def running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> int:
     """Nodes of a pool while every replica runs: by GPUs, as GPUs are what pods on such nodes compete for."""
-    return _nodes_of(
-        pool, sum(server.replicas * server.gpu_count for server in servers if server.node_pool == pool.key)
-    )
+    return _nodes_of(pool, sum(server.pods * server.gpu_count for server in servers if server.node_pool == pool.key))
 
 
 def least_running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> int | None:
@@ -135,7 +133,7 @@ def least_running_nodes(pool: NodePoolPlan, servers: Iterable[ServerPlan]) -> in
     own = [server for server in servers if server.node_pool == pool.key]
     if all(server.autoscaling is None for server in own):
         return None
-    return _nodes_of(pool, sum(server.least_replicas * server.gpu_count for server in own))
+    return _nodes_of(pool, sum(server.least_pods * server.gpu_count for server in own))
 
 
 def _nodes_of(pool: NodePoolPlan, gpus: int) -> int:

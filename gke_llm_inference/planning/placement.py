@@ -196,7 +196,7 @@ class _Choice:
         """The pool that takes the server, or why there is none."""
         key, problem = self._choose(server)
         if key is not None:
-            self._open[key].take(_need(server), server.settings.most_replicas)
+            self._open[key].take(_need(server), server.settings.most_pods)
         return key, problem
 
     def _choose(self, server: SizedServer) -> tuple[str | None, Finding | None]:
@@ -207,7 +207,7 @@ class _Choice:
         ranked = self._matching(accelerator.type, accelerator.count)
         if not ranked:
             return None, _no_pool(server)
-        need, replicas = _need(server), server.settings.most_replicas
+        need, replicas = _need(server), server.settings.most_pods
         kind = (accelerator.type, accelerator.count, need, replicas)
         for place in range(self._passed.get(kind, 0), len(ranked)):
             if self._open[ranked[place]].has_room(need, replicas):
@@ -309,7 +309,7 @@ def _nodes(tenants: Sequence[SizedServer], pods: Counter[Capacity], room: Capaci
         return nodes
     packing, least = Packing(room), reduce(smaller, pods)
     for server in sorted(tenants, key=_order):
-        packing.add(_need(server), server.settings.most_replicas, least)
+        packing.add(_need(server), server.settings.most_pods, least)
     return min(nodes, packing.nodes)
 
 
@@ -339,7 +339,7 @@ def _need(server: SizedServer) -> Capacity:
 def _pods(tenants: Iterable[SizedServer]) -> Counter[Capacity]:
     pods: Counter[Capacity] = Counter()
     for server in tenants:
-        pods[_need(server)] += server.settings.most_replicas
+        pods[_need(server)] += server.settings.most_pods
     return pods
 
 
@@ -351,7 +351,7 @@ def _disk_problem(key: str, pool: NodePoolSettings, tenants: Sequence[SizedServe
 
     def need_of(server: SizedServer) -> int:
         slots = pool.accelerator.count * clients // server.settings.accelerator.count
-        return server.resources.ephemeral_storage_gib * max(1, min(slots, server.settings.most_replicas))
+        return server.resources.ephemeral_storage_gib * max(1, min(slots, server.settings.most_pods))
 
     need = max(need_of(server) for server in tenants)
     room = ephemeral_room_gib(pool, catalog)

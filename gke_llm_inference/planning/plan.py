@@ -14,6 +14,7 @@ from gke_llm_inference.planning.autoscaling.plan import AutoscalingPlan, Metrics
 from gke_llm_inference.planning.boot_disks.plan import AllowlistPlan
 from gke_llm_inference.planning.capacity_tiers.plan import CapacityPlan, ComputeClassPlan
 from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
+from gke_llm_inference.planning.groups.plan import LEADER_LABELS, GroupPlan
 from gke_llm_inference.planning.image_registry.plan import ImageRegistryPlan
 from gke_llm_inference.planning.memory import MemoryPlan
 from gke_llm_inference.planning.model_source.plan import BucketCaches, FuseVolume, ModelSourcePlan, TransferNodes
@@ -544,6 +545,7 @@ class ServerPlan:
         capacity: ways in which Google provides its machines; None where it states none.
         task: what it does.
         adapters: adapters that it serves beside its model, sorted by name.
+        group: the machines that each replica spans; None where it runs in one pod.
 
     """
 
@@ -601,6 +603,22 @@ class ServerPlan:
     capacity: CapacityPlan | None = None
     task: Task = "generate"
     adapters: tuple[AdapterPlan, ...] = ()
+    group: GroupPlan | None = None
+
+    @property
+    def pods(self) -> int:
+        """Pods of all replicas: one for each machine that a replica spans."""
+        return self.replicas * (self.group.nodes if self.group else 1)
+
+    @property
+    def least_pods(self) -> int:
+        """The same of the fewest replicas."""
+        return self.least_replicas * (self.group.nodes if self.group else 1)
+
+    @property
+    def served_selector(self) -> dict[str, str]:
+        """Labels of the pods that answer requests: of a group, its leader alone."""
+        return {**self.selector, **LEADER_LABELS} if self.group else self.selector
 
     @property
     def compute_class(self) -> str | None:
@@ -635,7 +653,8 @@ class ServerPlan:
         speed = (self.performance.summary,) if self.performance is not None else ()
         tiers = self.capacity.tiers if self.capacity else ()
         each = [f"capacity {tier.summary(self.start.new_node_seconds)}" for tier in tiers]
-        return (*fit, *speed, self.start_summary, *each, *map(str, self.decisions))
+        group = (f"group: {self.group.summary}",) if self.group is not None else ()
+        return (*fit, *group, *speed, self.start_summary, *each, *map(str, self.decisions))
 
     @property
     def start_summary(self) -> str:

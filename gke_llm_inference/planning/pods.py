@@ -133,6 +133,7 @@ def rollout_plan(
     pool_known: bool,
     one_node: str | None = None,
     fewest: int | None = None,
+    nodes: int = 1,
 ) -> RolloutPlan:
     """How to update without a deadlock.
 
@@ -144,6 +145,7 @@ def rollout_plan(
         pool_known: whether the pods run on a node pool of the stack.
         one_node: the volume of a pod that only one node at a time can mount; None without one.
         fewest: pods of a server that scales when nothing is asked of it; `replicas` if None.
+        nodes: machines that each replica spans.
 
     """
     longest = max(deadline, min(replicas * deadline, _LONGEST_UPDATE_SECONDS))
@@ -169,6 +171,9 @@ def rollout_plan(
             "; while it has one only, that stops first" if replicas > 1 and fewest is not None and fewest < 2 else ""
         )
         reason = f"{why}: {then}{alone}"
+    if nodes > 1:
+        then = "one group at a time makes room" if replicas > 1 else "the only group stops"
+        reason = f"a group needs {nodes} machines at once, and none is kept spare: {then} before its successor starts"
     return RolloutPlan(
         max_surge=1 if surges else 0,
         max_unavailable=0 if surges else 1,

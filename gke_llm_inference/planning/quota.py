@@ -120,7 +120,7 @@ def quota_needs(
         )
     for server in servers:
         if server.node_pool is None:
-            now = server.replicas * server.gpu_count
+            now = server.pods * server.gpu_count
             count(_quotas(server, catalog), now=now, most=now + server.rollout.max_surge * server.gpu_count)
     return tuple(QuotaNeed(name, running[name], largest[name]) for name in sorted(running))
 

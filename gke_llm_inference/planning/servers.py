@@ -24,6 +24,7 @@ from gke_llm_inference.planning.boot_disks.decide import boot_disk_selector, hel
 from gke_llm_inference.planning.capacity_tiers.nodes import class_selector, tier_selector, tier_tolerations
 from gke_llm_inference.planning.compile_cache.decide import cache_environment, plan_compile_cache
 from gke_llm_inference.planning.compile_cache.plan import CompileCachePlan
+from gke_llm_inference.planning.groups.decide import group_environment, plan_group
 from gke_llm_inference.planning.image_registry.plan import fetched_from
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.model_source.decide import (
@@ -123,6 +124,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
         policy_of(stack.network_policy, settings.network_policy),
         catalog.network,
         selector=selector,
+        groups=settings.replicas if settings.nodes > 1 else None,
         port=facts.port,
         reads=source.source.reads,
         keeps_in_bucket=kept is not None and kept.bucket is not None,
@@ -167,6 +169,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
                     **api_key_environment(settings, catalog),
                     **_offline(server, source.source),
                     **_runner(settings),
+                    **group_environment(settings),
                     **cache_environment(kept),
                     **tracing_environment(tracing, name),
                     **settings.extra_env,
@@ -197,7 +200,9 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
             settings.most_replicas,
             deadline,
             cluster.profile,
-            may_surge=server.may_surge,
+            # A group more takes as many machines as it has pods.
+            may_surge=server.may_surge and settings.nodes == 1,
+            nodes=settings.nodes,
             pool_known=pool is not None,
             one_node=_on_one_node(settings, kept),
             fewest=settings.autoscaling.min_replicas if settings.autoscaling else None,
@@ -237,6 +242,7 @@ def plan_server(server: TieredServer, shutdown: ShutdownPlan) -> ServerPlan:
         capacity=server.capacity,
         task=settings.task,
         adapters=adapter_plans(settings),
+        group=plan_group(settings, server.model.architecture.layers, pool),
     )
 
 

@@ -126,7 +126,7 @@ def _of_tiers(server: ServerPlan, capacity: CapacityPlan, plan: StackPlan) -> Co
     """Machines of a server that come from one of its tiers."""
     cheapest = (*capacity.priced, *capacity.tiers)[0]
     cost = tiers_cost(server, capacity, plan.cluster)
-    title = f"pods of {server.key}: {server.replicas} × {cheapest.machine_type}"
+    title = f"pods of {server.key}: {server.pods} × {cheapest.machine_type}"
     return CostPart(title=title, cost=cost, is_least=bool(cost.note))
 
 
@@ -139,14 +139,14 @@ def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> Cost
     names = candidates(server.gpu_type, server.gpu_count, catalog)
     machine = next((name for name in names if holds(catalog.machine_types[name], need, catalog)), None)
     prices = catalog.price(machine, plan.cluster.region)[0] if machine else None
-    title = f"pods of {server.key}: {server.replicas} × {machine or server.gpu_type}"
+    title = f"pods of {server.key}: {server.pods} × {machine or server.gpu_type}"
     if prices is None:
         note = f"no price known of {machine or server.gpu_type} in {plan.cluster.region}"
         return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note), is_least=True)
     price = prices.on_demand
-    least = None if server.autoscaling is None else server.least_replicas * price
+    least = None if server.autoscaling is None else server.least_pods * price
     cost = Cost(
-        hourly_usd=server.replicas * price,
+        hourly_usd=server.pods * price,
         idle_hourly_usd=0.0,
         least_hourly_usd=least,
         region=plan.cluster.region,
@@ -158,7 +158,7 @@ def _on_autopilot(server: ServerPlan, plan: StackPlan, catalog: Catalog) -> Cost
 def _on_other_nodes(server: ServerPlan) -> CostPart:
     gpus = server.gpu_type if server.gpu_count == 1 else f"{server.gpu_count} {server.gpu_type}"
     cost = Cost(hourly_usd=None, idle_hourly_usd=0.0, note="no price known of nodes that the stack does not make")
-    return CostPart(title=f"pods of {server.key}: {server.replicas} × {gpus}", cost=cost, is_least=True)
+    return CostPart(title=f"pods of {server.key}: {server.pods} × {gpus}", cost=cost, is_least=True)
 
 
 def _cluster(plan: StackPlan, facts: CostFacts) -> Iterator[CostPart]:
@@ -211,7 +211,7 @@ def _boot_disks(server: ServerPlan, region: str, facts: CostFacts) -> Iterator[C
         return
     disks = {(rule.boot_disk_gb or 0, rule.boot_disk_type or "") for rule in made.rules}
     prices = [None if (usd := facts.disk(kind, region)) is None else gb * usd for gb, kind in disks]
-    yield _on_class_nodes(f"boot disks of {server.key}: {server.replicas} × {min(disks)[0]} GB", prices, server, region)
+    yield _on_class_nodes(f"boot disks of {server.key}: {server.pods} × {min(disks)[0]} GB", prices, server, region)
 
 
 def _local_ssds(server: ServerPlan, catalog: Catalog, region: str, facts: CostFacts) -> Iterator[CostPart]:
@@ -228,7 +228,7 @@ def _local_ssds(server: ServerPlan, catalog: Catalog, region: str, facts: CostFa
     if len(rules) < len(made.rules):
         prices.append(0.0)
     fewest = min(rule.local_ssds for rule in rules) * gb
-    yield _on_class_nodes(f"local SSDs of {server.key}: {server.replicas} × {fewest} GB", prices, server, region)
+    yield _on_class_nodes(f"local SSDs of {server.key}: {server.pods} × {fewest} GB", prices, server, region)
 
 
 def _on_class_nodes(title: str, monthly: Sequence[float | None], server: ServerPlan, region: str) -> CostPart:
@@ -238,8 +238,8 @@ def _on_class_nodes(title: str, monthly: Sequence[float | None], server: ServerP
         note = f"no price known in {region}"
         return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note=note))
     hourly = min(known)
-    least = None if server.autoscaling is None else server.least_replicas * hourly
-    cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
+    least = None if server.autoscaling is None else server.least_pods * hourly
+    cost = Cost(hourly_usd=server.pods * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
     return CostPart(title=title, cost=cost, is_least=len(monthly) > 1)
 
 
@@ -261,13 +261,13 @@ def _per_node(title: str, gb: int, price: float | None, pool: NodePoolPlan, plan
 
 def _cache_disks(server: ServerPlan, kind: str, region: str, facts: CostFacts) -> CostPart:
     gb = server.resources.cache_gib
-    title = f"cache disks of {server.key}: {server.replicas} × {gb} GB of {kind or 'an unknown type'}"
+    title = f"cache disks of {server.key}: {server.pods} × {gb} GB of {kind or 'an unknown type'}"
     price = facts.disk(kind, region)
     if price is None:
         return CostPart(title=title, cost=Cost(hourly_usd=None, idle_hourly_usd=0.0, note="no price known"))
     hourly = gb * price / HOURS_PER_MONTH
-    least = None if server.autoscaling is None else server.least_replicas * hourly
-    cost = Cost(hourly_usd=server.replicas * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
+    least = None if server.autoscaling is None else server.least_pods * hourly
+    cost = Cost(hourly_usd=server.pods * hourly, idle_hourly_usd=0.0, least_hourly_usd=least)
     return CostPart(title=title, cost=cost)
 
 

@@ -172,7 +172,7 @@ class ModeledServer(AskedServer):
     @property
     def gpus(self) -> int:
         """GPUs of all replicas."""
-        return self.settings.most_replicas * self.settings.accelerator.count
+        return self.settings.most_pods * self.settings.accelerator.count
 
 
 @dataclass(frozen=True, kw_only=True)

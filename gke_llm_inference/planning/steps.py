@@ -34,6 +34,8 @@ from gke_llm_inference.planning.extra import flags_of, overridden
 from gke_llm_inference.planning.extra_arguments import environment_problems, flag_variable_problems
 from gke_llm_inference.planning.fit import check_fit
 from gke_llm_inference.planning.flow import Findings
+from gke_llm_inference.planning.groups.decide import zone_findings
+from gke_llm_inference.planning.groups.findings import group_findings, parallelism_findings
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
 from gke_llm_inference.planning.local_ssds import local_ssd_findings, local_ssd_gib
@@ -118,6 +120,8 @@ def model(server: AskedServer, findings: Findings) -> ModeledServer | None:
         *pod_findings(path, settings, facts, catalog),
         *(patch_findings(f"{path}.podPatch", settings.pod_patch, catalog.pod_fields) if settings.pod_patch else ()),
         *server_access_findings(path, settings, version, server.stack.gateway, server.stack.cluster.project, catalog),
+        *parallelism_findings(path, settings, version, served, catalog),
+        *group_findings(path, server.key, settings, server.stack.cluster, server.stack.gateway),
     ]
     if served is None:
         return None
@@ -364,6 +368,7 @@ def rollout(server: TieredServer, findings: Findings) -> ServerPlan:
     findings += found
     findings += spread_findings(server.path, server.settings, server.pool)
     findings += placed_findings(server)
+    findings += zone_findings(server.path, server.settings, server.pool)
     plan = plan_server(server, shutdown)
     findings += flex_start_warnings(server.path, server.settings, plan.start)
     autoscaling, found = plan_autoscaling(server, plan.start, stack.sources, port=plan.service_port)

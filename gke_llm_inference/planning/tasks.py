@@ -86,6 +86,13 @@ def _setting_problems(path: str, settings: VllmSettings, catalog: Catalog) -> It
                 why="memory, routes and metrics are planned for what the setting task says",
                 fix="remove it",
             )
+    if settings.nodes > 1:
+        yield Finding(
+            path=f"{path}.nodes",
+            what=f"are not planned for a server that {verb}",
+            why="its models fit one machine",
+            fix="remove it, and use replicas",
+        )
     if settings.model_runner == "V2":
         yield Finding(
             path=f"{path}.modelRunner",

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_snake
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning import steps
-from gke_llm_inference.planning.alternatives import Alternative, alternatives, rank
+from gke_llm_inference.planning.alternatives import Alternative, alternatives, on_more_nodes, rank
 from gke_llm_inference.planning.capacity_tiers.asked import machine_tiers, makes_nodes
 from gke_llm_inference.planning.flow import Findings
 from gke_llm_inference.planning.machines import candidates, holds
@@ -45,6 +45,8 @@ class Trials:
                 for one in alternatives(plan.request, server.stack.catalog, model=exchangeable_model(server))
             )
             fitting = [one for one in found if one is not None]
+            spread = (_tried(server, one) for one in on_more_nodes(plan.request, server.stack.catalog, fitting))
+            fitting += [one for one in spread if one is not None]
             self.known[key] = tuple(sorted(fitting, key=lambda one: rank(one, plan.request)))
         return self.known[key]
 
@@ -85,7 +87,7 @@ def _tried(server: CommandedServer, change: Alternative) -> Alternative | None:
         change,
         changes=trial.changes,
         machine_type=trial.machine,
-        usd_per_hour=_on_demand(trial.machine, server.stack.catalog),
+        usd_per_hour=_times(sized.settings.nodes, _on_demand(trial.machine, server.stack.catalog)),
         node_pool=trial.node_pool,
     )
 
@@ -240,7 +242,7 @@ def _pool_for(server: SizedServer, provisioning: ProvisioningSettings | None = N
     key = f"{asked.accelerator.type.removeprefix('nvidia-')}-x{asked.accelerator.count}"
     pool = NodePoolSettings(
         accelerator=AcceleratorSettings(type=asked.accelerator.type, count=asked.accelerator.count),
-        max_nodes=max(1, asked.most_replicas),
+        max_nodes=max(1, asked.most_pods),
         provisioning=provisioning or like.provisioning,
         disk_size_gb=like.disk_size_gb,
         taints=like.taints,
@@ -260,6 +262,10 @@ def _machine(server: PlacedServer) -> str | None:
         if holds(machine, need, catalog) and (not sold or asked.tiers[0].model in machine.provisioning):
             return name
     return None
+
+
+def _times(nodes: int, usd: float | None) -> float | None:
+    return None if usd is None else nodes * usd
 
 
 def _on_demand(machine: str | None, catalog: Catalog) -> float | None:

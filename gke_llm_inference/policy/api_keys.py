@@ -7,7 +7,7 @@ from gke_llm_inference.catalog import Catalog, load_catalog
 from gke_llm_inference.catalog.access_facts import GuardedPaths
 from gke_llm_inference.planning.access.exposed import guarded_paths
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
-from gke_llm_inference.policy.workloads import is_workload, object_name, pod_spec, pod_template, same_namespace
+from gke_llm_inference.policy.workloads import is_workload, object_name, pod_spec, pod_template, same_namespace, selects
 
 _VERSION = "app.kubernetes.io/version"
 # vLLM reads several keys from a file, which is mounted from a Secret.
@@ -53,13 +53,11 @@ def _behind(backend: Any, route: Resource, resources: Sequence[Resource]) -> Ite
 
 
 def _selects(selector: Any, workload: Resource) -> bool:
-    labels = at(pod_template(workload), "metadata", "labels")
-    if isinstance(selector, Opaque) or isinstance(labels, Opaque):
+    """Whether a selector of labels alone covers the pods; an empty one of a Service covers none."""
+    if isinstance(selector, Opaque):
         return True
     wanted = fields(selector)
-    return bool(wanted) and all(
-        isinstance(value, Opaque) or fields(labels).get(key) in (value, *Opaque) for key, value in wanted.items()
-    )
+    return bool(wanted) and selects({"matchLabels": wanted}, workload)
 
 
 def _guards(workload: Resource, rule: Any) -> bool:

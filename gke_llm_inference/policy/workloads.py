@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.catalog.kubernetes_names import GPU_RESOURCE
-from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
+from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items, number
 
 _TEMPLATE = ("spec", "template")
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -18,7 +18,11 @@ _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("core", "Pod"): (),
     ("core", "ReplicationController"): _TEMPLATE,
 }
-SERVER_KINDS = ("Deployment", "StatefulSet")
+_GROUPS = ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")
+_LEADER, _WORKER = (("spec", "leaderWorkerTemplate", f"{role}Template") for role in ("leader", "worker"))
+# Its controller gives every pod of a group labels of its own.
+_GROUP_LABELS = "leaderworkerset.sigs.k8s.io/"
+SERVER_KINDS = ("Deployment", "LeaderWorkerSet", "StatefulSet")
 """Workloads that keep their pods running."""
 
 
@@ -29,6 +33,8 @@ class Container:
     title: str
     properties: dict[str, Any]
     is_init: bool
+    is_worker: bool = False
+    """Whether only pods of a group have it that nobody asks anything."""
 
     def at(self, *keys: str | int) -> Any:
         """The property at a path."""
@@ -43,35 +49,64 @@ class Container:
 
 def is_workload(resource: Resource) -> bool:
     """Whether pods come from it."""
-    return (resource.group, resource.kind) in _TEMPLATES
+    return (resource.group, resource.kind) in _TEMPLATES or _is_group(resource)
+
+
+def pod_templates(resource: Resource) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The templates of a workload's pods with their paths: of a group, the leader's first; none of anything else."""
+    path = _TEMPLATES.get((resource.group, resource.kind))
+    if path is not None:
+        yield path, resource.at(*path)
+    elif _is_group(resource):
+        leader = resource.at(*_LEADER)
+        if leader is not None:
+            yield _LEADER, leader
+        yield _WORKER, resource.at(*_WORKER)
 
 
 def pod_template(resource: Resource) -> Any:
-    """The template of a workload's pods, metadata and spec; None for anything else."""
-    path = _TEMPLATES.get((resource.group, resource.kind))
-    return None if path is None else resource.at(*path)
+    """The template of a workload's pods, metadata and spec, of a group its leader's; None for anything else."""
+    return next((template for _, template in pod_templates(resource)), None)
 
 
 def pod_spec(resource: Resource) -> Any:
-    """The spec of a workload's pods; None for anything else."""
+    """The spec of a workload's pods, of a group its leader's; None for anything else."""
     return at(pod_template(resource), "spec")
 
 
-def pod_spec_path(resource: Resource) -> str:
-    """The property path of that spec; empty where there is none."""
-    path = _TEMPLATES.get((resource.group, resource.kind))
-    return "" if path is None else ".".join((*path, "spec"))
+def pod_specs(resource: Resource) -> Iterator[tuple[str, Any]]:
+    """The specs of a workload's pods with their property paths."""
+    for path, template in pod_templates(resource):
+        yield ".".join((*path, "spec")), at(template, "spec")
 
 
 def containers(resource: Resource) -> Iterator[Container]:
-    """The containers of a workload, init containers first."""
-    spec = pod_spec(resource)
-    for part, word in (("initContainers", "init container"), ("containers", "container")):
-        for index, properties in enumerate(items(at(spec, part))):
-            if isinstance(properties, dict):
-                name = properties.get("name")
-                title = f"{word} {name}" if isinstance(name, str) else f"{word} {index}"
-                yield Container(title, properties, is_init=part == "initContainers")
+    """The containers of a workload, init containers first; of a group, the leader's and then the workers'."""
+    for path, template in pod_templates(resource):
+        is_worker = path == _WORKER and resource.at(*_LEADER) is not None
+        of = " of workers" if is_worker else ""
+        for part, word in (("initContainers", "init container"), ("containers", "container")):
+            for index, properties in enumerate(items(at(template, "spec", part))):
+                if isinstance(properties, dict):
+                    name = properties.get("name")
+                    title = f"{word} {name}{of}" if isinstance(name, str) else f"{word} {index}{of}"
+                    yield Container(title, properties, is_init=part == "initContainers", is_worker=is_worker)
+
+
+def replica_gpus(resource: Resource) -> float:
+    """GPUs of one replica of a workload, as far as they are known: of a group, those of all its pods."""
+    size = (number(resource.at("spec", "leaderWorkerTemplate", "size")) or 1) if _is_group(resource) else 1
+    has_leader = resource.at(*_LEADER) is not None
+    counts = [
+        (number(one.at("resources", "limits", GPU_RESOURCE)) or 0)
+        * (size - 1 if one.is_worker else 1 if has_leader else size)
+        for one in containers(resource)
+    ]
+    return sum(counts)
+
+
+def _is_group(resource: Resource) -> bool:
+    return (resource.group, resource.kind) == _GROUPS
 
 
 def is_server(resource: Resource) -> bool:
@@ -105,6 +140,8 @@ def selects(selector: Any, workload: Resource) -> bool:
         return False
     labels = labels_of(template)
     wanted = fields(selector.get("matchLabels"))
+    if _is_group(workload):
+        labels = labels | {key: Opaque.UNKNOWN for key in wanted if key.startswith(_GROUP_LABELS)}
     return all(
         isinstance(value, Opaque) or isinstance(labels.get(key), Opaque) or labels.get(key) == value
         for key, value in wanted.items()

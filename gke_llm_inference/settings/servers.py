@@ -37,6 +37,8 @@ from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSetti
 
 MOST_REPLICAS = 1000
 """Replicas that a server may have."""
+MOST_NODES = 16
+"""Machines that a replica may span."""
 
 # Each group is judged together.
 _APART = (
@@ -206,6 +208,14 @@ class _ServerSettings(Settings):
     """GPUs of each replica; if absent, or a list, a goal chooses the GPU too."""
     node_pool: str | None = None
     """Pool of `nodePools` to run on; if absent, the cheapest that can hold the server."""
+    nodes: Annotated[int, Field(ge=1, le=MOST_NODES)] = 1
+    """Machines that each replica spans, each with the GPUs of `accelerator`; needs LeaderWorkerSet above 1."""
+    tensor_parallel_size: PositiveInt | None = None
+    """GPUs that share every layer; all GPUs of a replica over its stages if absent."""
+    pipeline_parallel_size: PositiveInt | None = None
+    """Stages that share the layers; one for each of `nodes` if absent."""
+    expert_parallel: bool | None = None
+    """Whether each GPU holds whole experts instead of a slice of every expert; vLLM's default if absent: slices."""
     provisioning: ProvisioningSettings = OnDemandProvisioning(model="onDemand")
     """On Autopilot, how Google provides the machine; on Standard this belongs to the node pool."""
     local_ssds: Annotated[int, Field(ge=0, le=64)] = 0
@@ -330,6 +340,23 @@ class _ServerSettings(Settings):
     def most_replicas(self) -> int:
         """Pods that the server may come to have."""
         return self.replicas if self.autoscaling is None else self.autoscaling.max_replicas
+
+    @property
+    def most_pods(self) -> int:
+        """The same in pods: every machine of a replica has one."""
+        return self.most_replicas * self.nodes
+
+    @property
+    def stages(self) -> int:
+        """Pipeline stages of each replica."""
+        return self.nodes if self.pipeline_parallel_size is None else self.pipeline_parallel_size
+
+    @property
+    def shares(self) -> int:
+        """GPUs that share every layer: at least one, also where stages do not divide the GPUs."""
+        if self.tensor_parallel_size is not None:
+            return self.tensor_parallel_size
+        return max(1, self.accelerator.count * self.nodes // self.stages)
 
     @property
     def measured_speed(self) -> Calibration | None:

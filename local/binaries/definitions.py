@@ -25,12 +25,15 @@ _FILES = {
         f"config/crd/standard/gateway.networking.k8s.io_{plural}.yaml"
         for plural in ("gatewayclasses", "gateways", "httproutes", "referencegrants")
     ],
-    "sigs.k8s.io/gateway-api-inference-extension": ["config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"],
+    "sigs.k8s.io/lws": ["config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"],
+    "sigs.k8s.io/gateway-api-inference-extension": [
+        "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml",
+    ],
 }
 
 
 def gateway_definitions(progress: Progress = lambda _line: None) -> list[dict[str, Any]]:
-    """The definitions of the Gateway API, InferencePool and KEDA, from the pinned modules or the cache.
+    """Definitions of the Gateway API, InferencePool, LeaderWorkerSet and KEDA, from pinned modules or the cache.
 
     Raises:
         BinariesError: they are not in the cache, and Go cannot get them.

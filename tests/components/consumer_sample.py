@@ -80,7 +80,9 @@ class ModelPlatform(pulumi.ComponentResource):
             for server in plan.servers
         ]
         self.urls = {server.name: made.url for server, made in zip(plan.servers, servers, strict=True)}
-        self.first_deployment = servers[0].deployment.metadata.apply(lambda metadata: metadata.name or "")
+        deployment = servers[0].deployment
+        assert deployment is not None, "a server of one machine has a Deployment"
+        self.first_deployment = deployment.metadata.apply(lambda metadata: metadata.name or "")
         self.register_outputs({"urls": self.urls})
 
 

@@ -251,7 +251,7 @@ def test_no_request_raises_anything_but_a_refusal(name: str, junk: Any) -> None:
         ({"weights_format": "gptq3"}, "server.quantization"),
         ({"kv_cache_dtype": "int2"}, "server.kvCacheDtype"),
         ({"tensor_parallel": 3}, "server.accelerator.count"),
-        ({"pipeline_parallel": 29}, "server.pipelineParallel"),
+        ({"pipeline_parallel": 29}, "server.pipelineParallelSize"),
         ({"version": "newest"}, "server.version"),
     ],
 )

@@ -40,6 +40,13 @@ def adapter_findings(
             why="they were made for text that is generated",
             fix="remove them",
         )
+    if settings.nodes > 1:
+        yield Finding(
+            path=where,
+            what="are not planned for a server that spans several machines",
+            why="each of its pods would have to download all of them",
+            fix="use one machine, or merge an adapter into the weights",
+        )
     since = loading.experts_since if model.architecture.experts else loading.since
     if version_parts(version) < version_parts(since):
         yield Finding(

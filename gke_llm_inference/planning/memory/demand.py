@@ -166,7 +166,7 @@ def _vllm_demand(
     non_torch = constants.non_torch.eager
     if graphs and not v2:
         non_torch = constants.non_torch.graphs.at(fixed.shard.layers, fixed.shard.feed_forward)
-    if step.shard.gpus > 1:
+    if step.shard.gpus > 1 or request.pipeline_parallel > 1:
         non_torch = facts.versions.tensor_parallel.non_torch_mib
     captured = _captured(fixed, facts, v2=v2, flashinfer=flashinfer) if graphs else 0.0
     if v2:

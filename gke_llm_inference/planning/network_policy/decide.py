@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gke_llm_inference.catalog.network_facts import NetworkFacts
+from gke_llm_inference.planning.groups.plan import GROUP_INDEX_LABEL, LEADER_LABELS
 from gke_llm_inference.planning.model_source.source import Reads
 from gke_llm_inference.planning.network_policy import features
 from gke_llm_inference.planning.network_policy.flows import Direction, Feature, Flow
-from gke_llm_inference.planning.network_policy.rules import fqdn_policy_spec, policy_spec
+from gke_llm_inference.planning.network_policy.rules import fqdn_policy_spec, group_policy_spec, policy_spec
 from gke_llm_inference.settings import (
     ClusterSettings,
     ExistingCluster,
@@ -25,22 +26,39 @@ class NetworkPolicyPlan:
         flows: what is allowed, sorted.
         selector: labels of the server's pods, and of no others.
         enforced: whether it is known that the cluster enforces them.
+        groups: groups of pods that each replica is; None where a replica is one pod.
 
     """
 
     flows: tuple[Flow, ...]
     selector: Mapping[str, str]
     enforced: bool = True
+    groups: int | None = None
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Spec of the NetworkPolicy."""
-        return policy_spec(self.selector, self.flows)
+        """Spec of the NetworkPolicy; of a server of groups, that of the leaders, which alone are served to."""
+        leaders = {} if self.groups is None else LEADER_LABELS
+        return policy_spec({**self.selector, **leaders}, self._others)
+
+    @property
+    def group_specs(self) -> tuple[dict[str, Any], ...]:
+        """Spec of the NetworkPolicy of each group: its pods talk to each other, and call whom the server calls."""
+        called = [flow for flow in self._others if flow.direction == "out"]
+        return tuple(
+            group_policy_spec({**self.selector, GROUP_INDEX_LABEL: str(index)}, called)
+            for index in range(self.groups or 0)
+        )
+
+    @property
+    def _others(self) -> list[Flow]:
+        """Flows with others than the pods of the same group."""
+        return [flow for flow in self.flows if flow.feature != "group"]
 
     @property
     def fqdn_spec(self) -> dict[str, Any] | None:
         """Spec of the FQDNNetworkPolicy; None where no flow names a host."""
-        return fqdn_policy_spec(self.selector, self.flows)
+        return fqdn_policy_spec(self.selector, self._others)
 
     def features(self, direction: Direction) -> tuple[Feature, ...]:
         """What traffic in a direction is allowed for, sorted."""
@@ -62,6 +80,7 @@ def plan_network_policy(
     tracing: TracingSettings | None = None,
     holder: tuple[str, Mapping[str, str]] | None = None,
     picker: Mapping[str, str] | None = None,
+    groups: int | None = None,
 ) -> NetworkPolicyPlan | None:
     """The policies of a server; None where it is to have none.
 
@@ -79,6 +98,7 @@ def plan_network_policy(
         tracing: where it sends traces; None where it sends none.
         holder: namespace and labels of the pods that hold requests while the server has none; None without such.
         picker: labels of the pods of its endpoint picker; None without one.
+        groups: groups of pods that each replica is; None where a replica is one pod.
 
     """
     if not settings.enabled:
@@ -97,11 +117,13 @@ def plan_network_policy(
         *(features.compile_cache(facts, by_name=cluster.fqdn_network_policy) if keeps_in_bucket else ()),
         *features.tracing(tracing),
         *features.opened(settings.allow_to),
+        *(features.group(selector) if groups is not None else ()),
     ]
     return NetworkPolicyPlan(
         flows=tuple(sorted(dict.fromkeys(flows), key=lambda flow: flow.key)),
         selector=selector,
         enforced=is_enforced(cluster),
+        groups=groups,
     )
 
 

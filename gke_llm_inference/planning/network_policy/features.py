@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gke_llm_inference.catalog.network_facts import NetworkFacts
 from gke_llm_inference.planning.model_source.source import Reads
 from gke_llm_inference.planning.network_policy.flows import (
+    DIRECTIONS,
     NAMESPACE_NAME,
     AddressPeer,
     Flow,
@@ -213,6 +214,23 @@ def tracing(settings: TracingSettings | None) -> Iterator[Flow]:
         feature="tracing",
         why="the collector that observability.tracing names",
     )
+
+
+def group(selector: Mapping[str, str]) -> Iterator[Flow]:
+    """The pods of a replica that spans machines, among themselves.
+
+    Args:
+        selector: labels of the server's pods.
+
+    """
+    for direction in DIRECTIONS:
+        yield Flow(
+            direction=direction,
+            peer=PodPeer(pods=labels(selector)),
+            ports=tcp(0),
+            feature="group",
+            why="the pods of the same group, which compute together at ports of their own choice",
+        )
 
 
 def opened(destinations: Sequence[NetworkDestination]) -> Iterator[Flow]:

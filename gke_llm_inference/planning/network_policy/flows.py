@@ -22,10 +22,11 @@ Feature = Literal[
     "opened",
     "servers",
     "control",
+    "group",
 ]
 """What a flow is for; `load` is what an autoscaler follows, `holder` holds requests while there is no pod, `identity`
 is Workload Identity, `opened` what the settings add, `picker` an endpoint picker that asks a server, `servers` what it
-asks, and `control` the API server that it learns of pods from."""
+asks, `control` the API server that it learns of pods from, and `group` the pods of a replica that spans machines."""
 
 Labels = tuple[tuple[str, str], ...]
 """Labels, sorted by key."""
@@ -109,9 +110,10 @@ class Port:
 
     protocol: Protocol
     number: int
+    """0 for every port."""
 
     def __str__(self) -> str:
-        return f"{self.protocol} {self.number}"
+        return f"{self.protocol} {self.number}" if self.number else f"{self.protocol}, every port"
 
 
 @dataclass(frozen=True, kw_only=True)

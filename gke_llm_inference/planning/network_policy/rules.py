@@ -35,6 +35,24 @@ def policy_spec(selector: Mapping[str, str], flows: Iterable[Flow]) -> dict[str,
     }
 
 
+def group_policy_spec(selector: Mapping[str, str], called: Iterable[Flow]) -> dict[str, Any]:
+    """The spec of the NetworkPolicy of one group: its pods reach each other at every port, and what they call.
+
+    torch.distributed and NCCL listen at ports of their own choice, so no narrower rule is possible.
+
+    Args:
+        selector: labels of the pods of the group, and of no others.
+        called: whom they call besides.
+
+    """
+    own: dict[str, Any] = {"podSelector": {"matchLabels": dict(selector)}}
+    spec = policy_spec(selector, called)
+    every = [{"protocol": "TCP"}]
+    spec["ingress"] = [{"from": [own], "ports": every}]
+    spec["egress"] = [{"to": [own], "ports": every}, *spec["egress"]]
+    return spec
+
+
 def fqdn_policy_spec(selector: Mapping[str, str], flows: Iterable[Flow]) -> dict[str, Any] | None:
     """The spec of the FQDNNetworkPolicy, which adds hosts to what the NetworkPolicy allows; None without hosts."""
     named = [(flow.ports, flow.peer.hosts) for flow in flows if isinstance(flow.peer, HostPeer)]

@@ -44,7 +44,7 @@ def plan_rows(
 def _watched(
     settings: StackSettings, cluster: ClusterPlan, server: ServerPlan, pool: NodePoolPlan | None, catalog: Catalog
 ) -> Watched:
-    cost = replicas_cost(1, server.gpu_count, pool, cluster, catalog)
+    cost = replicas_cost(server.group.nodes if server.group else 1, server.gpu_count, pool, cluster, catalog)
     facts = catalog.servers[server.kind]
     return Watched(
         server=server.key,
@@ -59,5 +59,5 @@ def _watched(
         usd_per_replica_hour=cost.hourly_usd,
         price_note=cost.note,
         gpu_metrics=catalog.gpu_metrics if settings.observability.gpu_metrics.enabled else None,
-        gpu_selector=matching_pods(server.name, cluster.name),
+        gpu_selector=matching_pods(server.name, cluster.name, grouped=server.group is not None),
     )

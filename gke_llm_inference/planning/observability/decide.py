@@ -82,6 +82,7 @@ def scope_of(server: ServerPlan, cluster: ClusterPlan) -> Scope:
     return Scope(
         namespace=server.namespace,
         job=server.name,
+        grouped=server.group is not None,
         project=cluster.project if known else None,
         location=cluster.location if known else None,
         cluster=cluster.name,
@@ -100,7 +101,7 @@ def _metrics(server: ServerPlan, settings: MetricsSettings, catalog: Catalog) ->
         server=server.key,
         name=server.name,
         namespace=server.namespace,
-        selector=server.selector,
+        selector=server.served_selector,
         labels=server.labels,
         port=SERVER_PORT,
         path=facts.path,

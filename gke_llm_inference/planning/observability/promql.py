@@ -20,6 +20,7 @@ class Scope:
         project: the Google Cloud project; any if None.
         location: location of the cluster; any if None.
         cluster: name of the cluster; any if None.
+        grouped: whether its pods are groups rather than those of a Deployment.
 
     """
 
@@ -28,6 +29,7 @@ class Scope:
     project: str | None = None
     location: str | None = None
     cluster: str | None = None
+    grouped: bool = False
 
     @property
     def labels(self) -> dict[str, str]:
@@ -49,7 +51,8 @@ class Scope:
             "namespace_name": self.namespace,
             "container_name": container,
         }
-        matchers = [*_matchers(labels), f'pod_name=~"{escaped(pods_of(self.job))}"']
+        pods = pods_of_groups(self.job) if self.grouped else pods_of(self.job)
+        matchers = [*_matchers(labels), f'pod_name=~"{escaped(pods)}"']
         return f"kubernetes_io:container_restart_count{{{','.join(matchers)}}}[{duration(range_seconds)}]"
 
 
@@ -82,6 +85,11 @@ def _selector(name: str, labels: Mapping[str, str]) -> str:
 
 def _matchers(labels: Mapping[str, str]) -> list[str]:
     return [f'{name}="{escaped(value)}"' for name, value in labels.items()]
+
+
+def pods_of_groups(name: str) -> str:
+    """What the names of the pods of a LeaderWorkerSet match: its name, the group, and for workers their index."""
+    return f"{_literal(name)}-[0-9]+(-[0-9]+)?"
 
 
 def pods_of(deployment: str) -> str:

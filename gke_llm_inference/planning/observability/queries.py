@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gke_llm_inference.catalog.metric_facts import Concept, ExposedMetric, ServerMetrics
 from gke_llm_inference.catalog.model_facts import Task
-from gke_llm_inference.planning.observability.promql import pods_of
+from gke_llm_inference.planning.observability.promql import pods_of, pods_of_groups
 
 WINDOW = "5m"
 """What rates are taken over: ten scrapes, so that one that fails leaves no gap."""
@@ -102,13 +102,14 @@ def matching(**labels: str | None) -> str:
     return f"{{{told}}}"
 
 
-def matching_pods(deployment: str, cluster: str | None) -> str:
-    """What series match whose label `pod` names a pod of a Deployment.
+def matching_pods(deployment: str, cluster: str | None, *, grouped: bool = False) -> str:
+    """What series match whose label `pod` names a pod of a Deployment, or of a LeaderWorkerSet.
 
     Args:
         deployment: its name.
         cluster: name of the cluster; None where it is not known.
+        grouped: whether it is a LeaderWorkerSet.
 
     """
     told = "" if cluster is None else f'cluster="{cluster}",'
-    return f'{{{told}pod=~"{pods_of(deployment)}"}}'
+    return f'{{{told}pod=~"{pods_of_groups(deployment) if grouped else pods_of(deployment)}"}}'

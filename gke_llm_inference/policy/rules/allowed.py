@@ -13,7 +13,7 @@ from gke_llm_inference.policy.model import ResourcePolicy
 from gke_llm_inference.policy.pools import CLUSTER, NODE_POOL
 from gke_llm_inference.policy.resources import Opaque, Resource, at, fields, items
 from gke_llm_inference.policy.rules.clusters import gpu_types
-from gke_llm_inference.policy.workloads import is_workload, pod_spec, pod_template
+from gke_llm_inference.policy.workloads import is_workload, pod_specs, pod_templates
 from gke_llm_inference.settings.base import NonEmpty, Settings
 
 _LOCATIONS = ("location", "region", "zone")
@@ -69,9 +69,8 @@ def _gpus(resource: Resource, settings: GpuSettings) -> Iterator[str]:
     named = set(gpu_types(resource))
     if is_compute_class(resource):
         named |= set(class_gpus(resource))
-    selected = at(pod_spec(resource), "nodeSelector", ACCELERATOR_LABEL) if is_workload(resource) else None
-    if isinstance(selected, str):
-        named.add(selected)
+    selected = (at(spec, "nodeSelector", ACCELERATOR_LABEL) for _, spec in pod_specs(resource))
+    named |= {one for one in selected if isinstance(one, str)}
     for gpu in sorted(named):
         if not _matches(gpu, settings.gpus):
             yield f"{gpu} is not an allowed GPU; allowed: {', '.join(settings.gpus) or 'none'}"
@@ -87,8 +86,9 @@ def _labels(resource: Resource, settings: LabelSettings) -> Iterator[str]:
         own = resource.at("metadata", "labels")
         yield from (f"lacks the label {name}" for name in _missing(settings.workloads, own))
         if resource.kind != "Pod":
-            of_pods = at(pod_template(resource), "metadata", "labels")
-            yield from (f"its pods lack the label {name}" for name in _missing(settings.workloads, of_pods))
+            of_pods = [at(template, "metadata", "labels") for _, template in pod_templates(resource)]
+            lacking = dict.fromkeys(name for one in of_pods for name in _missing(settings.workloads, one))
+            yield from (f"its pods lack the label {name}" for name in lacking)
 
 
 def _missing(wanted: tuple[str, ...], labels: Any) -> list[str]:

@@ -7,15 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from gke_llm_inference.catalog import Catalog, load_catalog
-from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, GPU_RESOURCE, SPOT_LABEL
+from gke_llm_inference.catalog.kubernetes_names import ACCELERATOR_LABEL, SPOT_LABEL
 from gke_llm_inference.planning.cluster import region_of
 from gke_llm_inference.planning.cost import HOURS_PER_MONTH
 from gke_llm_inference.policy.compute_classes import class_machines
 from gke_llm_inference.policy.model import StackPolicy
 from gke_llm_inference.policy.pools import hides_gpus, is_gpu_pool, largest_size
-from gke_llm_inference.policy.resources import Opaque, Resource, at, number
+from gke_llm_inference.policy.resources import Opaque, Resource, at
 from gke_llm_inference.policy.scaling import most_replicas
-from gke_llm_inference.policy.workloads import containers, is_server, pod_spec
+from gke_llm_inference.policy.workloads import is_server, pod_spec, replica_gpus
 from gke_llm_inference.settings.base import NonEmpty, Settings
 
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -73,8 +73,7 @@ def _tier_share(
     server: Resource, tiers: Sequence[tuple[str, bool]], resources: Sequence[Resource], catalog: Catalog
 ) -> Share | None:
     """A server on the dearest machine that its compute class may make; without a price if one of them has none."""
-    counts = [number(container.at("resources", "limits", GPU_RESOURCE)) for container in containers(server)]
-    gpus, replicas = sum(count for count in counts if count), most_replicas(server, resources)
+    gpus, replicas = replica_gpus(server), most_replicas(server, resources)
     if not gpus or not replicas:
         return None
     priced: list[tuple[float, str]] = []
@@ -104,8 +103,7 @@ def _pool_share(pool: Resource, catalog: Catalog) -> Share | None:
 
 
 def _server_share(server: Resource, resources: Sequence[Resource], catalog: Catalog) -> Share | None:
-    counts = [number(container.at("resources", "limits", GPU_RESOURCE)) for container in containers(server)]
-    gpus = sum(count for count in counts if count)
+    gpus = replica_gpus(server)
     selector = at(pod_spec(server), "nodeSelector")
     accelerator, replicas = at(selector, ACCELERATOR_LABEL), most_replicas(server, resources)
     if not gpus or not replicas or not isinstance(accelerator, str):

@@ -14,6 +14,7 @@ from gke_llm_inference.policy.workloads import (
     is_server,
     is_workload,
     pod_spec,
+    pod_specs,
     same_namespace,
     selects,
 )
@@ -49,7 +50,8 @@ def _probes(resource: Resource, _: NoSettings) -> Iterator[str]:
     if not is_server(resource):
         return
     for container in containers(resource):
-        if container.wants_gpu and not container.is_init:
+        # Workers of a group have no HTTP server; their group starts again where one ends.
+        if container.wants_gpu and not container.is_init and not container.is_worker:
             for probe in _PROBES:
                 if container.at(probe) is None:
                     yield f"{container.title}: has no {probe}"
@@ -57,8 +59,8 @@ def _probes(resource: Resource, _: NoSettings) -> Iterator[str]:
 
 def _service_account(resource: Resource, _: NoSettings) -> Iterator[str]:
     if is_server(resource):
-        name = at(pod_spec(resource), "serviceAccountName") or at(pod_spec(resource), "serviceAccount")
-        if name in (None, "", "default"):
+        names = [at(spec, "serviceAccountName") or at(spec, "serviceAccount") for _, spec in pod_specs(resource)]
+        if any(name in (None, "", "default") for name in names):
             yield "its pods run as the namespace's default service account"
 
 

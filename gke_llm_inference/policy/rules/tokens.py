@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gke_llm_inference.policy.model import NoSettings, ResourcePolicy
 from gke_llm_inference.policy.resources import Opaque, Resource, at, items, texts
-from gke_llm_inference.policy.workloads import pod_spec, pod_spec_path
+from gke_llm_inference.policy.workloads import pod_specs
 from gke_llm_inference.secret_rules import holds_secret, masked
 
 _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|PASSWORD|SECRET)$")
@@ -40,13 +40,13 @@ def _is_credential(text: str | Opaque, resource: Resource) -> bool:
 
 def _in_containers(resource: Resource) -> Iterator[str]:
     """Paths of what is a credential by its name: an environment variable or a flag."""
-    path = pod_spec_path(resource)
-    for part in ("initContainers", "containers"):
-        for index, container in enumerate(items(at(pod_spec(resource), part))):
-            where = f"{path}.{part}[{index}]"
-            yield from _in_environment(container, where)
-            for field in ("args", "command"):
-                yield from _in_words(at(container, field), f"{where}.{field}")
+    for path, spec in pod_specs(resource):
+        for part in ("initContainers", "containers"):
+            for index, container in enumerate(items(at(spec, part))):
+                where = f"{path}.{part}[{index}]"
+                yield from _in_environment(container, where)
+                for field in ("args", "command"):
+                    yield from _in_words(at(container, field), f"{where}.{field}")
 
 
 def _in_environment(container: object, where: str) -> Iterator[str]:
