@@ -1,6 +1,7 @@
 """All policies, sorted by name."""
 
 from gke_llm_inference.policy.model import Policy
+from gke_llm_inference.policy.rules.adapters import CLIENT_ADAPTERS
 from gke_llm_inference.policy.rules.alerts import SERVER_ALERTS
 from gke_llm_inference.policy.rules.allowed import ALLOWED_GPUS, ALLOWED_REGIONS, REQUIRED_LABELS
 from gke_llm_inference.policy.rules.budget import GPU_BUDGET
@@ -32,6 +33,7 @@ POLICIES: tuple[Policy, ...] = (
     ALLOWED_REGIONS,
     AUTHENTICATED_ENTRY,
     BASIC_ROLES,
+    CLIENT_ADAPTERS,
     CONTROL_PLANE_ACCESS,
     DELETION_PROTECTION,
     DISRUPTION_BUDGETS,

@@ -267,6 +267,7 @@ _ENV = "spec.template.spec.containers[0].env[0]"
 _ARGS = "spec.template.spec.containers[0].args"
 _CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 _PLAIN = "holds a credential in plain text"
+_LOADS = "container inference-server: VLLM_ALLOW_RUNTIME_LORA_UPDATING lets clients load adapters"
 _NO_KEY = "and some of it without an API key"
 _PUBLIC_BALANCER = "is a public load balancer without authentication"
 # 730 hours × 20 GPUs × 0.7068 USD
@@ -692,6 +693,28 @@ CASES = (
     ),
     Case("token-from-secret", "a reference", (with_container(args=["--api-key", "$(API_KEY)", "--api-key=$(KEY)"]),)),
     Case("token-from-secret", "unknown", (environment({"name": "HF_TOKEN", "value": UNKNOWN}),)),
+    # client-adapters
+    Case(
+        "client-adapters",
+        "clients may load",
+        (environment({"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"}),),
+        (("server", _LOADS),),
+    ),
+    Case(
+        "client-adapters",
+        "a ConfigMap says whether",
+        (
+            environment(
+                {
+                    "name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING",
+                    "valueFrom": {"configMapKeyRef": {"name": "map", "key": "lora"}},
+                }
+            ),
+        ),
+        (("server", _LOADS),),
+    ),
+    Case("client-adapters", "off", (environment({"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "0"}),)),
+    Case("client-adapters", "unknown", (environment({"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": UNKNOWN}),)),
     # deletion-protection
     Case(
         "deletion-protection",
