@@ -20,6 +20,7 @@ from gke_llm_inference.planning.model_source.streamer import Streamer, plan_stre
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
+from gke_llm_inference.planning.speculation import draft_gib
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import (
     Finding,
@@ -157,7 +158,8 @@ class ModeledServer(AskedServer):
     @property
     def stored_gib(self) -> float:
         """Size of what the pod downloads, in GiB."""
-        return self.model.checkpoint_gib if self.settings.downloads else 0.0
+        own = self.model.checkpoint_gib if self.settings.downloads else 0.0
+        return own + draft_gib(self.settings, self.model, self.stack.catalog)
 
     @property
     def source(self) -> ModelSource:
