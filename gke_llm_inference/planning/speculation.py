@@ -8,6 +8,7 @@ from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
 from gke_llm_inference.planning.memory.request import Draft, family_group, own_bytes
+from gke_llm_inference.planning.memory.unmeasured import sees
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings, nearest
@@ -22,6 +23,8 @@ from gke_llm_inference.settings.speculation import (
 _SINCE = (0, 10, 0)
 # 0.10.0 refuses draft models (_is_v1_supported_oracle); 0.18 has them (vllm/v1/spec_decode/draft_model.py).
 _DRAFTS_SINCE = (0, 18, 0)
+# vllm/v1/spec_decode/draft_model.py of 0.26.0 has nothing against images; the versions before were not looked at.
+_DRAFTS_WITH_IMAGES_SINCE = (0, 26, 0)
 # 0.10.0: "Eagle3 is only supported for Llama models" (vllm/config.py); 0.19.1 is the next version looked at.
 _EAGLE3_BEYOND_LLAMA = (0, 19, 0)
 _METHODS = {"ngram": "ngram", "draftModel": "draft_model", "eagle": "eagle", "eagle3": "eagle3"}
@@ -172,6 +175,13 @@ def _version_problems(
             what=f"vLLM {version} is not known to have draft models",
             why="its newer engine refuses them, and 0.18.0 is the first version that is known to take them",
             fix="use 0.18.0 or newer, or another method",
+        )
+    elif asked.method == "draftModel" and parts < _DRAFTS_WITH_IMAGES_SINCE and sees(model.architecture):
+        yield Finding(
+            path=where,
+            what=f"vLLM {version} is not known to have draft models for a model that sees",
+            why="a draft does not see the images that the guessed text is about",
+            fix="use 0.26.0 or newer, or another method",
         )
     elif asked.method == "eagle3" and parts < _EAGLE3_BEYOND_LLAMA and not model.family.startswith("llama"):
         yield Finding(

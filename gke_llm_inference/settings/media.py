@@ -16,7 +16,7 @@ MediaDomain = Annotated[
 
 
 class MediaLimits(Settings):
-    """Most items of each kind in one prompt; vLLM's own limit where absent, which is 999 or 1 by version."""
+    """Most items of each kind in one prompt; the version's own limit where absent."""
 
     image: MediaCount | None = None
     """Images."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.planning.support import UNFIT, planned, problems_of, standard_stack
+from gke_llm_inference.settings import Refusal
+from tests.planning.support import UNFIT, outcome_of, planned, problems_of, standard_stack
 
 if TYPE_CHECKING:
     from tests.settings.support import Raw
@@ -116,6 +117,19 @@ def test_a_parser_of_another_family_is_told() -> None:
     assert warnings(QWEN, toolCallParser="llama3_json") == ["servers.s.toolCallParser"]
     assert warnings(QWEN, toolCallParser="hermes", reasoningParser="qwen3") == []
     assert warnings({**QWEN, "model": "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"}, reasoningParser="deepseek_r1") == []
+
+
+def test_an_exposed_server_that_fetches_from_anywhere_is_told() -> None:
+    gateway = {"exposure": "internal", "hostname": "llm.acme.example"}
+
+    def told(**keys: Any) -> list[str]:
+        outcome = outcome_of({**one(VISION, **keys), "gateway": gateway})
+        found = outcome.problems if isinstance(outcome, Refusal) else outcome.warnings
+        return [finding.path for finding in found if finding.path.endswith("Domains")]
+
+    assert told() == ["servers.s.allowedMediaDomains"]
+    assert told(allowedMediaDomains=["images.acme.example"]) == []
+    assert told(limitMmPerPrompt={"image": 0, "video": 0}) == []
 
 
 def test_prompts_without_images_leave_more_room_for_certain() -> None:
