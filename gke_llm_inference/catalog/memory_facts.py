@@ -271,6 +271,8 @@ class UnmeasuredParts(Facts):
     encoder: UnmeasuredPart
     latent_attention: UnmeasuredPart
     vision: UnmeasuredPart
+    no_images: UnmeasuredPart
+    draft: UnmeasuredPart
     nvfp4: UnmeasuredPart
     mxfp4: UnmeasuredPart
 

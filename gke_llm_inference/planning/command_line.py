@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.planning.arguments import Argument, ModelPlace, place_in, tgi_arguments, vllm_arguments
+from gke_llm_inference.planning.chat_features import chat_arguments
 from gke_llm_inference.planning.extra import flags_of
 from gke_llm_inference.planning.extra_arguments import merge_arguments
+from gke_llm_inference.planning.media import media_arguments
 from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.planning.request_logs import log_warnings
+from gke_llm_inference.planning.speculation import speculation_arguments
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings
 
 
@@ -34,7 +37,13 @@ def command_line(
     facts = catalog.servers[settings.server]
     match settings:
         case VllmSettings():
-            planned = (*vllm_arguments(settings, facts.port, place), *pooling)
+            planned = (
+                *vllm_arguments(settings, facts.port, place),
+                *speculation_arguments(settings),
+                *chat_arguments(settings, version),
+                *media_arguments(settings, version),
+                *pooling,
+            )
         case TgiSettings():
             planned = tgi_arguments(settings, facts.port, place)
     logs = catalog.shutdown[settings.server]
@@ -48,7 +57,8 @@ def command_line(
             fix="leave the setting out, or use another version",
         )
         for argument in planned
-        if argument.text.startswith("--") and all(problems := [one.check(argument.text) for one in flags])
+        if argument.text.startswith("--")
+        and all(problems := [None if one.takes_several(argument.text) else one.check(argument.text) for one in flags])
     ]
     effects = catalog.effects.servers[settings.server]
     merged, decisions, extra_problems = merge_arguments(path, planned, settings.extra_args, flags, effects)

@@ -15,9 +15,11 @@ from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.memory_facts import MemoryFacts
 from gke_llm_inference.catalog.preset_facts import CheckpointFormat, Technique
 from gke_llm_inference.planning.adapters.findings import adapter_findings
+from gke_llm_inference.planning.chat_features import chat_problems
 from gke_llm_inference.planning.extra import overridden
 from gke_llm_inference.planning.loading import class_problems, format_problems
 from gke_llm_inference.planning.machines import gpu_counts
+from gke_llm_inference.planning.media import media_problems
 from gke_llm_inference.planning.memory.from_settings import memory_request, quantization_method
 from gke_llm_inference.planning.memory.request import (
     KV_CACHE_DTYPES,
@@ -29,6 +31,7 @@ from gke_llm_inference.planning.memory.request import (
 )
 from gke_llm_inference.planning.memory.sharding import embedding_parameters, heads_divide, kv_heads_divide
 from gke_llm_inference.planning.models import ServedModel
+from gke_llm_inference.planning.speculation import speculation_problems
 from gke_llm_inference.planning.tasks import task_problems
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, TgiSettings, VllmSettings, suggestion
@@ -73,6 +76,9 @@ def setting_problems(
     problems += _capability_problems(path, settings, model, catalog)
     problems += task_problems(path, settings, version, model, catalog)
     problems += adapter_findings(path, settings, version, model, catalog)
+    problems += speculation_problems(path, settings, version, model, catalog)
+    problems += chat_problems(path, settings, version, catalog)
+    problems += media_problems(path, settings, version, model)
     problems += class_problems(path, settings, version, model, catalog)
     problems += [] if of_checkpoint else format_problems(path, settings, version, model, catalog)
     match settings:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gke_llm_inference.planning.cost import replicas_cost
 from gke_llm_inference.planning.machines import cheapest_machine
 from gke_llm_inference.planning.pods import pod_request
+from gke_llm_inference.planning.speculation import speculation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +110,10 @@ def _notes(server: PlacedServer) -> Iterator[str]:
         yield "others on the same GPU are not counted: the figures are those of a GPU that they leave idle"
     if settings.speculative_tokens is not None:
         yield "speculative tokens are not counted: how many are right depends on the prompts"
+    spoken = speculation_of(settings)
+    if spoken is not None:
+        stated = "" if spoken.acceptance_rate is not None else ", and acceptanceRate is not stated"
+        yield f"no gain by speculation is counted{stated}: guessing, verifying and batches take from it what varies"
     burstiness = settings.workload.burstiness if settings.workload else None
     if burstiness is not None and burstiness > MOST_BURSTINESS:
         yield f"a burstiness above {MOST_BURSTINESS:g} is more than the {REQUESTS} requests that are simulated can show"

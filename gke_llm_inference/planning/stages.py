@@ -21,6 +21,7 @@ from gke_llm_inference.planning.model_source.streamer import Streamer, plan_stre
 from gke_llm_inference.planning.model_store.plan import ModelStorePlan
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import ClusterPlan, Decision, GoalChoice, NodePoolPlan, PodResources
+from gke_llm_inference.planning.speculation import draft_gib
 from gke_llm_inference.planning.versions import image_cuda
 from gke_llm_inference.settings import (
     Finding,
@@ -158,9 +159,10 @@ class ModeledServer(AskedServer):
     @property
     def stored_gib(self) -> float:
         """Size of what the pod downloads, in GiB."""
-        if not self.settings.downloads:
-            return 0.0
-        return self.model.checkpoint_gib + adapters_gib(self.settings, self.model)
+        own = 0.0
+        if self.settings.downloads:
+            own = self.model.checkpoint_gib + adapters_gib(self.settings, self.model)
+        return own + draft_gib(self.settings, self.model, self.stack.catalog)
 
     @property
     def source(self) -> ModelSource:

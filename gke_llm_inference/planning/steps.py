@@ -26,6 +26,7 @@ from gke_llm_inference.planning.capacity_tiers.findings import has_several, of_f
 from gke_llm_inference.planning.capacity_tiers.pods import raised_for_tiers, storage_class_for_tiers
 from gke_llm_inference.planning.capacity_tiers.pools import listed_pools, place_lists
 from gke_llm_inference.planning.capacity_tiers.warnings import flex_start_warnings
+from gke_llm_inference.planning.chat_features import chat_warnings
 from gke_llm_inference.planning.command_line import command_line
 from gke_llm_inference.planning.compatibility import setting_problems
 from gke_llm_inference.planning.compile_cache.decide import kept_in_bucket
@@ -39,6 +40,7 @@ from gke_llm_inference.planning.groups.findings import group_findings, paralleli
 from gke_llm_inference.planning.images import image_findings
 from gke_llm_inference.planning.lifecycle import PodEnd, plan_shutdown
 from gke_llm_inference.planning.local_ssds import local_ssd_findings, local_ssd_gib
+from gke_llm_inference.planning.media import media_warnings
 from gke_llm_inference.planning.memory import memory_request, plan_memory
 from gke_llm_inference.planning.model_revisions import at_recorded_revision
 from gke_llm_inference.planning.model_source.decide import place_of, with_sidecar
@@ -64,6 +66,8 @@ from gke_llm_inference.planning.pods import pod_resources, resource_problems
 from gke_llm_inference.planning.pooling import pooling_arguments, pooling_decisions, pooling_settings
 from gke_llm_inference.planning.presets import apply_presets, stated_with
 from gke_llm_inference.planning.servers import plan_server, with_patch
+from gke_llm_inference.planning.speculation import draft_of, token_problems
+from gke_llm_inference.planning.speculation_decisions import speculation_decisions
 from gke_llm_inference.planning.speed import performance_of
 from gke_llm_inference.planning.stages import (
     AskedServer,
@@ -174,11 +178,15 @@ def limits(server: PresetServer, findings: Findings) -> LimitedServer:
     decisions = (
         *server.decisions,
         *pooling_decisions(settings, server.model),
+        *speculation_decisions(settings),
         *adapter_decisions(settings, server.stack.catalog),
     )
     server = replace(server, settings=settings, decisions=decisions)
     catalog = server.stack.catalog
     findings += setting_problems(server.path, settings, server.version, server.model, catalog)
+    findings += token_problems(server.path, settings, catalog, has_token=server.stack.has_token)
+    findings += chat_warnings(server.path, settings, server.model)
+    findings += media_warnings(server.path, settings, server.model, server.stack.gateway)
     findings += source_findings(server)
     running = overridden(settings, server.version, catalog)
     request = replace(
@@ -188,6 +196,7 @@ def limits(server: PresetServer, findings: Findings) -> LimitedServer:
             *unplanned(server.path, settings, server.version, catalog),
             *adapter_parts(server.path, settings, server.model, catalog),
         ),
+        draft=draft_of(settings, server.model, catalog),
     )
     return LimitedServer(**vars(server), request=request)
 

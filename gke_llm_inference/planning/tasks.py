@@ -15,7 +15,7 @@ _VERBS: dict[Task, str] = {"generate": "generates text", "embed": "embeds", "rer
 # What says something of text that is generated, by the keys of a server's settings.
 _OF_GENERATION = (
     *("calibration", "kvCacheDtype", "maxOutputTokens", "measuredTokensPerSecond", "objectives"),
-    *("speculativeTokens", "workload"),
+    *("reasoningParser", "speculation", "speculativeTokens", "structuredOutputBackend", "toolCallParser", "workload"),
 )
 _OWN_FLAGS = ("--convert", "--hf-overrides", "--runner", "--task")
 _OF_CHUNKS = ("chunkedPrefill", "prefixCaching")

@@ -69,6 +69,7 @@ from gke_llm_inference.settings.image_registry import (
     UpstreamCredentials,
 )
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
+from gke_llm_inference.settings.media import MediaLimits
 from gke_llm_inference.settings.model_source import HuggingFaceSource, HyperdiskSettings, ModelStoreSource, ReadBy
 from gke_llm_inference.settings.model_store import (
     CreatedBucket,
@@ -123,6 +124,11 @@ from gke_llm_inference.settings.servers import (
     TgiSettings,
     VllmSettings,
 )
+from gke_llm_inference.settings.speculation import (
+    DraftModelSpeculation,
+    EagleSpeculation,
+    NgramSpeculation,
+)
 from gke_llm_inference.settings.stack import StackSettings
 from gke_llm_inference.settings.tracing import TracingSettings
 from gke_llm_inference.settings.workload import LatencyObjective, ObjectiveSettings, TokenCounts, WorkloadSettings
@@ -153,6 +159,8 @@ __all__ = [
     "CreatedProxySubnet",
     "DashboardSettings",
     "DatabaseEncryption",
+    "DraftModelSpeculation",
+    "EagleSpeculation",
     "EmptyDirectory",
     "ExistingBootDiskAllowlist",
     "ExistingBucket",
@@ -179,6 +187,7 @@ __all__ = [
     "MachineTier",
     "Maintenance",
     "ManagedCertificates",
+    "MediaLimits",
     "MetricsSettings",
     "ModelStoreSettings",
     "ModelStoreSource",
@@ -186,6 +195,7 @@ __all__ = [
     "NetworkDestination",
     "NetworkPeer",
     "NetworkPolicySettings",
+    "NgramSpeculation",
     "NoApiKeys",
     "NoToken",
     "NodePoolSettings",

@@ -28,11 +28,13 @@ from gke_llm_inference.settings.calibration import Calibration
 from gke_llm_inference.settings.capacity import MOST_TIERS, CapacityTier, tier_of
 from gke_llm_inference.settings.compile_cache import KeepCompileCacheSettings
 from gke_llm_inference.settings.lifecycle import ShutdownSettings
+from gke_llm_inference.settings.media import MediaDomain, MediaLimits
 from gke_llm_inference.settings.model_source import HuggingFaceSource, ModelSourceSettings, ModelStoreSource
 from gke_llm_inference.settings.network_policy import ServerNetworkPolicySettings
 from gke_llm_inference.settings.node_pools import AcceleratorSettings, OnDemandProvisioning, ProvisioningSettings
 from gke_llm_inference.settings.pod import PodSettings
 from gke_llm_inference.settings.pod_patch import PodPatchSettings
+from gke_llm_inference.settings.speculation import SpeculationSettings
 from gke_llm_inference.settings.workload import ObjectiveSettings, WorkloadSettings
 
 MOST_REPLICAS = 1000
@@ -55,6 +57,8 @@ VolumePath = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$", max_length=500)
 ]
 CapacityList = Annotated[tuple[CapacityTier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)]
+MediaDomains = Annotated[tuple[MediaDomain, ...], Field(strict=False, min_length=1, max_length=100)]
+ParserName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,60}$")]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
@@ -401,6 +405,29 @@ class VllmSettings(_ServerSettings):
     """Most adapters in one batch; all up to 4 if absent."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name of the model in the API; the Hugging Face id if absent."""
+    speculation: SpeculationSettings | None = None
+    """How several tokens are guessed and verified at once; only what speculativeTokens says if absent."""
+    structured_output_backend: Literal["auto", "xgrammar", "guidance", "outlines", "lm-format-enforcer"] | None = None
+    """What holds answers to a JSON schema or grammar; the version's choice if absent."""
+    tool_call_parser: ParserName | None = None
+    """Parser of the calls of tools that the model writes, as the version names it; tools are not chosen if absent."""
+    reasoning_parser: ParserName | None = None
+    """Parser that tells reasoning from answers, as the version names it; both are one text if absent."""
+    limit_mm_per_prompt: MediaLimits | None = None
+    """Most images, videos and sounds in one prompt; the version's own limits if absent."""
+    language_model_only: bool | None = None
+    """Whether prompts have text alone, so that a vision tower takes no memory for images."""
+    allowed_media_domains: (
+        Annotated[tuple[MediaDomain, ...], Field(strict=False, min_length=1, max_length=100)] | None
+    ) = None
+    """Domains that images, videos and sounds are loaded from; any address if absent."""
+
+    @property
+    def takes_text_alone(self) -> bool:
+        """Whether prompts may have no media, so that vLLM runs no vision tower."""
+        limits = self.limit_mm_per_prompt
+        none = limits is not None and (limits.image, limits.video) == (0, 0)
+        return bool(self.language_model_only) or none
 
 
 class TgiSettings(_ServerSettings):

@@ -99,6 +99,31 @@ def test_the_package_takes_the_arguments_of_settings(
     assert (problems, refused_by(fresh_flags, tuple(one.text for one in line))) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("settings", "since"),
+    [
+        ({"speculation": {"method": "ngram", "numSpeculativeTokens": 3, "promptLookupMax": 4}}, "0.10.0"),
+        ({"structuredOutputBackend": "outlines"}, "0.6.0"),
+        ({"toolCallParser": "hermes"}, "0.6.0"),
+        ({"reasoningParser": "qwen3"}, "0.10.0"),
+        ({"limitMmPerPrompt": {"image": 2, "video": 0}}, "0.6.0"),
+        ({"languageModelOnly": True, "allowedMediaDomains": ["a.example", "b.example"]}, "0.18.0"),
+    ],
+    ids=["speculation", "structured", "tools", "reasoning", "limits", "media"],
+)
+def test_the_package_takes_the_arguments_of_features(
+    settings: dict[str, object], since: str, vllm_version: str, fresh_flags: ServerFlags
+) -> None:
+    if version_parts(vllm_version) < version_parts(since):
+        pytest.skip("the setting is refused for this version")
+    server = VllmSettings.model_validate(
+        {"server": "vllm", "model": "google/gemma-7b-it", "version": vllm_version, **settings}
+    )
+    line, _, problems = command_line("server", server, vllm_version, CATALOG)
+    texts = tuple(one.text for one in line if not fresh_flags.takes_several(one.text))
+    assert (problems, refused_by(fresh_flags, texts)) == ([], [])
+
+
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_the_package_takes_the_arguments_of_a_streamed_model(
     gpus: int, vllm_version: str, fresh_flags: ServerFlags

@@ -69,6 +69,13 @@ def adapter_findings(
             why="its pods may have neither the way there nor a token",
             fix="use modelSource: {source: huggingFace}",
         )
+    if settings.speculation is not None and settings.speculation.method != "ngram":
+        yield Finding(
+            path=f"{path}.speculation",
+            what="by a second model is not planned for a server with adapters",
+            why="that model knows none of them, and its guesses would rarely be right",
+            fix="use the method ngram, or remove adapters",
+        )
     yield from _each(where, settings, model, loading.ranks[-1])
     yield from _flags(path, settings)
 

@@ -195,9 +195,10 @@ def _stages(path: str, settings: ServerSettings, model: ServedModel) -> Iterator
     layers, stages = model.architecture.layers, settings.stages
     if stages == 1 or stages > layers:
         return
-    if settings.speculative_tokens is not None:
+    speculation = getattr(settings, "speculation", None)
+    if settings.speculative_tokens is not None or speculation is not None:
         yield Finding(
-            path=f"{path}.speculativeTokens",
+            path=f"{path}.{'speculation' if speculation is not None else 'speculativeTokens'}",
             what=f"does not go with {stages} pipeline stages",
             why="vLLM does not speculate over stages in most ways, and which of them work is not known",
             fix="remove it",

@@ -32,7 +32,7 @@ from gke_llm_inference.planning.memory.sharding import (
     vllm_layout,
 )
 from gke_llm_inference.planning.memory.unmeasured import unmeasured_parts
-from gke_llm_inference.planning.memory.weights import load_peak_mib, weights_mib
+from gke_llm_inference.planning.memory.weights import draft_mib, load_peak_mib, weights_mib
 
 # Sizes for which vLLM captures CUDA graphs with 256 sequences: 1, 2, 4, 8 to 256 by 8, 272 to 512 by 16.
 _USUAL_SIZES = 51
@@ -115,6 +115,8 @@ def fixed_demand(request: MemoryRequest, limits: Limits, facts: MemoryFacts) -> 
         margin, calibrated = version.error_margin or constants.error_margin, version.calibrated
         if not version.calibrated:
             notes.append(f"vLLM {request.version}: {version.note}")
+        weights += draft_mib(request)
+        load_peak = max(load_peak, weights)
     if request.tensor_parallel > 1 or request.pipeline_parallel > 1:
         extra, calibrated = facts.versions.tensor_parallel.error_margin_mib, False
         notes.append(f"several GPUs: {facts.versions.tensor_parallel.source}")

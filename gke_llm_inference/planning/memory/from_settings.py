@@ -106,6 +106,7 @@ def memory_request(
                 enforce_eager=bool(settings.enforce_eager),
                 model_runner=settings.model_runner,
                 compile_cache=_starts(settings),
+                text_only=settings.takes_text_alone,
             )
         case TgiSettings():
             return replace(

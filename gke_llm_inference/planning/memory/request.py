@@ -114,6 +114,28 @@ class Unplanned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A second model that guesses tokens for the first.
+
+    Attributes:
+        name: its Hugging Face id.
+        layers: its layers, each with a KV cache of its own; none of them is planned with a window.
+        kv_heads: its KV heads.
+        head_dim: width of one.
+        weights_bytes: its weights over all GPUs.
+        rotary_positions: positions of its rotary table.
+
+    """
+
+    name: str
+    layers: int
+    kv_heads: int
+    head_dim: int
+    weights_bytes: int
+    rotary_positions: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryRequest:
     """What a memory plan is made for; None takes the server's default.
 
@@ -140,6 +162,8 @@ class MemoryRequest:
         kv_cache_mib: size of the KV cache on each GPU, where the server is told rather than takes what is left.
         unplanned: flags and variables that change memory in a way that is not modeled.
         pooling: whether the server gives one result for all tokens of an input, and generates nothing.
+        text_only: whether prompts have no images, so that no vision tower runs.
+        draft: the second model that guesses tokens; None without one.
 
     """
 
@@ -167,6 +191,8 @@ class MemoryRequest:
     kv_cache_mib: float | None = None
     unplanned: tuple[Unplanned, ...] = ()
     pooling: bool = False
+    text_only: bool = False
+    draft: Draft | None = None
 
     @property
     def host_gib(self) -> int:

@@ -1,10 +1,10 @@
 """The part of a model that one GPU holds, and how its KV cache is laid out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gke_llm_inference.catalog import ModelArchitecture
 from gke_llm_inference.catalog.memory_facts import VllmVersionFacts
-from gke_llm_inference.planning.memory.request import MemoryRequest, kv_bytes
+from gke_llm_inference.planning.memory.request import Draft, MemoryRequest, kv_bytes
 
 MIB = 2**20
 
@@ -147,7 +147,7 @@ def vllm_layout(
     size = min(kinds)
     if max(kinds) < size * version.group_ratio:
         size = max(kinds)
-    return CacheLayout(
+    layout = CacheLayout(
         block_tokens=block_tokens,
         block_bytes=per_layer * block_tokens * size,
         full_groups=-(-full // size),
@@ -155,6 +155,21 @@ def vllm_layout(
         window_tokens=window.size - 1 + version.in_flight_batches * batched if window else 0,
         token_bytes=per_layer * shard.layers,
     )
+    return layout if request.draft is None else _with_draft(layout, request.draft, shard.gpus, element)
+
+
+def _with_draft(layout: CacheLayout, draft: Draft, gpus: int, element: int) -> CacheLayout:
+    """The layout with the layers of a second model, which has the same blocks.
+
+    Without windows all layers are of one group. With them, groups are made of layers that are alike: the draft's are
+    planned as whole groups more, which is never too little.
+    """
+    token = 2 * max(1, draft.kv_heads // gpus) * draft.head_dim * element * draft.layers
+    whole = replace(layout, token_bytes=layout.token_bytes + token)
+    if not layout.windowed_groups:
+        return replace(whole, block_bytes=layout.block_bytes + token * layout.block_tokens)
+    groups = -(-token * layout.block_tokens // layout.block_bytes)
+    return replace(whole, full_groups=layout.full_groups + groups)
 
 
 def tgi_layout(request: MemoryRequest, shard: ModelShard) -> CacheLayout:

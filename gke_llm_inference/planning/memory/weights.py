@@ -61,6 +61,15 @@ def weights_mib(
     return total / MIB + extra
 
 
+def draft_mib(request: MemoryRequest) -> float:
+    """Weights of a second model on one GPU in MiB: split like the model's, each GPU with a whole rotary table."""
+    draft = request.draft
+    if draft is None:
+        return 0.0
+    rotary = draft.rotary_positions * draft.head_dim * 2
+    return (draft.weights_bytes / request.tensor_parallel + rotary) / MIB
+
+
 def rotary_bytes(request: MemoryRequest) -> float:
     """Bytes of the rotary tables; scaled by the factor that the model's configuration states."""
     given = request.architecture
