@@ -126,6 +126,8 @@ from gke_llm_inference.settings.servers import (
 )
 from gke_llm_inference.settings.speculation import (
     DraftModelSpeculation,
+    Eagle3Speculation,
+    EagleHead,
     EagleSpeculation,
     NgramSpeculation,
 )
@@ -160,6 +162,8 @@ __all__ = [
     "DashboardSettings",
     "DatabaseEncryption",
     "DraftModelSpeculation",
+    "Eagle3Speculation",
+    "EagleHead",
     "EagleSpeculation",
     "EmptyDirectory",
     "ExistingBootDiskAllowlist",

@@ -54,11 +54,9 @@ class DraftModelSpeculation(_Speculation):
     """GPUs that share the draft; the server's own number, and vLLM takes no other."""
 
 
-class EagleSpeculation(_Speculation):
-    """Guesses by an EAGLE head: one layer that was trained for the model."""
+class EagleHead(_Speculation):
+    """Guesses by a head of one layer that was trained for the model."""
 
-    method: Literal["eagle", "eagle3"]
-    """The kind of head."""
     model: ModelId
     """Hugging Face id of the head."""
     revision: Commit
@@ -67,7 +65,21 @@ class EagleSpeculation(_Speculation):
     """Parameters of the head, as its page states them; estimated from the model's shapes if absent."""
 
 
+class EagleSpeculation(EagleHead):
+    """Guesses by an EAGLE head."""
+
+    method: Literal["eagle"]
+    """An EAGLE head."""
+
+
+class Eagle3Speculation(EagleHead):
+    """Guesses by an EAGLE-3 head."""
+
+    method: Literal["eagle3"]
+    """An EAGLE-3 head."""
+
+
 SpeculationSettings = Annotated[
-    NgramSpeculation | DraftModelSpeculation | EagleSpeculation, Field(discriminator="method")
+    NgramSpeculation | DraftModelSpeculation | EagleSpeculation | Eagle3Speculation, Field(discriminator="method")
 ]
 """How tokens are guessed."""
