@@ -24,6 +24,7 @@ from gke_llm_inference.planning.memory.from_settings import memory_request, quan
 from gke_llm_inference.planning.memory.request import (
     KV_CACHE_DTYPES,
     WEIGHTS_FORMATS,
+    Draft,
     MemoryRequest,
     Unplanned,
     format_name,
@@ -157,6 +158,10 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
         problems.append(
             Finding(path=f"{request.path}.unplanned", what="not what flags change", why="it is counted", fix="omit it")
         )
+    if request.draft is not None and not _is_draft(request.draft):
+        problems.append(
+            Finding(path=f"{request.path}.draft", what="not a second model", why="it is counted", fix="omit it")
+        )
     factor = request.rope_factor
     if factor is not None and not (_is_size(factor) and factor < _LARGEST):
         problems.append(
@@ -165,6 +170,10 @@ def _number_problems(request: MemoryRequest) -> list[Finding]:
             )
         )
     return problems
+
+
+def _is_draft(value: object) -> bool:
+    return isinstance(value, Draft)
 
 
 def _name_problems(request: MemoryRequest) -> list[Finding]:

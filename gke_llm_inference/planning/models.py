@@ -71,9 +71,10 @@ class ServedModel:
 
 def served_model(path: str, settings: ServerSettings, catalog: Catalog) -> tuple[ServedModel | None, list[Finding]]:
     """The model of a server, or why it is not known."""
-    if not settings.pools and settings.model not in catalog.models and _NOT_GENERATING.search(settings.model):
-        return None, [_not_generating(path, settings.model)]
     given = settings.architecture
+    by_name = given is not None or settings.model not in catalog.models
+    if by_name and not settings.pools and _NOT_GENERATING.search(settings.model):
+        return None, [_not_generating(path, settings.model)]
     known = catalog.models.get(settings.model)
     if given is not None:
         gated = given.gated or (known is not None and known.gated)

@@ -14,7 +14,8 @@ from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings, nearest
 from gke_llm_inference.settings.speculation import (
     DraftModelSpeculation,
-    EagleHead,
+    Eagle3Speculation,
+    EagleSpeculation,
     NgramSpeculation,
     SpeculationSettings,
 )
@@ -74,7 +75,7 @@ def draft_of(settings: ServerSettings, model: ServedModel, catalog: Catalog) -> 
             weights_bytes=int(gib * 2**30),
             rotary_positions=facts.max_positions,
         )
-    if isinstance(asked, EagleHead):
+    if isinstance(asked, EagleSpeculation | Eagle3Speculation):
         facts = model.architecture
         return Draft(
             name=asked.model,

@@ -2,7 +2,7 @@
 
 from gke_llm_inference.planning.plan import Decision
 from gke_llm_inference.planning.speculation import expected_tokens, speculation_of
-from gke_llm_inference.settings import EagleHead, ServerSettings
+from gke_llm_inference.settings import Eagle3Speculation, EagleSpeculation, ServerSettings
 
 
 def speculation_decisions(settings: ServerSettings) -> tuple[Decision, ...]:
@@ -18,6 +18,6 @@ def speculation_decisions(settings: ServerSettings) -> tuple[Decision, ...]:
             f"with the stated acceptance of {asked.acceptance_rate:g} a sequence gets {tokens:.2f} tokens in each "
             "verified step on average"
         )
-    if not isinstance(asked, EagleHead):
+    if not isinstance(asked, EagleSpeculation | Eagle3Speculation):
         gain += "; scheduling is not asynchronous then, unless the version has that for the method"
     return (Decision("speculation", f"{asked.method}, {asked.num_speculative_tokens} guesses", gain),)

@@ -127,7 +127,6 @@ from gke_llm_inference.settings.servers import (
 from gke_llm_inference.settings.speculation import (
     DraftModelSpeculation,
     Eagle3Speculation,
-    EagleHead,
     EagleSpeculation,
     NgramSpeculation,
 )
@@ -163,7 +162,6 @@ __all__ = [
     "DatabaseEncryption",
     "DraftModelSpeculation",
     "Eagle3Speculation",
-    "EagleHead",
     "EagleSpeculation",
     "EmptyDirectory",
     "ExistingBootDiskAllowlist",

@@ -54,7 +54,7 @@ class DraftModelSpeculation(_Speculation):
     """GPUs that share the draft; the server's own number, and vLLM takes no other."""
 
 
-class EagleHead(_Speculation):
+class _EagleHead(_Speculation):
     """Guesses by a head of one layer that was trained for the model."""
 
     model: ModelId
@@ -65,14 +65,14 @@ class EagleHead(_Speculation):
     """Parameters of the head, as its page states them; estimated from the model's shapes if absent."""
 
 
-class EagleSpeculation(EagleHead):
+class EagleSpeculation(_EagleHead):
     """Guesses by an EAGLE head."""
 
     method: Literal["eagle"]
     """An EAGLE head."""
 
 
-class Eagle3Speculation(EagleHead):
+class Eagle3Speculation(_EagleHead):
     """Guesses by an EAGLE-3 head."""
 
     method: Literal["eagle3"]

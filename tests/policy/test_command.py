@@ -22,7 +22,7 @@ Thing("gcp:storage/bucket:Bucket", "models", {{"location": "MARS-EAST1", "labels
 '''
 
 _TEXT = """\
-Policies: 21 checked with the levels of dev, 4 violations, 3 mandatory
+Policies: 22 checked with the levels of dev, 4 violations, 3 mandatory
 
   mandatory: authenticated-entry
     ! web: is a public load balancer without authentication

@@ -215,6 +215,7 @@ def test_a_checkpoint_is_served_with_the_numbers_of_its_model(name: str) -> None
         known.bits,
         checkpoint_blockwise=known.blockwise,
         loaded_as=base.loaded_as,
+        base=known.base,
     )
     assert model_of(model=name) == (served, [])
 
