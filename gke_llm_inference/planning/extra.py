@@ -92,6 +92,16 @@ def read_extra(extra: Iterable[str], versions: Sequence[ServerFlags]) -> Iterato
         index = end
 
 
+def arguments_named(
+    names: Iterable[str], settings: ServerSettings, version: str, catalog: Catalog
+) -> Iterator[ExtraArgument]:
+    """Those of a server's extra arguments that set one of the flags, however they are written."""
+    if settings.extra_args:
+        wanted = frozenset(names)
+        found = read_extra(settings.extra_args, flags_of(settings, version, catalog))
+        yield from (one for one in found if one.name in wanted)
+
+
 def long_name(flag: str, versions: Sequence[ServerFlags]) -> str | None:
     """Long name of a flag in the newest version that has it."""
     return next((known for flags in reversed(versions) if (known := flags.name_of(flag)) is not None), None)

@@ -1,11 +1,13 @@
 """What a stack states of a server, by the keys of its settings, and the settings with more of them given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from pydantic.alias_generators import to_snake
 
+from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.settings import ServerSettings
 
 _field = lru_cache(maxsize=1024)(to_snake)
@@ -34,6 +36,13 @@ def current(settings: ServerSettings, key: str) -> Any:
     for part in key.split("."):
         value = getattr(value, _field(part))
     return value
+
+
+def asked_goals(settings: ServerSettings, catalog: Catalog) -> Iterator[tuple[int, str]]:
+    """The goals among a server's presets, each with its place there."""
+    for index, name in enumerate(settings.presets):
+        if isinstance(catalog.presets.get(name), Goal):
+            yield index, name
 
 
 def merged(settings: ServerSettings, values: Mapping[str, Any]) -> ServerSettings:

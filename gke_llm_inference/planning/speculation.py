@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog, ModelArchitecture
-from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.checkpoint_size import checkpoint_gib
+from gke_llm_inference.planning.extra import arguments_named
+from gke_llm_inference.planning.given import asked_goals
 from gke_llm_inference.planning.memory.request import Draft, family_group, own_bytes
 from gke_llm_inference.planning.memory.unmeasured import sees
 from gke_llm_inference.planning.models import ServedModel
@@ -129,14 +130,13 @@ def speculation_problems(
             why="a server guesses in one way, and both say how",
             fix="remove speculativeTokens and the preset ngram-speculation, or remove speculation",
         )
-    for index, text in enumerate(settings.extra_args):
-        if text.partition("=")[0].partition(".")[0].replace("_", "-") in _OWN_FLAGS:
-            yield Finding(
-                path=f"{path}.extraArgs[{index}]",
-                what="would replace what speculation says",
-                why="memory is planned for the second model that speculation names",
-                fix="remove it, or remove speculation",
-            )
+    for argument in arguments_named(_OWN_FLAGS, settings, version, catalog):
+        yield Finding(
+            path=f"{path}.extraArgs[{argument.index}]",
+            what="would replace what speculation says",
+            why="memory is planned for the second model that speculation names",
+            fix="remove it, or remove speculation",
+        )
     if isinstance(asked, NgramSpeculation):
         return
     yield from _place_problems(path, settings, catalog)
@@ -212,14 +212,13 @@ def _place_problems(path: str, settings: ServerSettings, catalog: Catalog) -> It
             why="neither the store nor a volume is known to have it, and such pods need not reach Hugging Face",
             fix="use method: ngram, or let pods download the model",
         )
-    for index, name in enumerate(settings.presets):
-        if isinstance(catalog.presets.get(name), Goal):
-            yield Finding(
-                path=f"{path}.presets[{index}]",
-                what=f"{name} cannot choose for a server with a second model",
-                why="goals compare memory and speed of the model alone",
-                fix="remove it, and name the GPUs under accelerator",
-            )
+    for index, name in asked_goals(settings, catalog):
+        yield Finding(
+            path=f"{path}.presets[{index}]",
+            what=f"{name} cannot choose for a server with a second model",
+            why="goals compare memory and speed of the model alone",
+            fix="remove it, and name the GPUs under accelerator",
+        )
 
 
 def _draft_problems(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog
 from gke_llm_inference.catalog.model_facts import Task
-from gke_llm_inference.catalog.preset_facts import Goal
-from gke_llm_inference.planning.given import current, is_explicit
+from gke_llm_inference.planning.extra import arguments_named
+from gke_llm_inference.planning.given import asked_goals, current, is_explicit
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings
@@ -36,7 +36,7 @@ def task_problems(
                 fix="use server vllm",
             )
         ]
-    problems = [*_setting_problems(path, settings, catalog), *_encoder_problems(path, settings, model)]
+    problems = [*_setting_problems(path, settings, version, catalog), *_encoder_problems(path, settings, model)]
     if version_parts(version) < _SINCE:
         where = "image" if settings.image is not None else "version"
         problems.append(
@@ -60,7 +60,7 @@ def _generating_problems(path: str, settings: ServerSettings, model: ServedModel
         )
 
 
-def _setting_problems(path: str, settings: VllmSettings, catalog: Catalog) -> Iterator[Finding]:
+def _setting_problems(path: str, settings: VllmSettings, version: str, catalog: Catalog) -> Iterator[Finding]:
     verb = _VERBS[settings.task]
     for key in _OF_GENERATION:
         if is_explicit(settings, key) and current(settings, key) is not None:
@@ -70,22 +70,20 @@ def _setting_problems(path: str, settings: VllmSettings, catalog: Catalog) -> It
                 why="it is about text that is generated, token by token from a KV cache",
                 fix="remove it",
             )
-    for index, name in enumerate(settings.presets):
-        if isinstance(catalog.presets.get(name), Goal):
-            yield Finding(
-                path=f"{path}.presets[{index}]",
-                what=f"{name} cannot choose for a server that {verb}",
-                why="goals go by predictions of generated text",
-                fix="remove it, and name the GPUs under accelerator",
-            )
-    for index, argument in enumerate(settings.extra_args):
-        if argument.partition("=")[0] in _OWN_FLAGS:
-            yield Finding(
-                path=f"{path}.extraArgs[{index}]",
-                what=f"{argument.partition('=')[0]} follows from the task",
-                why="memory, routes and metrics are planned for what the setting task says",
-                fix="remove it",
-            )
+    for index, name in asked_goals(settings, catalog):
+        yield Finding(
+            path=f"{path}.presets[{index}]",
+            what=f"{name} cannot choose for a server that {verb}",
+            why="goals go by predictions of generated text",
+            fix="remove it, and name the GPUs under accelerator",
+        )
+    for argument in arguments_named(_OWN_FLAGS, settings, version, catalog):
+        yield Finding(
+            path=f"{path}.extraArgs[{argument.index}]",
+            what=f"{argument.name} follows from the task",
+            why="memory, routes and metrics are planned for what the setting task says",
+            fix="remove it",
+        )
     if settings.nodes > 1:
         yield Finding(
             path=f"{path}.nodes",

@@ -164,6 +164,18 @@ def test_more_adapters_slots_or_a_larger_rank_never_need_less(ranks: list[int], 
             "follows from adapters",
             "remove",
         ),
+        (
+            {"adapters": {"a": adapter()}, "extraArgs": ["--max_loras", "2"]},
+            "extraArgs[0]",
+            "follows from adapters",
+            "remove",
+        ),
+        (
+            {"adapters": {"a": adapter()}, "extraArgs": ["--no-enable-lora"]},
+            "extraArgs[0]",
+            "follows from adapters",
+            "remove",
+        ),
         ({"adapters": {"a": adapter()}, "server": "tgi"}, "adapters", "are not planned for TGI", "use server vllm"),
         (
             {"adapters": {"a": adapter()}, "model": "tiiuae/falcon-40b-instruct"},

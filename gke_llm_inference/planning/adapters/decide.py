@@ -8,9 +8,9 @@ from pathlib import Path
 from gke_llm_inference.catalog import Catalog, ModelArchitecture
 from gke_llm_inference.catalog.effects import Amount
 from gke_llm_inference.catalog.facts import GIB
-from gke_llm_inference.catalog.loading_facts import AdapterLoading
 from gke_llm_inference.planning.arguments import Argument
 from gke_llm_inference.planning.memory.request import Unplanned
+from gke_llm_inference.planning.memory.sharding import adapter_weights
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import AdapterPlan, Decision
 from gke_llm_inference.planning.pod.names import CACHE_VOLUME, TOKEN_VARIABLES
@@ -40,9 +40,10 @@ class Slots:
     rank: int
 
 
-def slots_of(settings: ServerSettings, loading: AdapterLoading) -> Slots | None:
+def slots_of(settings: ServerSettings, catalog: Catalog) -> Slots | None:
     """Slots and rank; None for a server without adapters, or with a rank beyond the largest."""
-    if not settings.adapters or not isinstance(settings, VllmSettings):
+    loading = catalog.loading[settings.server].adapters
+    if loading is None or not settings.adapters or not isinstance(settings, VllmSettings):
         return None
     needed = max(one.rank for one in settings.adapters.values())
     rank = next((one for one in loading.ranks if one >= needed), None)
@@ -52,8 +53,7 @@ def slots_of(settings: ServerSettings, loading: AdapterLoading) -> Slots | None:
 
 def adapter_arguments(settings: ServerSettings, home: str, catalog: Catalog) -> tuple[Argument, ...]:
     """What tells vLLM of the adapters. All are kept in the pod's memory, so that none is read again from disk."""
-    loading = catalog.loading["vllm"].adapters
-    slots = slots_of(settings, loading) if loading else None
+    slots = slots_of(settings, catalog)
     if slots is None:
         return ()
     texts = ["--enable-lora", f"--max-loras={slots.count}", f"--max-lora-rank={slots.rank}"]
@@ -71,8 +71,7 @@ def directory_of(home: str) -> str:
 
 def adapter_parts(path: str, settings: ServerSettings, model: ServedModel, catalog: Catalog) -> tuple[Unplanned, ...]:
     """What adapters take of every GPU and of the pod's memory, with its bounds."""
-    loading = catalog.loading["vllm"].adapters
-    slots = slots_of(settings, loading) if loading else None
+    loading, slots = catalog.loading[settings.server].adapters, slots_of(settings, catalog)
     if loading is None or slots is None:
         return ()
     kept = max(len(settings.adapters), slots.count) * slots.rank
@@ -85,24 +84,20 @@ def adapter_parts(path: str, settings: ServerSettings, model: ServedModel, catal
             at_most=loading.at_most,
             adapters=slots.count * slots.rank,
             has_tables=model.loaded_as in loading.with_tables,
-            host_mib=kept * weights_of_rank(model.architecture) * 2 / 2**20,
+            host_mib=kept * _weights_of_rank(model.architecture) * 2 / 2**20,
         ),
     )
 
 
-def weights_of_rank(architecture: ModelArchitecture) -> int:
+def _weights_of_rank(architecture: ModelArchitecture) -> float:
     """Weights that an adapter of all linear layers has for each of its ranks."""
-    query, kv = architecture.attention_heads * architecture.head_dim, architecture.kv_heads * architecture.head_dim
-    hidden, experts = architecture.hidden_size, architecture.experts
-    width = (experts.intermediate_size if experts else None) or architecture.intermediate_size
-    blocks = 3 * (hidden + width) * (experts.count if experts else 1)
-    return architecture.layers * (2 * (hidden + query) + 2 * (hidden + kv) + blocks)
+    return architecture.layers * adapter_weights(architecture)
 
 
 def adapters_gib(settings: ServerSettings, model: ServedModel) -> float:
     """What the adapters' files take on disk at most, in GiB."""
     ranks = sum(one.rank for one in settings.adapters.values())
-    return ranks * weights_of_rank(model.architecture) * _FILE_BYTES * _SLACK / GIB
+    return ranks * _weights_of_rank(model.architecture) * _FILE_BYTES * _SLACK / GIB
 
 
 def adapter_plans(settings: ServerSettings) -> tuple[AdapterPlan, ...]:
@@ -115,8 +110,7 @@ def adapter_plans(settings: ServerSettings) -> tuple[AdapterPlan, ...]:
 
 def adapter_decisions(settings: ServerSettings, catalog: Catalog) -> Iterator[Decision]:
     """What was decided of adapters, and why."""
-    loading = catalog.loading["vllm"].adapters
-    slots = slots_of(settings, loading) if loading else None
+    slots = slots_of(settings, catalog)
     if slots is None:
         return
     assert isinstance(settings, VllmSettings)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog
+from gke_llm_inference.planning.extra import arguments_named
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings
@@ -77,7 +78,13 @@ def adapter_findings(
             fix="use the method ngram, or remove adapters",
         )
     yield from _each(where, settings, model, loading.ranks[-1])
-    yield from _flags(path, settings)
+    for argument in arguments_named(_OWN_FLAGS, settings, version, catalog):
+        yield Finding(
+            path=f"{path}.extraArgs[{argument.index}]",
+            what=f"{argument.name} follows from adapters",
+            why="two lists of adapters would not agree",
+            fix="remove it, and use adapters and maxLoras",
+        )
 
 
 def _each(where: str, settings: VllmSettings, model: ServedModel, most: int) -> Iterator[Finding]:
@@ -111,14 +118,3 @@ def _each(where: str, settings: VllmSettings, model: ServedModel, most: int) -> 
             why="every slot takes memory of the GPU, and one would always be empty",
             fix=f"use {len(settings.adapters)} or less",
         )
-
-
-def _flags(path: str, settings: VllmSettings) -> Iterator[Finding]:
-    for index, argument in enumerate(settings.extra_args):
-        if argument.partition("=")[0] in _OWN_FLAGS:
-            yield Finding(
-                path=f"{path}.extraArgs[{index}]",
-                what=f"{argument.partition('=')[0]} follows from adapters",
-                why="two lists of adapters would not agree",
-                fix="remove it, and use adapters and maxLoras",
-            )

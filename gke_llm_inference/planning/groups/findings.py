@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from gke_llm_inference.catalog import Catalog
-from gke_llm_inference.catalog.preset_facts import Goal
 from gke_llm_inference.planning.access.exposed import routing_of
+from gke_llm_inference.planning.given import asked_goals
 from gke_llm_inference.planning.groups.plan import MULTI_NODE_SINCE, stage_layers
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.names import dns_label
 from gke_llm_inference.planning.plan import ClusterPlan
+from gke_llm_inference.planning.speculation import speculation_of
 from gke_llm_inference.planning.versions import version_parts
 from gke_llm_inference.settings import Finding, GatewaySettings, ServerSettings
 
@@ -181,21 +182,20 @@ def _goals(path: str, settings: ServerSettings, used: str, catalog: Catalog) -> 
                 why="how fast pipeline stages and experts on several machines are is not predicted",
                 fix="remove it, and measure the server",
             )
-    for index, name in enumerate(settings.presets):
-        if name in catalog.presets and isinstance(catalog.presets[name], Goal):
-            yield Finding(
-                path=f"{path}.presets[{index}]",
-                what=f"{name} does not go with {used}",
-                why="a goal chooses by speed, which is not predicted for it",
-                fix="remove it",
-            )
+    for index, name in asked_goals(settings, catalog):
+        yield Finding(
+            path=f"{path}.presets[{index}]",
+            what=f"{name} does not go with {used}",
+            why="a goal chooses by speed, which is not predicted for it",
+            fix="remove it",
+        )
 
 
 def _stages(path: str, settings: ServerSettings, model: ServedModel) -> Iterator[Finding]:
     layers, stages = model.architecture.layers, settings.stages
     if stages == 1 or stages > layers:
         return
-    speculation = getattr(settings, "speculation", None)
+    speculation = speculation_of(settings)
     if settings.speculative_tokens is not None or speculation is not None:
         yield Finding(
             path=f"{path}.{'speculation' if speculation is not None else 'speculativeTokens'}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gke_llm_inference.catalog.effects import Amount
 from gke_llm_inference.planning.memory.demand import FixedDemand
 from gke_llm_inference.planning.memory.request import MemoryRequest, Unplanned, own_bytes
-from gke_llm_inference.planning.memory.sharding import MIB
+from gke_llm_inference.planning.memory.sharding import MIB, adapter_weights
 
 _UNPACKED_TOKENS = 64 * 1024
 
@@ -62,19 +62,10 @@ def _latent_mib(request: MemoryRequest, fixed: FixedDemand) -> float:
 
 
 def _adapters_mib(one: Unplanned, request: MemoryRequest, fixed: FixedDemand) -> float:
-    """Buffers of all adapters on one GPU: two matrices of their rank for every linear layer.
-
-    Of layers that split their output the first is whole on every GPU, of those that split their input the second; so
-    are those of embeddings and output layer (vllm/lora/layers of 0.26.0).
-    """
+    """Buffers of all adapters on one GPU: of every linear layer, and whole ones of embeddings and output layer."""
     given, shard = request.architecture, fixed.shard
-    query, kv = given.attention_heads * given.head_dim, given.kv_heads * given.head_dim
-    experts = given.experts.count if given.experts else 1
-    width = (given.experts.intermediate_size if given.experts else None) or given.intermediate_size
-    whole = 4 * given.hidden_size + experts * 3 * given.hidden_size
-    split = (2 * query + 2 * kv + experts * 3 * width) / shard.gpus
     tables = 2 * (given.vocab_size + given.hidden_size) if one.has_tables else 0
-    return own_bytes(given) * one.adapters * (shard.layers * (whole + split) + tables) / MIB
+    return own_bytes(given) * one.adapters * (shard.layers * adapter_weights(given, shard.gpus) + tables) / MIB
 
 
 def _window_mib(fixed: FixedDemand, context: int) -> float:

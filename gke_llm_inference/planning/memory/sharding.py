@@ -62,6 +62,19 @@ def text_parameters(given: ModelArchitecture) -> int:
     return tables + given.layers * (attention + block + norms) + given.hidden_size
 
 
+def adapter_weights(given: ModelArchitecture, gpus: int = 1) -> float:
+    """Weights of an adapter of all linear layers on one GPU, for each layer and rank.
+
+    Of layers that split their output the first of both matrices is whole on every GPU, of those that split their input
+    the second (vllm/lora/layers of 0.26.0).
+    """
+    query, kv = given.attention_heads * given.head_dim, given.kv_heads * given.head_dim
+    experts = given.experts.count if given.experts else 1
+    width = (given.experts.intermediate_size if given.experts else None) or given.intermediate_size
+    whole = 4 * given.hidden_size + experts * 3 * given.hidden_size
+    return whole + (2 * query + 2 * kv + experts * 3 * width) / gpus
+
+
 def shard_of(request: MemoryRequest) -> ModelShard:
     """What one GPU has of the request's model."""
     given, gpus, stages = request.architecture, request.tensor_parallel, request.pipeline_parallel
