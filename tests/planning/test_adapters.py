@@ -215,6 +215,16 @@ def test_what_does_not_go_with_adapters_is_refused(server: Raw, path: str | None
     assert problem.fix.startswith(fix)
 
 
+def test_a_container_of_one_s_own_may_not_be_called_like_the_one_that_downloads() -> None:
+    own = {"name": "adapters", "image": "registry.example.org/tool:1.0", "cpu": 0.1, "memoryGib": 1}
+    server = {**BASE, "pod": {"initContainers": [own]}}
+    assert planned(stack(server)).servers[0].pod.init_containers[0].name == "adapters"
+    problems = problems_of(stack({**server, "adapters": {"sql": adapter()}}))
+    assert [(one.path, one.what) for one in problems] == [
+        ("servers.s.pod.initContainers[0].name", "adapters is the name of another container of the pod")
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "what"),
     [("revision", "main", "is not a commit"), ("rank", 513, "512"), ("id", "no id", ""), ("loras", 1, "")],

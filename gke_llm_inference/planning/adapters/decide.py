@@ -13,12 +13,10 @@ from gke_llm_inference.planning.memory.request import Unplanned
 from gke_llm_inference.planning.memory.sharding import adapter_weights
 from gke_llm_inference.planning.models import ServedModel
 from gke_llm_inference.planning.plan import AdapterPlan, Decision
-from gke_llm_inference.planning.pod.names import CACHE_VOLUME, TOKEN_VARIABLES
+from gke_llm_inference.planning.pod.names import ADAPTERS_CONTAINER, CACHE_VOLUME, TOKEN_VARIABLES
 from gke_llm_inference.planning.pod.plan import ExtraContainer, PodExtras, VariableReference
 from gke_llm_inference.settings import ServerSettings, VllmSettings
 
-CONTAINER = "adapters"
-"""Name of the container that downloads."""
 _USUAL_SLOTS = 4
 # Files may hold 32 bits of each weight, and twice what is needed is never missed.
 _FILE_BYTES, _SLACK = 4, 2
@@ -148,7 +146,7 @@ def download_container(
     )
     environment = {"HF_HOME": f"{home}/.cache/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1", "HOME": home}
     return ExtraContainer(
-        name=CONTAINER,
+        name=ADAPTERS_CONTAINER,
         image=image,
         command=("python3", "-c", _program()),
         args=(directory_of(home), *asked),

@@ -8,7 +8,13 @@ from gke_llm_inference.planning.access.api_keys import KEYS_DIRECTORY
 from gke_llm_inference.planning.compile_cache.plan import CACHE_DIRECTORY
 from gke_llm_inference.planning.model_volume import mount_path as model_path
 from gke_llm_inference.planning.pod.environment import variable_findings
-from gke_llm_inference.planning.pod.names import OWN_ANNOTATIONS, OWN_VOLUMES, SERVER_CONTAINER, SHARED_MEMORY_PATH
+from gke_llm_inference.planning.pod.names import (
+    ADAPTERS_CONTAINER,
+    OWN_ANNOTATIONS,
+    OWN_VOLUMES,
+    SERVER_CONTAINER,
+    SHARED_MEMORY_PATH,
+)
 from gke_llm_inference.secret_rules import holds_secret, is_secret_variable
 from gke_llm_inference.settings import Finding, ServerSettings, VllmSettings, suggestion
 
@@ -132,11 +138,11 @@ def annotation_problem(name: str) -> tuple[str, str] | None:
 
 def _container_findings(path: str, settings: ServerSettings) -> Iterator[Finding]:
     volumes = {volume.name for volume in settings.pod.volumes}
-    names: set[str] = set()
+    names = {SERVER_CONTAINER, *([ADAPTERS_CONTAINER] if settings.adapters else [])}
     listed = [("initContainers", settings.pod.init_containers), ("containers", settings.pod.containers)]
     for where, index, one in ((key, index, one) for key, found in listed for index, one in enumerate(found)):
         place = f"{path}.pod.{where}[{index}]"
-        if one.name == SERVER_CONTAINER or one.name.startswith(_DRIVER) or one.name in names:
+        if one.name.startswith(_DRIVER) or one.name in names:
             yield Finding(
                 path=f"{place}.name",
                 what=f"{one.name} is the name of another container of the pod",
